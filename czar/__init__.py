@@ -1,0 +1,1 @@
+"""The query front end: parse -> analyse -> plan -> dispatch -> merge."""

@@ -1,0 +1,1 @@
+"""The loading front end: read -> assign chunk and overlap -> spill -> sort -> COPY -> publish."""

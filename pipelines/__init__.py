@@ -1,0 +1,1 @@
+"""Pipelines that write catalogues through the ingest client."""

@@ -1,0 +1,158 @@
+"""The one tree of errors. Each class has a stable ``code`` and says whether trying again can help.
+
+A message says what is wrong, where, and what to do next. The mapping to HTTP and DALI is done once, in ``tap``; to exit codes
+once, in ``qserv.cli``.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class QservError(Exception):
+    """Base of every error that a user of the project may see."""
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+
+# -- settings and cluster ---------------------------------------------------------------------------------------------------------
+
+
+class SettingsError(QservError):
+    """A setting is missing, unknown or out of its range."""
+
+    code = "settings"
+
+
+class ClusterError(QservError):
+    """The cluster as a whole cannot do what was asked."""
+
+    code = "cluster"
+
+
+class ClusterNotRunningError(ClusterError):
+    """No running cluster was found where one is needed."""
+
+    code = "cluster.not_running"
+
+
+class PortInUseError(ClusterError):
+    """A fixed port is taken by another process."""
+
+    code = "cluster.port_in_use"
+
+
+class NodeUnavailableError(ClusterError):
+    """A node, or the worker beside it, does not answer."""
+
+    code = "cluster.node_unavailable"
+    retryable = True
+
+
+class MetadataError(ClusterError):
+    """The metadata database does not answer or is of another version."""
+
+    code = "cluster.metadata"
+    retryable = True
+
+
+class StorageFullError(ClusterError):
+    """A disk, or the space that a setting allows, is full."""
+
+    code = "cluster.storage_full"
+
+
+# -- schema -----------------------------------------------------------------------------------------------------------------------
+
+
+class SchemaError(QservError):
+    """A schema file or a declaration in it is wrong."""
+
+    code = "schema"
+
+
+# -- queries ----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the text of a query: ``line`` and ``column``, both from 1."""
+
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}"
+
+
+class QueryError(QservError):
+    """A query cannot be answered. ``place`` is where in its text the reason stands, if one place can be named."""
+
+    code = "query"
+
+    def __init__(self, message: str, place: Place | None = None) -> None:
+        super().__init__(f"{message} ({place})" if place else message)
+        self.place = place
+
+
+class QuerySyntaxError(QueryError):
+    """The text is not a query of its dialect."""
+
+    code = "query.syntax"
+
+
+class UnknownNameError(QueryError):
+    """A table, column or function is not known; the message names the nearest one."""
+
+    code = "query.unknown_name"
+
+
+class QueryValueError(QueryError):
+    """A value is out of the range of its meaning, such as a radius above 180 degrees."""
+
+    code = "query.value"
+
+
+class NotYetSupportedError(QueryError):
+    """The query is valid, and the engine cannot answer it yet."""
+
+    code = "query.not_yet_supported"
+
+
+class QueryEvaluationError(QueryError):
+    """PostgreSQL stopped while computing the answer, such as by a division by zero."""
+
+    code = "query.evaluation"
+
+
+class QueryLimitError(QueryError):
+    """The query needs more rows, bytes, memory or time than its limits allow."""
+
+    code = "query.limit"
+
+
+class QueryCancelledError(QueryError):
+    """The query was cancelled by its owner or an admin, or its reader went away."""
+
+    code = "query.cancelled"
+
+
+# -- ingest -----------------------------------------------------------------------------------------------------------------------
+
+
+class IngestError(QservError):
+    """A load failed. Nothing of it is visible; it can be run again."""
+
+    code = "ingest"
+
+
+class BadFileError(IngestError):
+    """A file cannot be read as what it should be: truncated, wrong format, a column missing or of another type."""
+
+    code = "ingest.bad_file"
+
+
+class BadRowError(IngestError):
+    """A row holds a value that must not be stored; the message gives file, row number, column, value and reason."""
+
+    code = "ingest.bad_row"

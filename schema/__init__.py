@@ -1,0 +1,1 @@
+"""Tables, columns and roles of a database; Felis YAML <-> PostgreSQL <-> Arrow <-> VOTable <-> TAP_SCHEMA."""

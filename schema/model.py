@@ -1,0 +1,148 @@
+"""What a database, a table and a column are. Frozen values; no file, no SQL."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+HEALPIX_COLUMN = "_healpix_29"
+"""Column of every partitioned table: NESTED order-29 HEALPix pixel of the row (the name that HATS gives it); NULL in chunk 0."""
+
+
+class TableRole(StrEnum):
+    """How a table is spread over the nodes."""
+
+    DIRECTOR = "director"
+    DEPENDENT = "dependent"
+    REF_MATCH = "ref-match"
+    REPLICATED = "replicated"
+
+
+class ColumnType(StrEnum):
+    """Types of columns, by their Felis names. ``schema.types`` maps them to PostgreSQL, Arrow and VOTable."""
+
+    BOOLEAN = "boolean"
+    SHORT = "short"
+    INT = "int"
+    LONG = "long"
+    FLOAT = "float"
+    DOUBLE = "double"
+    CHAR = "char"
+    STRING = "string"
+    UNICODE = "unicode"
+    TEXT = "text"
+    BINARY = "binary"
+    TIMESTAMP = "timestamp"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    ``unit`` is in VOUnit syntax, ``ucd`` in UCD1+; ``length`` is in characters or bytes and None where unbounded.
+    """
+
+    name: str
+    datatype: ColumnType
+    description: str = ""
+    length: int | None = None
+    nullable: bool = True
+    unit: str | None = None
+    ucd: str | None = None
+    utype: str | None = None
+    xtype: str | None = None
+    principal: bool = False
+    """Shown by clients that show few columns (TAP_SCHEMA ``principal``)."""
+    std: bool = False
+    """Defined by a standard (TAP_SCHEMA ``std``)."""
+    keep_nan: bool = False
+    """Store NaN as NaN. Otherwise NaN is stored as NULL, because PostgreSQL puts NaN above every number."""
+    derived_by: str | None = None
+    """Name of the function in ``ingest.derive`` that computes the column where the file does not carry it."""
+    derived_from: tuple[str, ...] = ()
+    """Names of the file's columns that `derived_by` takes, in order."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Coordinate system of a table's positions (VOTable COOSYS)."""
+
+    system: str = "ICRS"
+    epoch: str | None = None
+    """Epoch of the positions, such as ``J1991.25``."""
+    proper_motion_ra_includes_cos_dec: bool | None = None
+    """Whether the proper motion in right ascension is mu_alpha* = mu_alpha cos(dec). None where the table has none."""
+
+
+@dataclass(frozen=True)
+class TimeSystem:
+    """Time system of a table's times (VOTable TIMESYS)."""
+
+    timescale: str
+    refposition: str
+    timeorigin: str | None = None
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """``columns`` of this table refer to ``target_columns`` of ``target_table``, in the same database."""
+
+    name: str
+    columns: tuple[str, ...]
+    target_table: str
+    target_columns: tuple[str, ...]
+    description: str = ""
+    max_separation_deg: float | None = None
+    """Between director tables: largest great-circle distance, in degrees, of a row from the row it refers to. It makes a join
+    along this key chunk-local when it is within the overlap. Checked at publish against the rows, never trusted."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, and how it is partitioned."""
+
+    name: str
+    role: TableRole
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...] = ()
+    description: str = ""
+    ra: str | None = None
+    """Name of the longitude column (deg, in the table's frame); a director always has one."""
+    dec: str | None = None
+    """Name of the latitude column (deg)."""
+    director: str | None = None
+    """Of a dependent: name of its director table."""
+    director_key: str | None = None
+    """Of a director: its key column, integer. Of a dependent: the column that holds its director's key."""
+    frame: Frame | None = None
+    time_system: TimeSystem | None = None
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    indexes: tuple[tuple[str, ...], ...] = ()
+    """Further B-tree indexes, each a tuple of column names."""
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether rows are spread over chunks, rather than whole on every node."""
+        return self.role is not TableRole.REPLICATED
+
+    @cached_property
+    def by_name(self) -> dict[str, Column]:
+        """Columns by their names."""
+        return {column.name: column for column in self.columns}
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database: tables that are published together and share a family's chunk map."""
+
+    name: str
+    family: str
+    tables: tuple[Table, ...]
+    description: str = ""
+    overlap_deg: float = 0.0
+    """Overlap radius of the family, in degrees."""
+    version: str = field(default="")
+
+    @cached_property
+    def by_name(self) -> dict[str, Table]:
+        """Tables by their names."""
+        return {table.name: table for table in self.tables}

@@ -1,0 +1,1 @@
+"""The web face: ADQL dialect, TAP, VOSI, result encoders."""

@@ -1,0 +1,167 @@
+"""Wire messages between czar or ingest and a worker, over Arrow Flight. Imports nothing of ours.
+
+==============  =================================  ============================================================
+Flight call     message                            answer
+==============  =================================  ============================================================
+DoGet(ticket)   `ChunkQuery`                       record batches; each carries a `BatchMark` as app metadata
+DoPut(command)  `ChunkLoad`                        one `LoadReceipt` as put metadata, after the rows are committed
+DoAction        the `Action` classes, by ``kind``  one JSON document each
+==============  =================================  ============================================================
+
+Every call carries ``authorization: Bearer <cluster secret>``. Errors travel as Flight errors whose extra info is a `Failure`.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+AUTHORIZATION = "authorization"
+"""Name of the header that carries the cluster secret."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message that travels as JSON."""
+
+    def encode(self) -> bytes:
+        """Return the message as JSON bytes."""
+        return json.dumps(dataclasses.asdict(self), separators=(",", ":")).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Read a message.
+
+        Raises
+        ------
+        ValueError
+            The bytes are not JSON or not of this message's fields.
+        """
+        values = json.loads(data)
+        if not isinstance(values, dict):
+            msg = f"{cls.__name__}: a JSON object was expected"
+            raise ValueError(msg)  # noqa: TRY004 (one error type for every undecodable message)
+        try:
+            return cls(**cls._from_json(values))
+        except TypeError as error:
+            msg = f"{cls.__name__}: {error}"
+            raise ValueError(msg) from error
+
+    @classmethod
+    def _from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Return constructor arguments; overridden where a field is itself a message."""
+        return values
+
+
+@dataclass(frozen=True)
+class ChunkTask(Message):
+    """One chunk of a chunk query: the physical relation, quoted, that fills each slot of the template."""
+
+    chunk: int
+    relations: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ChunkQuery(Message):
+    """SQL with ``{slot}`` in place of physical relations, and the chunks of one node to run it on, in this order.
+
+    A literal brace in the template is doubled, as in `str.format`.
+    """
+
+    query_id: str
+    template: str
+    tasks: tuple[ChunkTask, ...]
+    timeout_s: float
+
+    @classmethod
+    def _from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {**values, "tasks": tuple(ChunkTask(**task) for task in values.get("tasks", ()))}
+
+
+@dataclass(frozen=True)
+class BatchMark(Message):
+    """Which chunk a batch belongs to, and whether the chunk's answer is complete with it (the batch may be empty)."""
+
+    chunk: int
+    end: bool
+
+
+@dataclass(frozen=True)
+class ChunkLoad(Message):
+    """Rows that follow are all rows of one chunk table (``part`` is ``base`` or ``overlap``), or of a replicated table
+    (``chunk`` None). The table is made, or emptied if it exists, and filled in one transaction: loading twice loads once.
+    """
+
+    database: str
+    declaration: dict[str, Any]
+    chunk: int | None
+    part: str = "base"
+
+
+@dataclass(frozen=True)
+class LoadReceipt(Message):
+    """Rows that were committed."""
+
+    rows: int
+
+
+@dataclass(frozen=True)
+class Failure(Message):
+    """An error of ``qserv.errors``, by its code, with its message."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Action(Message):
+    """Base of the calls that carry no rows."""
+
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class Health(Action):
+    """Ask whether the worker and its PostgreSQL answer. Answer: ``{"node": ..., "postgres": version, "queries": running}``."""
+
+    kind: ClassVar[str] = "health"
+
+
+@dataclass(frozen=True)
+class Cancel(Action):
+    """Stop all chunk queries of a query, on the worker and in PostgreSQL. Answer: ``{"cancelled": count}``."""
+
+    kind: ClassVar[str] = "cancel"
+    query_id: str
+
+
+@dataclass(frozen=True)
+class PrepareTable(Action):
+    """Make the schema of a database and the empty prototype of a table. Answer: ``{}``.
+
+    The prototype stands in for the chunk tables of chunks where the table has no rows.
+    """
+
+    kind: ClassVar[str] = "prepare-table"
+    database: str
+    declaration: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FinishChunks(Action):
+    """Index and analyse loaded chunk tables; ``overlap`` says whose overlap table exists. Answer: ``{}``."""
+
+    kind: ClassVar[str] = "finish-chunks"
+    database: str
+    declaration: dict[str, Any]
+    chunks: tuple[int | None, ...]
+    overlap_chunks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DropTable(Action):
+    """Drop the prototype and every chunk and overlap table of a table, if there. Answer: ``{"dropped": count}``."""
+
+    kind: ClassVar[str] = "drop-table"
+    database: str
+    table: str
