@@ -1,0 +1,124 @@
+"""DDL as text: what is made for a director, a dependent and a replicated table."""
+
+import pytest
+
+from qserv.errors import SchemaError
+from qserv.ids import ChunkId
+from schema.ddl import chunk_statements, drop_statements, index_name, index_statements, prototype_statements, schema_statement
+from schema.model import Column, ColumnType, ForeignKey, Table, TableRole
+from schema.physical import TABLE_NAME_BYTES, chunk_of, quote, relation, table_name
+
+DIRECTOR = Table(
+    name="object",
+    role=TableRole.DIRECTOR,
+    columns=(
+        Column("objectId", ColumnType.LONG, nullable=False),
+        Column("ra", ColumnType.DOUBLE),
+        Column("dec", ColumnType.DOUBLE),
+        Column("name", ColumnType.STRING, length=12),
+    ),
+    primary_key=("objectId",),
+    ra="ra",
+    dec="dec",
+    director_key="objectId",
+    indexes=(("name", "ra"), ("name",)),
+)
+DEPENDENT = Table(
+    name="source",
+    role=TableRole.DEPENDENT,
+    columns=(Column("sourceId", ColumnType.LONG), Column("objectId", ColumnType.LONG), Column("visit", ColumnType.INT)),
+    primary_key=("sourceId",),
+    director="object",
+    director_key="objectId",
+    foreign_keys=(ForeignKey("k", ("visit",), "visits", ("visit",)), ForeignKey("o", ("objectId",), "object", ("objectId",))),
+)
+REPLICATED = Table(name="visits", role=TableRole.REPLICATED, columns=(Column("visit", ColumnType.INT),), primary_key=("visit",))
+
+
+def test_prototype_of_a_partitioned_table_ends_with_the_pixel():
+    assert schema_statement("dr1") == 'CREATE SCHEMA IF NOT EXISTS "dr1"'
+    (statement,) = prototype_statements("dr1", DIRECTOR)
+    assert statement.splitlines() == [
+        'CREATE TABLE IF NOT EXISTS "dr1"."object" (',
+        '    "objectId" bigint NOT NULL,',
+        '    "ra" double precision,',
+        '    "dec" double precision,',
+        '    "name" varchar(12),',
+        '    "_healpix_29" bigint',
+        ")",
+    ]
+
+
+def test_replicated_table_has_no_pixel():
+    assert prototype_statements("dr1", REPLICATED) == ['CREATE TABLE IF NOT EXISTS "dr1"."visits" (\n    "visit" integer\n)']
+    assert [s.split(" ON ")[1] for s in index_statements("dr1", REPLICATED, None)] == ['"dr1"."visits" ("visit")']
+
+
+def test_chunk_table_is_like_the_prototype():
+    assert chunk_statements("dr1", DIRECTOR, ChunkId(49), overlap=True) == [
+        'CREATE TABLE IF NOT EXISTS "dr1"."object_49_overlap" (LIKE "dr1"."object") WITH (autovacuum_enabled = false)',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (DIRECTOR, ['UNIQUE INDEX|("objectId")', 'INDEX|("_healpix_29")', 'INDEX|("name", "ra")']),
+        (DEPENDENT, ['UNIQUE INDEX|("sourceId")', 'INDEX|("objectId")', 'INDEX|("_healpix_29")', 'INDEX|("visit")']),
+    ],
+)
+def test_indexes_are_those_that_queries_need_and_none_twice(table, expected):
+    statements = index_statements("dr1", table, ChunkId(7))
+    found = [f"{s.split(' IF ')[0].removeprefix('CREATE ')}|{s[s.rindex('(') :]}" for s in statements]
+    assert found == expected
+    assert all(f' ON "dr1"."{table.name}_7" ' in s for s in statements)
+
+
+def test_index_names_fit_and_differ_in_the_longest_table_names():
+    longest = "t" * TABLE_NAME_BYTES
+    names = {
+        index_name(table_name(longest, ChunkId(2**63 - chunk), overlap=overlap), (column,))
+        for chunk in (1, 2)
+        for overlap in (False, True)
+        for column in ("a", "b")
+    }
+    assert len(names) == 8
+    assert all(len(name.encode()) <= 63 for name in names)
+
+
+def test_drops_are_in_batches():
+    statements = drop_statements("dr1", [f"object_{chunk}" for chunk in range(4, 1004)])
+    assert [s.count('"dr1".') for s in statements] == [500, 500]
+    assert drop_statements("dr1", []) == []
+
+
+def test_names_are_quoted():
+    assert quote('a"b') == '"a""b"'
+    assert relation("dr1", "Object", None) == '"dr1"."Object"'
+    assert relation("dr1", "Object", ChunkId(0)) == '"dr1"."Object_0"'
+
+
+@pytest.mark.parametrize("name", ["", "a\0b"])
+def test_what_postgresql_cannot_name_is_refused(name):
+    with pytest.raises(SchemaError, match="cannot be an SQL identifier"):
+        quote(name)
+
+
+def test_a_table_as_a_whole_has_no_overlap():
+    with pytest.raises(SchemaError, match="no overlap of its own"):
+        table_name("object", None, overlap=True)
+
+
+@pytest.mark.parametrize(
+    ("physical", "expected"),
+    [
+        ("object_49", (49, False)),
+        ("object_49_overlap", (49, True)),
+        ("object", None),
+        ("object_extra_49", None),
+        ("objects_49", None),
+        ("source_49", None),
+    ],
+)
+def test_chunk_is_read_back_from_a_name(physical, expected):
+    assert chunk_of("object", physical) == expected
