@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     func,
 )
@@ -25,6 +26,7 @@ metadata = MetaData(
         "fk": "%(table_name)s_%(column_0_name)s_fkey",
         "ck": "%(table_name)s_%(constraint_name)s_check",
         "ix": "%(table_name)s_%(column_0_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_name)s_key",
     },
 )
 
@@ -68,6 +70,7 @@ tables = Table(
     Column("declaration", JSONB, nullable=False, comment="The table without its columns, as schema.serialise writes it."),
     Column("facts", JSONB, nullable=False, server_default="{}", comment="Measured at publish, such as separations of keys."),
     CheckConstraint("name <> ''", name="name"),
+    UniqueConstraint("database", "name"),
 )
 
 columns = Table(
@@ -117,9 +120,9 @@ column_statistics = Table(
 catalogue_version = Table(
     "catalogue_version",
     metadata,
-    Column("only", Boolean, primary_key=True, server_default="true"),
+    Column("one", Boolean, primary_key=True, server_default="true"),
     Column("version", BigInteger, nullable=False),
-    CheckConstraint("only", name="one_row"),
+    CheckConstraint("one", name="one_row"),
     comment="Raised with every change that a czar must see.",
 )
 

@@ -1,0 +1,193 @@
+"""Everything a czar must know of the published databases, read in a few queries at one moment."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Row, TextClause, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from qserv.ids import ChunkId, NodeId
+from qserv.metadata import tables
+from qserv.metadata.nodes import Node, list_nodes
+
+Json = dict[str, Any]
+"""A JSON object of ``schema.serialise``, which this package may not import."""
+
+REPLICATED_CHUNK = ChunkId(-1)
+"""Stands in ``chunks``, ``replicas`` and ``column_statistics`` for a replicated table, which is not cut."""
+
+
+@dataclass(frozen=True)
+class FamilyRow:
+    """A family's chunk map: NUNIQ numbers of the pixels that tile the sphere, ascending. ``overlap_deg`` in degrees."""
+
+    family: str
+    overlap_deg: float
+    chunks: tuple[ChunkId, ...]
+
+
+@dataclass(frozen=True)
+class DatabaseRow:
+    """A database that has at least one table to show."""
+
+    database: str
+    family: str
+    description: str
+    version: str
+
+
+@dataclass(frozen=True)
+class ColumnStatistics:
+    """Ranges of one column in the base rows of chunks: parallel tuples, ``chunks`` ascending.
+
+    ``minimum`` and ``maximum`` are text as PostgreSQL reads it for the column's type. None means that the range is not known,
+    unless ``null_count`` equals the chunk's row count: then there is no value at all. NaN is never in the range.
+    """
+
+    chunks: tuple[ChunkId, ...]
+    minimum: tuple[str | None, ...]
+    maximum: tuple[str | None, ...]
+    null_count: tuple[int, ...]
+    has_nan: tuple[bool, ...]
+    has_infinity: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A table: declarations as JSON, and where its rows are.
+
+    ``chunks`` ascend and have ``row_counts`` and ``overlap_row_counts`` beside them; a chunk in which the table has neither rows
+    nor overlap rows is absent. A replicated table has the one chunk `REPLICATED_CHUNK`.
+    """
+
+    table_id: int
+    database: str
+    name: str
+    published: bool
+    declaration: Json
+    columns: tuple[Json, ...]
+    facts: Json
+    chunks: tuple[ChunkId, ...] = ()
+    row_counts: tuple[int, ...] = ()
+    overlap_row_counts: tuple[int, ...] = ()
+    replicas: dict[ChunkId, tuple[NodeId, ...]] = field(default_factory=dict)
+    statistics: dict[str, ColumnStatistics] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CatalogueRows:
+    """The metadata of one moment. ``version`` is raised with every change: a cache compares it with `catalogue_version`."""
+
+    version: int
+    nodes: tuple[Node, ...]
+    families: tuple[FamilyRow, ...]
+    databases: tuple[DatabaseRow, ...]
+    tables: tuple[TableRow, ...]
+
+
+async def catalogue_version(connection: AsyncConnection) -> int:
+    """Return the version of the catalogue: one indexed row, cheap enough to ask for at every query."""
+    version: int = (await connection.execute(select(tables.catalogue_version.c.version))).scalar_one()
+    return version
+
+
+async def load_catalogue(connection: AsyncConnection, *, unpublished: bool = False) -> CatalogueRows:
+    """Read nodes, chunk maps, databases and tables, all as of one moment.
+
+    Takes 2 s for 5,000 chunks of a table of 200 columns (1,000,000 statistics), most of it in PostgreSQL.
+
+    Parameters
+    ----------
+    connection
+        A connection without an open transaction.
+    unpublished
+        Whether tables that users do not see yet are returned too; ingest and the admin's tools ask for them.
+    """
+    await connection.execution_options(isolation_level="REPEATABLE READ")
+    async with connection.begin():
+        version = await catalogue_version(connection)
+        nodes = await list_nodes(connection)
+        families = tuple(
+            FamilyRow(row.family, row.overlap_deg, tuple(sorted(row.chunks)))
+            for row in await connection.execute(select(tables.chunk_maps).order_by(tables.chunk_maps.c.family))
+        )
+        shown = select(tables.tables).order_by(tables.tables.c.database, tables.tables.c.position, tables.tables.c.table_id)
+        if not unpublished:
+            shown = shown.where(tables.tables.c.published)
+        rows = (await connection.execute(shown)).all()
+        ids = [row.table_id for row in rows]
+        columns = await _by_table(connection, _COLUMNS, ids)
+        chunks = await _by_table(connection, _CHUNKS, ids)
+        replicas = await _by_table(connection, _REPLICAS, ids)
+        statistics = await _by_table(connection, _STATISTICS, ids)
+        named = {row.database for row in rows}
+        databases = tuple(
+            DatabaseRow(row.database, row.family, row.description, row.version)
+            for row in await connection.execute(select(tables.databases).order_by(tables.databases.c.database))
+            if row.database in named
+        )
+    return CatalogueRows(
+        version=version,
+        nodes=nodes,
+        families=families,
+        databases=databases,
+        tables=tuple(
+            TableRow(
+                table_id=row.table_id,
+                database=row.database,
+                name=row.name,
+                published=row.published,
+                declaration=row.declaration,
+                facts=row.facts,
+                columns=tuple(column for found in columns[row.table_id] for column in found.declarations),
+                chunks=tuple(chunk for found in chunks[row.table_id] for chunk in found.chunks),
+                row_counts=tuple(count for found in chunks[row.table_id] for count in found.row_counts),
+                overlap_row_counts=tuple(count for found in chunks[row.table_id] for count in found.overlap_row_counts),
+                replicas=_nodes_by_chunk(replicas[row.table_id]),
+                statistics={found.column_name: _column_statistics(found) for found in statistics[row.table_id]},
+            )
+            for row in rows
+        ),
+    )
+
+
+# One row a table, or a table and column, with arrays: a million statistics travel as 200 rows of six arrays, not as a million rows.
+_COLUMNS = text("""
+    SELECT table_id, json_agg(declaration ORDER BY position) AS declarations
+    FROM columns WHERE table_id = ANY(:ids) GROUP BY table_id""")
+_CHUNKS = text("""
+    SELECT table_id, array_agg(chunk) AS chunks, array_agg(row_count) AS row_counts,
+           array_agg(overlap_row_count) AS overlap_row_counts
+    FROM (SELECT * FROM chunks WHERE table_id = ANY(:ids) ORDER BY table_id, chunk) ordered GROUP BY table_id""")
+_REPLICAS = text("""
+    SELECT table_id, node_id, array_agg(chunk) AS chunks
+    FROM replicas WHERE table_id = ANY(:ids) GROUP BY table_id, node_id ORDER BY table_id, node_id""")
+_STATISTICS = text("""
+    SELECT table_id, column_name, array_agg(chunk) AS chunks, array_agg(minimum) AS minimum, array_agg(maximum) AS maximum,
+           array_agg(null_count) AS null_count, array_agg(has_nan) AS has_nan, array_agg(has_infinity) AS has_infinity
+    FROM (SELECT * FROM column_statistics WHERE table_id = ANY(:ids) ORDER BY table_id, chunk) in_key_order
+    GROUP BY table_id, column_name""")
+
+
+async def _by_table(connection: AsyncConnection, statement: TextClause, ids: list[int]) -> dict[int, list[Row[Any]]]:
+    found: dict[int, list[Row[Any]]] = defaultdict(list)
+    for row in await connection.execute(statement, {"ids": ids}):
+        found[row.table_id].append(row)
+    return found
+
+
+def _nodes_by_chunk(rows: list[Row[Any]]) -> dict[ChunkId, tuple[NodeId, ...]]:
+    nodes: dict[ChunkId, tuple[NodeId, ...]] = {}
+    for row in rows:
+        for chunk in row.chunks:
+            nodes[chunk] = (*nodes.get(chunk, ()), NodeId(row.node_id))
+    return nodes
+
+
+def _column_statistics(row: Row[Any]) -> ColumnStatistics:
+    values = list(zip(row.chunks, row.minimum, row.maximum, row.null_count, row.has_nan, row.has_infinity, strict=True))
+    # Read in the order of the primary key, which aggregation keeps unless PostgreSQL chose to sort; sorted input costs one pass.
+    values.sort(key=itemgetter(0))
+    return ColumnStatistics(*zip(*values, strict=True))

@@ -1,0 +1,72 @@
+"""Connections to the metadata database: SQLAlchemy's async engine over asyncpg."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from qserv.errors import MetadataError
+
+POOL_CONNECTIONS = 8
+"""Connections a process keeps at most: metadata is read rarely and cached, while PostgreSQL's default limit is 100."""
+
+CONNECT_TIMEOUT_S = 10.0
+"""A server on the same network answers in milliseconds; this is long enough for one that recovers from a crash."""
+
+
+def driver_url(url: str | URL, driver: str) -> URL:
+    """Return a PostgreSQL URL of any driver as one for ``driver``, such as ``asyncpg``."""
+    return make_url(url).set(drivername=f"postgresql+{driver}")
+
+
+def make_engine(url: str | URL) -> AsyncEngine:
+    """Return an engine for the metadata database; nothing is connected yet.
+
+    Parameters
+    ----------
+    url
+        ``postgresql://user:password@host:port/database``.
+    """
+    return create_async_engine(
+        driver_url(url, "asyncpg"),
+        pool_size=POOL_CONNECTIONS,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={"timeout": CONNECT_TIMEOUT_S},
+    )
+
+
+@asynccontextmanager
+async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Lend a connection with no open transaction.
+
+    Raises
+    ------
+    MetadataError
+        The database does not answer, or has not the tables of this version.
+    """
+    where = engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    except (OSError, TimeoutError, InterfaceError, OperationalError, asyncpg.InterfaceError) as error:
+        msg = f"metadata database {where} does not answer: {error}; is the cluster up (`qserv status`)?"
+        raise MetadataError(msg) from error
+    except ProgrammingError as error:
+        if isinstance(getattr(error.orig, "__cause__", None), asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
+            msg = f"metadata database {where} is of another version: {error.orig}; start it with this version (`qserv up`)"
+            raise MetadataError(msg) from error
+        raise
+
+
+async def asyncpg_connection(connection: AsyncConnection) -> "asyncpg.Connection":
+    """Return the driver's own connection, inside SQLAlchemy's transaction, for COPY, which SQLAlchemy does not know."""
+    await connection.exec_driver_sql("SELECT 1")  # begins the transaction, which the driver's calls then share
+    raw = (await connection.get_raw_connection()).driver_connection
+    if not isinstance(raw, asyncpg.Connection):
+        msg = f"the metadata database must be reached through asyncpg, not {type(raw).__name__}"
+        raise TypeError(msg)
+    return raw

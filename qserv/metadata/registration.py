@@ -1,0 +1,213 @@
+"""Writes what a load makes: databases and tables unpublished, their chunks and statistics, then all of them shown at once."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from qserv.errors import IngestError
+from qserv.ids import ChunkId, NodeId
+from qserv.metadata import tables
+from qserv.metadata.catalogue import DatabaseRow, FamilyRow, Json
+from qserv.metadata.director_index import drop_index
+from qserv.metadata.engine import asyncpg_connection, connect
+
+
+@dataclass(frozen=True)
+class ChunkRecord:
+    """Rows of one table in one chunk, and the nodes that hold them."""
+
+    chunk: ChunkId
+    row_count: int
+    overlap_row_count: int
+    nodes: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True)
+class StatisticsRecord:
+    """Range of one column in one chunk; see `qserv.metadata.catalogue.ColumnStatistics`."""
+
+    chunk: ChunkId
+    column: str
+    minimum: str | None
+    maximum: str | None
+    null_count: int
+    has_nan: bool
+    has_infinity: bool
+
+
+@asynccontextmanager
+async def family_lock(engine: AsyncEngine, family: str) -> AsyncIterator[None]:
+    """Hold the right to load into a family. A killed load gives it up with its connection.
+
+    Raises
+    ------
+    IngestError
+        Another load holds it.
+    """
+    key = func.hashtextextended("ingest:" + family, 0)
+    async with connect(engine) as connection:
+        if not await connection.scalar(select(func.pg_try_advisory_lock(key))):
+            msg = f"another load into family {family!r} is running; wait for its end, or stop it, then run this one again"
+            raise IngestError(msg)
+        await connection.commit()
+        try:
+            yield
+        finally:
+            await connection.execute(select(func.pg_advisory_unlock(key)))
+            await connection.commit()
+
+
+async def read_family(connection: AsyncConnection, family: str) -> FamilyRow | None:
+    """Return a family's chunk map, or None where it has none yet."""
+    row = (await connection.execute(select(tables.chunk_maps).where(tables.chunk_maps.c.family == family))).one_or_none()
+    return None if row is None else FamilyRow(row.family, row.overlap_deg, tuple(sorted(row.chunks)))
+
+
+async def register_family(connection: AsyncConnection, family: FamilyRow) -> None:
+    """Write the chunk map of a new family."""
+    await connection.execute(
+        insert(tables.chunk_maps).values(family=family.family, overlap_deg=family.overlap_deg, chunks=list(family.chunks)),
+    )
+
+
+async def register_database(connection: AsyncConnection, database: DatabaseRow) -> None:
+    """Write a database of a known family, or its new description and version.
+
+    Raises
+    ------
+    IngestError
+        The database is there already and belongs to another family.
+    """
+    found = (
+        await connection.execute(select(tables.databases.c.family).where(tables.databases.c.database == database.database))
+    ).scalar_one_or_none()
+    if found is not None and found != database.family:
+        msg = f"database {database.database!r} belongs to family {found!r}, not {database.family!r}: a database keeps its family"
+        raise IngestError(msg)
+    values = {"description": database.description, "version": database.version}
+    statement = upsert(tables.databases).values(database=database.database, family=database.family, **values)
+    await connection.execute(statement.on_conflict_do_update(index_elements=["database"], set_=values))
+
+
+async def register_table(
+    connection: AsyncConnection,
+    database: str,
+    declaration: Json,
+    columns: Sequence[Json],
+    position: int,
+) -> int:
+    """Write an unpublished table and return its id.
+
+    Parameters
+    ----------
+    declaration
+        The table without its columns, as ``schema.serialise`` writes it; its ``name`` is the table's.
+    columns
+        The columns, likewise, in the table's order.
+    position
+        Where the table stands among those of its database.
+    """
+    table_id: int = (
+        await connection.execute(
+            insert(tables.tables)
+            .values(database=database, name=declaration["name"], position=position, declaration=declaration)
+            .returning(tables.tables.c.table_id),
+        )
+    ).scalar_one()
+    await connection.execute(
+        insert(tables.columns),
+        [
+            {"table_id": table_id, "name": column["name"], "position": place, "declaration": column}
+            for place, column in enumerate(columns)
+        ],
+    )
+    return table_id
+
+
+async def table_state(connection: AsyncConnection, database: str) -> dict[str, bool]:
+    """Return the names of a database's tables, and whether each is published."""
+    rows = await connection.execute(
+        select(tables.tables.c.name, tables.tables.c.published).where(tables.tables.c.database == database),
+    )
+    return {row.name: row.published for row in rows}
+
+
+async def delete_table(connection: AsyncConnection, database: str, name: str) -> None:
+    """Forget a table: its columns, chunks, replicas, statistics and director index. Does nothing where it is not there."""
+    await drop_index(connection, database, name)
+    published = (
+        await connection.execute(
+            delete(tables.tables)
+            .where(tables.tables.c.database == database, tables.tables.c.name == name)
+            .returning(tables.tables.c.published),
+        )
+    ).scalar_one_or_none()
+    if published:
+        await _raise_version(connection)
+
+
+async def delete_unused(connection: AsyncConnection) -> None:
+    """Forget databases without tables, and chunk maps without databases, so that the next load may cut the sky anew."""
+    with_tables = select(tables.tables.c.database)
+    await connection.execute(delete(tables.databases).where(tables.databases.c.database.not_in(with_tables)))
+    with_databases = select(tables.databases.c.family)
+    await connection.execute(delete(tables.chunk_maps).where(tables.chunk_maps.c.family.not_in(with_databases)))
+
+
+async def record_chunks(
+    connection: AsyncConnection,
+    table_id: int,
+    chunks: Iterable[ChunkRecord],
+    statistics: Iterable[StatisticsRecord],
+) -> None:
+    """Write where a table's rows are and the ranges of its columns, in place of what was there."""
+    await connection.execute(delete(tables.chunks).where(tables.chunks.c.table_id == table_id))
+    driver = await asyncpg_connection(connection)
+    chunks = list(chunks)
+    await driver.copy_records_to_table(
+        "chunks",
+        columns=("table_id", "chunk", "row_count", "overlap_row_count"),
+        records=((table_id, record.chunk, record.row_count, record.overlap_row_count) for record in chunks),
+    )
+    await driver.copy_records_to_table(
+        "replicas",
+        columns=("table_id", "chunk", "node_id"),
+        records=((table_id, record.chunk, node) for record in chunks for node in record.nodes),
+    )
+    await driver.copy_records_to_table(
+        "column_statistics",
+        columns=("table_id", "chunk", "column_name", "minimum", "maximum", "null_count", "has_nan", "has_infinity"),
+        records=(
+            (table_id, row.chunk, row.column, row.minimum, row.maximum, row.null_count, row.has_nan, row.has_infinity)
+            for row in statistics
+        ),
+    )
+
+
+async def publish(connection: AsyncConnection, facts: Mapping[int, Json]) -> int:
+    """Show tables to users, all at once, and return the new version of the catalogue.
+
+    Parameters
+    ----------
+    connection
+        A connection without an open transaction; the change is committed here.
+    facts
+        What was measured of each table, by its id. These tables become published.
+    """
+    async with connection.begin():
+        for table_id, measured in facts.items():
+            await connection.execute(
+                update(tables.tables).where(tables.tables.c.table_id == table_id).values(published=True, facts=measured),
+            )
+        return await _raise_version(connection)
+
+
+async def _raise_version(connection: AsyncConnection) -> int:
+    column = tables.catalogue_version.c.version
+    raised = update(tables.catalogue_version).values(version=column + 1).returning(column)
+    version: int = (await connection.execute(raised)).scalar_one()
+    return version
