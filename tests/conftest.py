@@ -1,0 +1,68 @@
+"""Fixtures for every test that needs real servers.
+
+``postgres_cluster``: metadata server and two node servers, PostgreSQL only, one start a session (1 s). It has ``.cluster``
+(`qserv.cluster.Cluster`), ``.secrets`` (`qserv.cluster.Secrets`) and ``.home``. The databases of roles are shared by the session:
+a test makes schemas, tables and rows under names of its own and takes them away. Connect for example with
+``psycopg.connect(postgres_cluster.cluster.nodes[0].postgres.conninfo(Role.LOADER, NODE_DATABASE, postgres_cluster.secrets))``.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from qserv.cluster import Cluster, Secrets
+from qserv.embedded.launch import embedded_postgres
+from qserv.embedded.orphans import end_orphans
+from qserv.embedded.processes import Process
+from qserv.settings import Settings
+
+
+@dataclass(frozen=True)
+class RunningCluster:
+    cluster: Cluster
+    secrets: Secrets
+    settings: Settings
+
+    @property
+    def home(self):
+        return self.cluster.home
+
+
+@pytest.fixture(scope="session")
+def cluster_home():
+    """A home for clusters of this session. Those of sessions that were killed are ended and removed first."""
+    base = Path(tempfile.gettempdir()) / f"qserv-tests-{os.geteuid()}"
+    base.mkdir(mode=0o700, exist_ok=True)
+    for left in base.iterdir():
+        pid, _, ticks = left.name.partition("-")
+        session = Process.of(int(pid))
+        if session is None or session.start_ticks != int(ticks):
+            for home in left.iterdir():
+                end_orphans(home)
+            shutil.rmtree(left, ignore_errors=True)
+    this = Process.of(os.getpid())
+    home = base / f"{this.pid}-{this.start_ticks}"
+    home.mkdir()
+    yield home
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stop_cleanly_on_sigterm():
+    """Let fixtures end when the run is stopped from outside, so that no server stays behind."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster(cluster_home):
+    settings = Settings(home=cluster_home / "postgres", nodes=2, tap_port=0, memory_share=0.1)
+    with embedded_postgres(settings) as cluster:
+        yield RunningCluster(cluster, Secrets.load(cluster.home), settings)
