@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -96,7 +97,7 @@ async def catalogue_version(connection: AsyncConnection) -> int:
 async def load_catalogue(connection: AsyncConnection, *, unpublished: bool = False) -> CatalogueRows:
     """Read nodes, chunk maps, databases and tables, all as of one moment.
 
-    Takes 2 s for 5,000 chunks of a table of 200 columns (1,000,000 statistics), most of it in PostgreSQL.
+    Takes 2.5 s for 5,000 chunks of a table of 200 columns (1,000,000 statistics), most of it in PostgreSQL.
 
     Parameters
     ----------
@@ -187,7 +188,8 @@ def _nodes_by_chunk(rows: list[Row[Any]]) -> dict[ChunkId, tuple[NodeId, ...]]:
 
 
 def _column_statistics(row: Row[Any]) -> ColumnStatistics:
-    values = list(zip(row.chunks, row.minimum, row.maximum, row.null_count, row.has_nan, row.has_infinity, strict=True))
-    # Read in the order of the primary key, which aggregation keeps unless PostgreSQL chose to sort; sorted input costs one pass.
-    values.sort(key=itemgetter(0))
-    return ColumnStatistics(*zip(*values, strict=True))
+    arrays = (row.chunks, row.minimum, row.maximum, row.null_count, row.has_nan, row.has_infinity)
+    # Rows come in the order of the primary key, which aggregation keeps unless PostgreSQL chose to sort.
+    if any(before > after for before, after in pairwise(row.chunks)):
+        arrays = tuple(zip(*sorted(zip(*arrays, strict=True), key=itemgetter(0)), strict=True))
+    return ColumnStatistics(*map(tuple, arrays))
