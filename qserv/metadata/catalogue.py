@@ -188,7 +188,7 @@ def _nodes_by_chunk(rows: list[Row[Any]]) -> dict[ChunkId, tuple[NodeId, ...]]:
 
 
 def _column_statistics(row: Row[Any]) -> ColumnStatistics:
-    arrays = (row.chunks, row.minimum, row.maximum, row.null_count, row.has_nan, row.has_infinity)
+    arrays: tuple[Any, ...] = (row.chunks, row.minimum, row.maximum, row.null_count, row.has_nan, row.has_infinity)
     # Rows come in the order of the primary key, which aggregation keeps unless PostgreSQL chose to sort.
     if any(before > after for before, after in pairwise(row.chunks)):
         arrays = tuple(zip(*sorted(zip(*arrays, strict=True), key=itemgetter(0)), strict=True))
