@@ -1,0 +1,224 @@
+"""Polygons with great-circle edges, convex or not, as of ADQL POLYGON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from partitioner.arcs import arc_distances_rad, enclosed_area_sr, first_crossing
+from partitioner.region import PAD_RAD, Region, checked_position
+from partitioner.sphere import EDGE_RAD, Bools, Floats, positions, unit_vectors, vector_separation_rad
+from qserv.errors import QueryValueError
+
+MIN_VERTICES = 3
+"""Fewer do not enclose an area."""
+
+ANTIPODAL_RAD = 1e-9
+"""Two vertices this close to being antipodes (0.2 mas) leave the great circle between them undetermined."""
+
+_ROWS_AT_ONCE = 1 << 19
+"""Pairs of position and edge tested at a time: 12 MB for each array of vectors."""
+
+
+@dataclass(frozen=True)
+class Polygon(Region):
+    """The smaller of the two regions that a closed chain of great-circle arcs bounds.
+
+    A position P is inside where the arc from `exterior`, R, to P crosses an odd number of edges, or where P is within 1e-12 rad of
+    an edge. For the edge from A to B, with ``n = (R - P) x (R + P)`` (twice R x P, without its loss of digits where P is close to R
+    or to -R), let ``a = A.n >= 0`` and ``b = B.n >= 0`` (half-open: an arc through a vertex counts once). The arc crosses where
+
+    - a and not b, and ``(A x B).R < 0 < (A x B).P``; or
+    - b and not a, and ``(A x B).R > 0 > (A x B).P``.
+
+    The signs together keep a crossing at the antipode out. R is away from every edge's great circle, so its signs are sure; a P
+    whose own sign is unsure lies on an edge, or next to an edge's antipode, where either sign says "no crossing".
+
+    Parameters
+    ----------
+    vertices
+        (ra, dec) in degrees, in either winding. A last one equal to the first is left out.
+
+    Raises
+    ------
+    QueryValueError
+        A vertex is not a position; there are fewer than three; an edge has no length or joins antipodes; edges cross, touch or run
+        back over each other.
+    """
+
+    vertices: tuple[tuple[float, float], ...]
+    """(ra, dec) in degrees, as given, but counter-clockwise seen from the centre of the sphere's outside (east is left)."""
+
+    def __init__(self, vertices: Sequence[Sequence[float]]) -> None:
+        chain = [(float(ra), float(dec)) for ra, dec in vertices]
+        for ra, dec in chain:
+            checked_position(ra, dec, "vertex of a polygon")
+        xyz = unit_vectors(*np.array(chain).reshape(-1, 2).T)
+        if len(chain) > 1 and vector_separation_rad(xyz[0], xyz[-1]) <= EDGE_RAD:
+            chain, xyz = chain[:-1], xyz[:-1]
+        _check_chain(xyz)
+        if enclosed_area_sr(xyz) > 2 * np.pi:
+            chain.reverse()
+        object.__setattr__(self, "vertices", tuple(chain))
+
+    @cached_property
+    def vertices_xyz(self) -> Floats:
+        """Unit vectors of the vertices, shape (n, 3), counter-clockwise."""
+        lon, lat = np.array(self.vertices).T
+        return unit_vectors(lon, lat)
+
+    @cached_property
+    def area_sr(self) -> float:
+        """Area in steradians, at most 2 pi."""
+        return enclosed_area_sr(self.vertices_xyz)
+
+    @cached_property
+    def exterior(self) -> Floats:
+        """A unit vector, shape (3,), strictly outside and away from the great circle of every edge.
+
+        Of 500 directions spread over the sphere, and the antipode of the vertices' middle, it is the outside one with the largest
+        angle to the nearest of those great circles.
+        """
+        middle = self.vertices_xyz.sum(axis=0)
+        candidates = _spread(500)
+        if np.linalg.norm(middle) > EDGE_RAD:
+            candidates = np.vstack((-middle / np.linalg.norm(middle), candidates))
+        clearance = np.abs(candidates @ self._normals.T).min(axis=1)
+        for index in np.argsort(-clearance, kind="stable"):
+            if clearance[index] > PAD_RAD and not self._inside_by_winding(candidates[index]):
+                chosen: Floats = candidates[index]
+                return chosen
+        msg = "no position is clearly outside the polygon: its edges are too many or too close together"
+        raise QueryValueError(msg)
+
+    def contains(self, ra: ArrayLike, dec: ArrayLike) -> Bools:
+        """Return which positions (deg) lie in the polygon or within `EDGE_RAD` of its edge."""
+        xyz = unit_vectors(ra, dec)
+        return self.contains_xyz(xyz.reshape(-1, 3)).reshape(xyz.shape[:-1])
+
+    def contains_xyz(self, xyz: Floats) -> Bools:
+        """Return which unit vectors, shape (n, 3), lie in the polygon or within `EDGE_RAD` of its edge."""
+        inside = np.empty(len(xyz), dtype=np.bool_)
+        step = max(_ROWS_AT_ONCE // len(self.vertices), 1)
+        for first in range(0, len(xyz), step):
+            part = xyz[first : first + step]
+            on_edge = self._edge_distances_rad(part) <= EDGE_RAD
+            inside[first : first + step] = on_edge | (self._crossings(self.exterior, part) % 2 == 1)
+        return inside
+
+    def bounding_circle(self) -> tuple[Floats, float]:
+        """Return a circle around the polygon: around the vertices' middle if they are within 90 degrees of it.
+
+        A circle of less than 90 degrees holds the arc between any two points in it, so all the edges, and the smaller side of them.
+        """
+        middle = self.vertices_xyz.sum(axis=0)
+        length = float(np.linalg.norm(middle))
+        if length > EDGE_RAD:
+            radius = float(vector_separation_rad(self.vertices_xyz, middle / length).max()) + PAD_RAD
+            if radius < np.pi / 2 - PAD_RAD:
+                return middle / length, radius
+        return unit_vectors(0.0, 90.0), float(np.pi)
+
+    def touches(self, centres: Floats, radius_rad: float) -> Bools:
+        """Return which circles share a point with the polygon."""
+        near = self._edge_distances_rad(centres) <= radius_rad
+        near[~near] = self.contains_xyz(centres[~near])
+        return near
+
+    def encloses(self, centres: Floats, radius_rad: float) -> Bools:
+        """Return which circles lie within the polygon."""
+        deep = self._edge_distances_rad(centres) >= radius_rad
+        deep[deep] = self.contains_xyz(centres[deep])
+        return deep
+
+    @cached_property
+    def _ends(self) -> Floats:
+        """Where the edge from each vertex ends."""
+        return np.roll(self.vertices_xyz, -1, axis=0)
+
+    @cached_property
+    def _normals(self) -> Floats:
+        """Unit normals of the edges, shape (n, 3), towards their left."""
+        normals = np.cross(self.vertices_xyz - self._ends, self.vertices_xyz + self._ends)
+        unit: Floats = normals / np.linalg.norm(normals, axis=1, keepdims=True)
+        return unit
+
+    def _edge_distances_rad(self, xyz: Floats) -> Floats:
+        """Return the distance of positions (n, 3) from the nearest edge."""
+        step = max(_ROWS_AT_ONCE // len(self.vertices), 1)
+        parts = [
+            arc_distances_rad(xyz[first : first + step], self.vertices_xyz, self._ends, self._normals).min(axis=1)
+            for first in range(0, len(xyz), step)
+        ]
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    def _crossings(self, reference: Floats, xyz: Floats) -> NDArray[np.int64]:
+        """Return how many edges the arc from a reference to each position crosses (see the class)."""
+        normal = np.cross(reference - xyz, reference + xyz)
+        a = normal @ self.vertices_xyz.T >= 0
+        b = np.roll(a, -1, axis=1)
+        left_from, left_to = self._normals @ reference > 0, xyz @ self._normals.T
+        crossed = (a & ~b & ~left_from & (left_to > 0)) | (b & ~a & left_from & (left_to < 0))
+        return np.asarray(crossed.sum(axis=1), dtype=np.int64)
+
+    def _inside_by_winding(self, point: Floats) -> bool:
+        """Whether a point away from all edges' great circles is left of them: seen from the middle of the longest edge."""
+        longest = int(np.argmax(vector_separation_rad(self.vertices_xyz, self._ends)))
+        middle = self.vertices_xyz[longest] + self._ends[longest]
+        others = np.arange(len(self.vertices)) != longest
+        normal = np.cross(point - middle / np.linalg.norm(middle), point + middle / np.linalg.norm(middle))
+        a = self.vertices_xyz @ normal >= 0
+        b = np.roll(a, -1)
+        left_from, left_to = self._normals @ point > 0, self._normals @ middle
+        crossed = ((a & ~b & ~left_from & (left_to > 0)) | (b & ~a & left_from & (left_to < 0))) & others
+        return bool(left_from[longest]) ^ bool(crossed.sum() % 2)
+
+
+def adql_box(ra: float, dec: float, width_deg: float, height_deg: float) -> Polygon:
+    """Return the polygon of an ADQL BOX.
+
+    ADQL 2.1, 4.2.9: the sizes define a cross at the centre whose arms extend along the coordinate axes there for half the sizes,
+    and the sides are great circles that meet the ends of the arms at right angles. So on the plane tangent at the centre (gnomonic
+    projection, where great circles are straight) it is the rectangle of half-sides tan(width/2) and tan(height/2).
+
+    Raises
+    ------
+    QueryValueError
+        The centre is not a position, or a size is not between 0 and 180 degrees (at 180 the sides no longer meet).
+    """
+    checked_position(ra, dec, "centre of a BOX")
+    if not (0 < width_deg < 180 and 0 < height_deg < 180):  # noqa: PLR2004 (half a turn)
+        msg = f"the width {width_deg} and height {height_deg} of a BOX must lie between 0 and 180 degrees"
+        raise QueryValueError(msg)
+    lon, lat = np.radians(ra), np.radians(dec)
+    east = np.array([-np.sin(lon), np.cos(lon), 0.0])
+    north = np.array([-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)])
+    u, v = np.tan(np.radians(width_deg) / 2), np.tan(np.radians(height_deg) / 2)
+    corners = unit_vectors(ra, dec) + np.array([[-u, -v], [u, -v], [u, v], [-u, v]]) @ np.stack((east, north))
+    return Polygon(list(zip(*(values.tolist() for values in positions(corners)), strict=True)))
+
+
+def _spread(count: int) -> Floats:
+    """Return directions spread evenly over the sphere (a Fibonacci lattice, turned so that none is a pole or on an axis)."""
+    steps = np.arange(count) + 0.5
+    turn = np.pi * (1 + np.sqrt(5.0))
+    return unit_vectors(np.degrees(steps * turn + 0.7), np.degrees(np.arcsin(1 - 2 * steps / count)))
+
+
+def _check_chain(xyz: Floats) -> None:
+    """Raise `QueryValueError` unless the closed chain of vertices (n, 3) bounds a region."""
+    if len(xyz) < MIN_VERTICES:
+        msg = f"a polygon needs at least {MIN_VERTICES} different vertices, not {len(xyz)}"
+        raise QueryValueError(msg)
+    lengths = vector_separation_rad(xyz, np.roll(xyz, -1, axis=0))
+    for fault, reason in ((lengths <= EDGE_RAD, "have no distance"), (lengths >= np.pi - ANTIPODAL_RAD, "are antipodes")):
+        if fault.any():
+            first = int(np.argmax(fault))
+            msg = f"vertices {first + 1} and {(first + 1) % len(xyz) + 1} of a polygon {reason}: no edge runs between them"
+            raise QueryValueError(msg)
+    pair = first_crossing(xyz)
+    if pair is not None:
+        msg = f"edges {pair[0] + 1} and {pair[1] + 1} of a polygon cross or touch: it does not bound one region"
+        raise QueryValueError(msg)
