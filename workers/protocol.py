@@ -4,7 +4,7 @@
 Flight call     message                            answer
 ==============  =================================  ============================================================
 DoGet(ticket)   `ChunkQuery`                       record batches; each carries a `BatchMark` as app metadata
-DoPut(command)  `ChunkLoad`                        one `LoadReceipt` as put metadata, after the rows are committed
+DoPut(command)  `ChunkLoad`; `LoadEnd` after rows  one `LoadReceipt` as put metadata, after the rows are committed
 DoAction        the `Action` classes, by ``kind``  one JSON document each
 ==============  =================================  ============================================================
 
@@ -96,6 +96,13 @@ class ChunkLoad(Message):
     declaration: dict[str, Any]
     chunk: int | None
     part: str = "base"
+
+
+@dataclass(frozen=True)
+class LoadEnd(Message):
+    """Metadata after the last row of a load: how many were sent. A stream that ends without it broke off: nothing is committed."""
+
+    rows: int
 
 
 @dataclass(frozen=True)

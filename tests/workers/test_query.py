@@ -1,0 +1,104 @@
+"""Chunk queries through Flight to PostgreSQL and back."""
+
+import datetime as dt
+
+import pyarrow as pa
+
+from schema.model import Column, ColumnType, Table, TableRole
+from schema.types import arrow_schema
+from workers.protocol import BatchMark, ChunkQuery, ChunkTask
+
+STAR = Table(
+    "star",
+    TableRole.DIRECTOR,
+    (Column("id", ColumnType.LONG, nullable=False), Column("ra", ColumnType.DOUBLE), Column("dec", ColumnType.DOUBLE)),
+    primary_key=("id",),
+    ra="ra",
+    dec="dec",
+    director_key="id",
+)
+
+EVERY_TYPE = Table(
+    "every_type", TableRole.DIRECTOR, tuple(Column(kind.value, kind) for kind in ColumnType), ra="double", dec="double"
+)
+
+VALUES = {
+    "boolean": [True, False, None],
+    "short": [-32768, 32767, None],
+    "int": [-(2**31), 2**31 - 1, None],
+    "long": [-(2**63), 2**63 - 1, None],
+    "float": [1.5, float("inf"), None],
+    "double": [1e308, float("-inf"), None],
+    "char": ["é", "", None],
+    "string": ["a\tb\n'\"\\", "x" * 5000, None],
+    "unicode": ["星", "🌟", None],
+    "text": ["t", "", None],
+    "binary": [b"\x00\xff", b"", None],
+    "timestamp": [dt.datetime(1991, 4, 2), dt.datetime(2200, 1, 1, 0, 0, 0, 1), None],  # noqa: DTZ001 (no zone is kept)
+    "_healpix_29": [0, 2**62, None],
+}
+
+
+def star_rows(ids, schema=None):
+    n = len(ids)
+    columns = {"id": ids, "ra": [0.5] * n, "dec": [float(i % 90) for i in ids], "_healpix_29": ids}
+    return pa.table(
+        columns, schema or pa.schema([("id", pa.int64()), ("ra", pa.float64()), ("dec", pa.float64()), ("_healpix_29", pa.int64())])
+    )
+
+
+def test_every_type_returns_by_value_with_nulls(client, prepared, load, scan):
+    table = prepared(EVERY_TYPE)
+    rows = pa.table(VALUES, arrow_schema(table))
+    assert load(table, rows, 12) == 3
+    with client.query(scan(table, [12])) as answer:
+        got = pa.Table.from_batches([batch for batch, _ in answer])
+    assert got.schema.types == rows.schema.types
+    assert got.to_pydict() == rows.to_pydict()
+
+
+def test_batches_carry_their_chunk_in_the_order_asked(client, prepared, load, scan):
+    table = prepared(STAR)
+    load(table, star_rows([1, 2, 3]), 20)
+    load(table, star_rows([]), 21)
+    load(table, star_rows([4]), 22)
+    with client.query(scan(table, [22, 21, 20, 22], "id")) as answer:
+        assert answer.schema.names == ["id"]
+        got = [(mark, batch.column(0).to_pylist()) for batch, mark in answer]
+    assert got == [
+        (BatchMark(22, end=True), [4]),
+        (BatchMark(21, end=True), []),
+        (BatchMark(20, end=True), [1, 2, 3]),
+        (BatchMark(22, end=True), [4]),
+    ]
+
+
+def test_a_long_chunk_comes_in_several_batches_and_only_the_last_is_marked(client, query_id):
+    tasks = (ChunkTask(12, {}), ChunkTask(13, {}))
+    query = ChunkQuery(query_id, "SELECT i, repeat('x', 100) AS t FROM generate_series(1, 200000) AS i", tasks, 30.0)
+    with client.query(query) as answer:
+        got = [(mark.chunk, mark.end, batch.num_rows) for batch, mark in answer]
+    for chunk in (12, 13):
+        of_chunk = [(end, rows) for number, end, rows in got if number == chunk]
+        assert len(of_chunk) > 2
+        assert [end for end, _ in of_chunk] == [False] * (len(of_chunk) - 1) + [True]
+        assert sum(rows for _, rows in of_chunk) == 200_000
+    assert [chunk for chunk, _, _ in got] == sorted(chunk for chunk, _, _ in got)
+
+
+def test_numeric_comes_as_plain_text(ask):
+    got = ask("SELECT 1.50::numeric AS n, 'NaN'::numeric AS nan, NULL::numeric AS nothing")
+    assert got.schema.types == [pa.string()] * 3
+    assert got.to_pylist() == [{"n": "1.50", "nan": "nan", "nothing": None}]
+
+
+def test_hundred_thousand_rows_are_loaded_and_loading_again_replaces_them(client, prepared, load, scan, loader):
+    table = prepared(STAR)
+    assert load(table, star_rows(list(range(100_000))), 20) == 100_000
+    assert load(table, star_rows(list(range(100_000))), 20) == 100_000
+    with client.query(scan(table, [20], "count(*) AS n, sum(id) AS s")) as answer:
+        ((batch, mark),) = list(answer)
+    assert mark == BatchMark(20, end=True)
+    assert batch.column("n").to_pylist() == [100_000]
+    frozen = loader.execute("SELECT relallvisible FROM pg_class WHERE relname = 'star_20'").fetchone()
+    assert frozen is not None

@@ -1,0 +1,207 @@
+"""Calls to a worker, typed: messages of ``workers.protocol`` in, Arrow and errors of ``qserv.errors`` out."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import pyarrow as pa
+from pyarrow import flight
+
+from qserv.errors import NodeUnavailableError
+from workers.failures import from_flight
+from workers.protocol import (
+    AUTHORIZATION,
+    Action,
+    BatchMark,
+    Cancel,
+    ChunkLoad,
+    ChunkQuery,
+    DropTable,
+    FinishChunks,
+    Health,
+    LoadEnd,
+    LoadReceipt,
+    PrepareTable,
+)
+
+T = TypeVar("T")
+
+QUERY_GRACE_S: Final = 15.0
+"""How much longer than its query's limit a call may take: the worker's own time-out comes first, and says more."""
+
+PROBE_TIMEOUT_S: Final = 10.0
+"""Limit of calls that a healthy worker answers in milliseconds."""
+
+
+class Answer:
+    """Rows of a chunk query, as they arrive. Iterate once; close it to stop the query before its end."""
+
+    def __init__(self, reader: flight.FlightStreamReader, worker: str) -> None:
+        self._reader = reader
+        self._worker = worker
+        self._ended = False
+        try:
+            self.schema: pa.Schema = reader.schema
+            """Schema of the rows of every chunk."""
+        except pa.ArrowException as error:
+            raise from_flight(error, worker) from error
+
+    def __iter__(self) -> Iterator[tuple[pa.RecordBatch, BatchMark]]:
+        """Yield batches with their marks.
+
+        Raises
+        ------
+        QservError
+            The query failed, or the worker went away. Rows of chunks whose end mark has come are complete nevertheless.
+        """
+        try:
+            while True:
+                chunk = self._reader.read_chunk()
+                yield chunk.data, BatchMark.decode(chunk.app_metadata.to_pybytes())
+        except StopIteration:
+            self._ended = True
+        except pa.ArrowException as error:
+            self._ended = True
+            raise from_flight(error, self._worker) from error
+
+    def close(self) -> None:
+        """Stop the query, unless it has ended."""
+        if not self._ended:
+            self._ended = True
+            self._reader.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None) -> None:
+        self.close()
+
+
+class WorkerClient:
+    """One worker. Threads may share it; all calls go over one channel, which reconnects by itself.
+
+    Parameters
+    ----------
+    host, port
+        Where the worker listens.
+    secret
+        The cluster secret.
+    """
+
+    def __init__(self, host: str, port: int, secret: str) -> None:
+        self._worker = f"{host}:{port}"
+        self._header = (AUTHORIZATION.encode(), f"Bearer {secret}".encode())
+        self._client = flight.connect(f"grpc://{host}:{port}")
+
+    def query(self, query: ChunkQuery) -> Answer:
+        """Run a chunk query.
+
+        Returns
+        -------
+        Answer
+            Its schema is there already, its rows come while it is iterated.
+
+        Raises
+        ------
+        NodeUnavailableError
+            The worker or its PostgreSQL does not answer, or does not hold the tables.
+        QueryEvaluationError, QueryLimitError, QueryCancelledError
+            As their names say.
+        """
+        with self._errors():
+            reader = self._client.do_get(flight.Ticket(query.encode()), self._options(query.timeout_s + QUERY_GRACE_S))
+        return Answer(reader, self._worker)
+
+    def load(self, load: ChunkLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> LoadReceipt:
+        """Load all rows of one physical table. They are committed when this returns.
+
+        Errors of `batches` itself pass through; nothing is loaded then.
+
+        Raises
+        ------
+        NodeUnavailableError
+            The worker or its PostgreSQL does not answer. Load again: it replaces whatever became of this attempt.
+        StorageFullError
+            A disk of the node is full.
+        IngestError
+            The rows do not fit the declaration.
+        """
+        with self._errors():
+            descriptor = flight.FlightDescriptor.for_command(load.encode())
+            writer, reader = self._client.do_put(descriptor, schema, self._options(None))
+        rows = 0
+        try:
+            for batch in batches:
+                self._send(writer, partial(writer.write_batch, batch))
+                rows += batch.num_rows
+        except BaseException:
+            # Ends the stream without a `LoadEnd`, so that nothing is committed; the worker's complaint says less than the cause.
+            with contextlib.suppress(pa.ArrowException):
+                writer.close()
+            raise
+        self._send(writer, lambda: writer.write_metadata(pa.py_buffer(LoadEnd(rows).encode())))
+        self._send(writer, writer.done_writing)
+        receipt = self._send(writer, reader.read)
+        self._send(writer, writer.close)
+        if receipt is None:
+            msg = f"worker {self._worker} did not confirm the load; load again"
+            raise NodeUnavailableError(msg)
+        return LoadReceipt.decode(receipt.to_pybytes())
+
+    def health(self) -> dict[str, Any]:
+        """Ask how the worker is: ``node``, ``postgres`` (its version) and ``queries`` (running)."""
+        return self._act(Health(), PROBE_TIMEOUT_S)
+
+    def cancel(self, query_id: str) -> int:
+        """Stop all chunk queries of a query, those that have not arrived yet as well; return how many ran or waited."""
+        return int(self._act(Cancel(query_id), PROBE_TIMEOUT_S)["cancelled"])
+
+    def prepare(self, action: PrepareTable) -> None:
+        """Make the schema of a database and the prototype of a table."""
+        self._act(action, None)
+
+    def finish(self, action: FinishChunks) -> None:
+        """Index and analyse loaded tables."""
+        self._act(action, None)
+
+    def drop(self, action: DropTable) -> int:
+        """Drop all physical tables of a table; return how many there were."""
+        return int(self._act(action, None)["dropped"])
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None) -> None:
+        self.close()
+
+    def _act(self, action: Action, timeout_s: float | None) -> dict[str, Any]:
+        with self._errors():
+            results = list(self._client.do_action(flight.Action(action.kind, action.encode()), self._options(timeout_s)))
+        answer: dict[str, Any] = json.loads(results[0].body.to_pybytes())
+        return answer
+
+    def _send(self, writer: flight.FlightStreamWriter, step: Callable[[], T]) -> T:
+        """Take a step of a load. Where it fails, only closing the stream tells what the worker said."""
+        with self._errors():
+            try:
+                return step()
+            except pa.ArrowException:
+                writer.close()
+                raise
+
+    def _options(self, timeout_s: float | None) -> flight.FlightCallOptions:
+        return flight.FlightCallOptions(timeout=timeout_s, headers=[self._header])
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except pa.ArrowException as error:
+            raise from_flight(error, self._worker) from error

@@ -1,0 +1,57 @@
+"""PostgreSQL's errors, by SQLSTATE, as errors of ours."""
+
+from qserv.errors import (
+    IngestError,
+    NodeUnavailableError,
+    QservError,
+    QueryCancelledError,
+    QueryEvaluationError,
+    QueryLimitError,
+    StorageFullError,
+)
+
+_CANCELLED = "57014"
+_UNDEFINED_TABLE = "42P01"
+_DISK_FULL = "53100"
+_LIMITS = ("53200", "53400", "54")
+"""Out of memory, configured limit (temporary files) exceeded, program limit exceeded."""
+_UNAVAILABLE = ("08", "53300", "57P", "58")
+"""Connection lost, too many connections, server going down or starting up, system error such as a failing disk."""
+
+
+def query_error(sqlstate: str | None, message: str) -> QservError:
+    """Return the error that a failed chunk query means.
+
+    Parameters
+    ----------
+    sqlstate
+        Five characters (PostgreSQL, Appendix A); None or zeros where the connection broke before the server said anything.
+    message
+        PostgreSQL's primary message.
+    """
+    shared = _either(sqlstate, message)
+    if shared is not None:
+        return shared
+    if sqlstate == _CANCELLED:
+        if "statement timeout" in message:
+            return QueryLimitError("the query ran longer than its time limit; restrict it further, or raise the limit")
+        return QueryCancelledError("the query was cancelled")
+    if sqlstate == _UNDEFINED_TABLE:
+        return NodeUnavailableError(f"this node does not hold what was asked of it: {message}")
+    if sqlstate is not None and sqlstate.startswith(_LIMITS):
+        return QueryLimitError(f"PostgreSQL: {message}")
+    return QueryEvaluationError(message)
+
+
+def load_error(sqlstate: str | None, message: str, table: str) -> QservError:
+    """Return the error that a failed load, or other change of a table, means."""
+    return _either(sqlstate, message) or IngestError(f"{table}: PostgreSQL refused it: {message}")
+
+
+def _either(sqlstate: str | None, message: str) -> QservError | None:
+    """Return the error that means the same for queries and loads."""
+    if sqlstate is None or sqlstate == "00000" or sqlstate.startswith(_UNAVAILABLE):
+        return NodeUnavailableError(f"PostgreSQL of this node does not answer: {message}")
+    if sqlstate == _DISK_FULL:
+        return StorageFullError(f"a disk of this node is full: {message}; make room, then try again")
+    return None

@@ -1,0 +1,182 @@
+"""Chunk loads into PostgreSQL: Arrow record batches in, binary COPY out, one transaction a physical table."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+import pyarrow as pa
+from pgpq import ArrowToPostgresBinaryEncoder
+from psycopg import sql
+
+from qserv.errors import IngestError
+from qserv.ids import ChunkId
+from schema.ddl import chunk_statements, drop_statements
+from schema.model import Table
+from schema.physical import quote, relation, table_name
+from schema.types import arrow_schema
+from workers.postgresql.connections import Pool
+from workers.postgresql.failures import load_error
+
+ENCODE_ROWS: Final = 65_536
+"""Rows encoded at a time: bounds the memory of a load whatever size of batches the sender chose."""
+
+_STAGED: Final = '"qserv_staged"'
+"""Temporary table that takes the rows of a replicated table before they replace the old ones."""
+
+
+class LoadConnection:
+    """A connection of the loading role."""
+
+    def __init__(self, conninfo: str) -> None:
+        # Prepared plans outlive the tables they were made for.
+        self.session = psycopg.connect(
+            conninfo, autocommit=True, prepare_threshold=None, application_name="qserv-worker-load", connect_timeout=5
+        )
+
+    @property
+    def worn(self) -> bool:
+        """Whether the connection must not be used again."""
+        return self.session.closed or self.session.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+
+    def close(self) -> None:
+        """End the connection."""
+        self.session.close()
+
+
+class Sessions:
+    """Sessions of the loading role, with their errors turned into ours.
+
+    Parameters
+    ----------
+    conninfo
+        libpq URI of the loading role; it holds the password.
+    connections
+        Most of them at a time.
+    """
+
+    def __init__(self, conninfo: str, connections: int) -> None:
+        self._pool = Pool(lambda: LoadConnection(conninfo), connections)
+
+    @contextmanager
+    def session(self, table: str) -> Iterator[psycopg.Connection]:
+        """Hand out a session in autocommit mode. `table` is what it is for, to be named in errors."""
+        connection: LoadConnection | None = None
+        try:
+            connection = self._pool.take()
+            yield connection.session
+        except psycopg.Error as error:
+            raise load_error(error.sqlstate, error.diag.message_primary or str(error), table) from error
+        finally:
+            if connection is not None:
+                self._pool.give_back(connection)
+
+    def close(self) -> None:
+        """End the idle sessions."""
+        self._pool.close()
+
+
+@dataclass(frozen=True)
+class Target:
+    """The physical table that is loaded; ``chunk`` None is a replicated table."""
+
+    database: str
+    table: Table
+    chunk: ChunkId | None
+    overlap: bool = False
+
+    @property
+    def relation(self) -> str:
+        """Its quoted name."""
+        return relation(self.database, self.table.name, self.chunk, overlap=self.overlap)
+
+
+def load(session: psycopg.Connection, target: Target, rows: "Batches") -> int:
+    """Fill a table with these rows and no others, in one transaction; return their number. Loading twice loads once."""
+    with session.transaction():
+        # Two loads of one table at once would both create it, and one would fail.
+        session.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [target.relation])
+        if target.chunk is None:
+            return _replace(session, target.relation, rows)
+        return _make(session, target, target.chunk, rows)
+
+
+def _make(session: psycopg.Connection, target: Target, chunk: ChunkId, rows: "Batches") -> int:
+    """Drop a chunk table, make and fill it.
+
+    It is born in the transaction that fills it, which lets COPY write frozen rows: no later VACUUM has to rewrite them.
+    """
+    name = table_name(target.table.name, chunk, overlap=target.overlap)
+    for statement in drop_statements(target.database, [name]):
+        run(session, statement)
+    for statement in chunk_statements(target.database, target.table, chunk, overlap=target.overlap):
+        run(session, statement)
+    return _copy(session, target.relation, rows, "FORMAT binary, FREEZE")
+
+
+def _replace(session: psycopg.Connection, target: str, rows: "Batches") -> int:
+    """Replace all rows of a replicated table.
+
+    They are first gathered in a temporary table: readers of the table wait only while rows are moved, not while a sender sends.
+    """
+    run(session, f"CREATE TEMPORARY TABLE {_STAGED} (LIKE {target}) ON COMMIT DROP")
+    count = _copy(session, _STAGED, rows, "FORMAT binary")
+    run(session, f"TRUNCATE {target}")
+    run(session, f"INSERT INTO {target} TABLE {_STAGED}")
+    return count
+
+
+class Batches:
+    """Rows to be loaded, checked against the declaration of their table.
+
+    Parameters
+    ----------
+    table
+        The table that they are rows of.
+    schema
+        Of the rows. Columns may come in any order, all of them, in the types that ``schema.types`` gives them.
+
+    Raises
+    ------
+    IngestError
+        A column is missing, unknown, or of another type.
+    """
+
+    def __init__(self, table: Table, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        expected = arrow_schema(table)
+        wrong = sorted(set(expected.names) ^ set(schema.names))
+        if wrong or len(schema.names) != len(expected.names):
+            given, wanted = ", ".join(schema.names), ", ".join(expected.names)
+            msg = f"table {table.name}: the rows have columns {given}; expected are {wanted} (differing: {', '.join(wrong)})"
+            raise IngestError(msg)
+        for field in schema:
+            wanted_type = expected.field(field.name).type
+            if field.type != wanted_type:
+                msg = f"table {table.name}, column {field.name}: rows carry Arrow type {field.type}; send {wanted_type}"
+                raise IngestError(msg)
+        self.schema = schema
+        self.batches = batches
+
+
+def run(session: psycopg.Connection, statement: str) -> None:
+    """Execute a statement that ``schema.ddl`` or this package wrote."""
+    # psycopg asks for literals, to keep users' text out of statements; every name in these went through `schema.physical.quote`.
+    session.execute(sql.SQL(statement))
+
+
+def _copy(session: psycopg.Connection, target: str, rows: Batches, options: str) -> int:
+    """Write rows into a table by COPY; return their number."""
+    columns = ", ".join(map(quote, rows.schema.names))
+    encoder = ArrowToPostgresBinaryEncoder(rows.schema)
+    count = 0
+    with session.cursor() as cursor:
+        statement = sql.SQL(f"COPY {target} ({columns}) FROM STDIN WITH ({options})")
+        with cursor.copy(statement) as copy:
+            copy.write(encoder.write_header())
+            for batch in rows.batches:
+                for start in range(0, batch.num_rows, ENCODE_ROWS):
+                    copy.write(encoder.write_batch(batch.slice(start, ENCODE_ROWS)))
+                count += batch.num_rows
+            copy.write(encoder.finish())
+    return count

@@ -1,0 +1,264 @@
+"""The worker's Arrow Flight server: calls of ``workers.protocol`` become work of ``workers.execute``, errors become Failures."""
+
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+import structlog
+from pyarrow import flight
+
+from qserv.errors import IngestError, QservError, QueryCancelledError, QueryLimitError
+from workers import protocol
+from workers.execute import Answer, Executor
+from workers.failures import to_flight
+from workers.stop import Stop
+from workers.tasks import Call, CallState, Tasks, cancelled
+
+WATCH_INTERVAL_S: Final = 0.1
+"""How often calls are looked at whose reader may have gone. An abandoned query keeps PostgreSQL busy at most this long; looking
+costs microseconds."""
+
+_log = structlog.get_logger("workers")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a worker listens. Port 0 takes a free one; the server's ``port`` tells which."""
+
+    node: str
+    host: str
+    port: int
+    secret: str = field(repr=False)
+    """The cluster secret, which every call must carry."""
+
+
+class Authorization(flight.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ships no types
+    """Lets only calls in that carry the cluster secret."""
+
+    def __init__(self, secret: str) -> None:
+        self._expected = f"Bearer {secret}".encode()
+
+    def start_call(self, _info: flight.CallInfo, headers: dict[str, list[str | bytes]]) -> "Completion":
+        """Check the secret, in a time that does not depend on how much of it is right."""
+        values = next((value for key, value in headers.items() if key.lower() == protocol.AUTHORIZATION), [])
+        given = values[0] if values else ""
+        if not hmac.compare_digest(given.encode() if isinstance(given, str) else given, self._expected):
+            msg = "the call does not carry the cluster secret"
+            raise flight.FlightUnauthenticatedError(msg)
+        return Completion()
+
+
+class Completion(flight.ServerMiddleware):  # type: ignore[misc]  # pyarrow ships no types
+    """Runs the clean-up of a call when it is over, whether its stream was read to the end, broke off or was never begun."""
+
+    name: Final = "completion"
+
+    def __init__(self) -> None:
+        self.clean_up: Callable[[], None] | None = None
+
+    def call_completed(self, _exception: Exception | None) -> None:
+        """Flight calls this once a call, on every path."""
+        if self.clean_up is not None:
+            self.clean_up()
+
+
+class _RunningCall:
+    """What a running call needs beside its state: how to stop it, and whether somebody still listens."""
+
+    def __init__(self, call: Call, context: flight.ServerCallContext) -> None:
+        self.call = call
+        self.stop = Stop()
+        self.context = context
+        self.answer: Answer | None = None
+
+
+class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow ships no types
+    """Serves one node.
+
+    Parameters
+    ----------
+    executor
+        Does the work.
+    tasks
+        Decides what runs and what waits.
+    endpoint
+        Where it listens, and for whom.
+    """
+
+    def __init__(self, executor: Executor, tasks: Tasks, endpoint: Endpoint) -> None:
+        location = f"grpc://{endpoint.host}:{endpoint.port}"
+        super().__init__(location, middleware={Completion.name: Authorization(endpoint.secret)})
+        self._executor = executor
+        self._tasks = tasks
+        self._node = endpoint.node
+        self._changed = threading.Condition()
+        """Guards `_tasks` and `_calls`; notified when a call ends or is cancelled."""
+        self._calls: dict[Call, _RunningCall] = {}
+        self._closing = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="reader-watch", daemon=True)
+        self._watcher.start()
+
+    # -- Flight calls -------------------------------------------------------------------------------------------------------------
+
+    def do_get(self, context: flight.ServerCallContext, ticket: flight.Ticket) -> flight.GeneratorStream:
+        """Answer a `ChunkQuery`."""
+        with _FlightErrors("query"):
+            query = protocol.ChunkQuery.decode(ticket.ticket)
+            deadline_s = time.monotonic() + query.timeout_s
+            running = self._enter(query, context)
+            context.get_middleware(Completion.name).clean_up = lambda: self._leave(running)
+            self._wait_for_turn(running, deadline_s)
+            running.answer = self._executor.query(query, deadline_s, running.stop)
+            return flight.GeneratorStream(running.answer.schema, self._stream(running.answer))
+
+    def do_put(
+        self,
+        _context: flight.ServerCallContext,
+        descriptor: flight.FlightDescriptor,
+        reader: flight.MetadataRecordBatchReader,
+        writer: flight.FlightMetadataWriter,
+    ) -> None:
+        """Take a `ChunkLoad`."""
+        with _FlightErrors("load"):
+            load = protocol.ChunkLoad.decode(descriptor.command)
+            rows = self._executor.load(load, reader.schema, _complete_rows(reader))
+            writer.write(pa.py_buffer(protocol.LoadReceipt(rows).encode()))
+
+    def do_action(self, _context: flight.ServerCallContext, action: flight.Action) -> list[bytes]:
+        """Answer one of the `Action` classes."""
+        with _FlightErrors(action.type):
+            body = action.body.to_pybytes()
+            answer = self._act(action.type, body)
+            return [json.dumps(answer).encode()]
+
+    def _act(self, kind: str, body: bytes) -> dict[str, Any]:
+        match kind:
+            case protocol.Health.kind:
+                version = self._executor.postgres_version()
+                with self._changed:
+                    return {"node": self._node, "postgres": version, "queries": self._tasks.running}
+            case protocol.Cancel.kind:
+                return {"cancelled": self._cancel(protocol.Cancel.decode(body).query_id)}
+            case protocol.PrepareTable.kind:
+                self._executor.prepare(protocol.PrepareTable.decode(body))
+                return {}
+            case protocol.FinishChunks.kind:
+                self._executor.finish(protocol.FinishChunks.decode(body))
+                return {}
+            case protocol.DropTable.kind:
+                return {"dropped": self._executor.drop(protocol.DropTable.decode(body))}
+            case _:
+                msg = f"unknown action {kind!r}"
+                raise ValueError(msg)
+
+    def close(self) -> None:
+        """Stop all queries, refuse further calls and return when the last one is over."""
+        self._closing.set()
+        with self._changed:
+            for running in self._calls.values():
+                running.stop.request(QueryCancelledError("the worker is shutting down"))
+            self._changed.notify_all()
+        self.shutdown()
+        self._watcher.join()
+        self._executor.close()
+
+    # -- life of a query ----------------------------------------------------------------------------------------------------------
+
+    def _enter(self, query: protocol.ChunkQuery, context: flight.ServerCallContext) -> _RunningCall:
+        with self._changed:
+            running = _RunningCall(self._tasks.arrive(query.query_id), context)
+            self._calls[running.call] = running
+            return running
+
+    def _wait_for_turn(self, running: _RunningCall, deadline_s: float) -> None:
+        with self._changed:
+            while running.call.state is CallState.WAITING and running.stop.reason is None:
+                if not self._changed.wait(deadline_s - time.monotonic()):
+                    msg = "the query waited for its turn until its time limit was over; try again later"
+                    raise QueryLimitError(msg)
+        running.stop.check()
+
+    def _stream(self, answer: Answer) -> Iterator[tuple[pa.RecordBatch, pa.Buffer]]:
+        with _FlightErrors("query"):
+            for batch, mark in answer.batches():
+                yield batch, pa.py_buffer(mark.encode())
+
+    def _leave(self, running: _RunningCall) -> None:
+        """End a call. From here on its context must not be touched: Flight frees it."""
+        with self._changed:
+            del self._calls[running.call]
+        if running.answer is not None:
+            running.answer.close()
+        with self._changed:
+            self._tasks.end(running.call)
+            self._changed.notify_all()
+
+    def _cancel(self, query_id: str) -> int:
+        with self._changed:
+            stopped = [self._calls[call].stop for call in self._tasks.cancel(query_id)]
+            self._changed.notify_all()
+        for stop in stopped:
+            stop.request(cancelled(query_id))
+        return len(stopped)
+
+    def _watch(self) -> None:
+        """Stop queries whose reader went away, and repeat cancels that may have come between two statements."""
+        while not self._closing.wait(WATCH_INTERVAL_S):
+            with self._changed:
+                gone = [running for running in self._calls.values() if running.context.is_cancelled()]
+                stops = [running.stop for running in self._calls.values()]
+                for running in gone:
+                    running.stop.request(QueryCancelledError("the reader of the query went away"))
+                if gone:
+                    self._changed.notify_all()
+            for stop in stops:
+                stop.insist()
+
+
+def _complete_rows(reader: flight.MetadataRecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a load.
+
+    Raises
+    ------
+    IngestError
+        The stream ended without its `LoadEnd`. Flight does not tell a sender that died from one that is done.
+    """
+    rows = 0
+    end: protocol.LoadEnd | None = None
+    for chunk in reader:
+        if chunk.app_metadata is not None:
+            end = protocol.LoadEnd.decode(chunk.app_metadata.to_pybytes())
+        if chunk.data is not None:
+            rows += chunk.data.num_rows
+            yield chunk.data
+    if end is None or end.rows != rows:
+        expected = "" if end is None else f" of {end.rows}"
+        msg = f"the stream of rows broke off after {rows} rows{expected}; nothing was loaded, load again"
+        raise IngestError(msg)
+
+
+class _FlightErrors:
+    """Turns errors into Flight errors that carry a `Failure`."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _type: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
+        if error is None or isinstance(error, (flight.FlightError, GeneratorExit)):
+            return
+        if isinstance(error, QservError):
+            raise to_flight(error) from error
+        if isinstance(error, ValueError):
+            msg = f"the worker cannot understand the call: {error}"
+            raise to_flight(QservError(msg)) from error
+        _log.error("call failed", kind=self._kind, exc_info=error)
+        msg = f"the worker failed: {type(error).__name__}: {error}"
+        raise to_flight(QservError(msg)) from error
