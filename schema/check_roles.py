@@ -1,0 +1,103 @@
+"""What must hold for a table's role: positions, keys, UCDs, frame."""
+
+from collections.abc import Iterator
+
+from schema.model import Column, ColumnType, Database, Table, TableRole
+
+KEY_TYPES = frozenset({ColumnType.SHORT, ColumnType.INT, ColumnType.LONG})
+"""Types of a director's key: the director index holds keys as bigint."""
+
+
+def role_problems(database: Database, table: Table) -> Iterator[str]:
+    """Yield what is wrong in what a table declares for its role."""
+    yield from _position(table)
+    yield from _frames(table)
+    match table.role:
+        case TableRole.DIRECTOR:
+            yield from _director(table)
+        case TableRole.DEPENDENT:
+            yield from _dependent(database, table)
+        case TableRole.REPLICATED:
+            if table.director is not None or table.director_key is not None:
+                yield "a replicated table has no director; leave director and director_key out"
+        case TableRole.REF_MATCH:
+            yield "role ref-match is not yet supported; declare the table as replicated if it is small"
+
+
+def _director(table: Table) -> Iterator[str]:
+    if table.director is not None:
+        yield "a director table has no director; leave director out"
+    if table.ra is None or table.dec is None:
+        yield "a director table names its position columns: ra and dec"
+    if table.director_key is None:
+        yield "a director table names its key column: director_key"
+    else:
+        yield from _key(table, table.director_key)
+        if table.director_key in table.by_name and table.by_name[table.director_key].nullable:
+            yield f"director_key: column {table.director_key} must have nullable: false"
+    yield from _main_column(table, "meta.id;meta.main", table.director_key)
+    yield from _main_column(table, "pos.eq.ra;meta.main", table.ra)
+    yield from _main_column(table, "pos.eq.dec;meta.main", table.dec)
+
+
+def _dependent(database: Database, table: Table) -> Iterator[str]:
+    if table.director_key is None:
+        yield "a dependent table names the column that holds its director's key: director_key"
+    else:
+        yield from _key(table, table.director_key)
+    if table.director is None:
+        yield "a dependent table names its director"
+        return
+    director = database.by_name.get(table.director)
+    if director is None:
+        yield f"director: there is no table {table.director}"
+    elif director.role is not TableRole.DIRECTOR:
+        yield f"director: table {table.director} is {director.role}, not a director"
+
+
+def _key(table: Table, name: str) -> Iterator[str]:
+    column = table.by_name.get(name)
+    if column is None:
+        yield f"director_key: there is no column {name}"
+    elif column.datatype not in KEY_TYPES:
+        yield f"director_key: column {name} is {column.datatype}; a key is an integer: short, int or long"
+
+
+def _position(table: Table) -> Iterator[str]:
+    if (table.ra is None) != (table.dec is None):
+        yield "ra and dec are named both or not at all"
+    for what, name in (("ra", table.ra), ("dec", table.dec)):
+        if name is None:
+            continue
+        column = table.by_name.get(name)
+        if column is None:
+            yield f"{what}: there is no column {name}"
+            continue
+        if column.datatype is not ColumnType.DOUBLE:
+            yield f"{what}: column {name} is {column.datatype}; positions are double (float is exact to 0.05 arcsec only)"
+        if column.unit != "deg":
+            yield f"{what}: column {name} has unit {column.unit}; positions are in deg"
+
+
+def _frames(table: Table) -> Iterator[str]:
+    if table.ra is not None and table.frame is None:
+        yield "a table with positions declares its frame: system and epoch"
+    if table.frame is not None and table.frame.system != "ICRS":
+        yield f"frame: positions are ICRS, not {table.frame.system}; convert them before they are loaded"
+    has_times = any(column.datatype is ColumnType.TIMESTAMP for column in table.columns)
+    if table.partitioned and has_times and table.time_system is None:
+        yield "a table with timestamps declares its time_system: timescale and refposition"
+
+
+def _main_column(table: Table, ucd: str, expected: str | None) -> Iterator[str]:
+    """Check that exactly one column has a main UCD, and that it is the one that the role names."""
+    found = [column.name for column in table.columns if _ucd(column) == ucd]
+    if len(found) != 1:
+        listed = f"{len(found)} columns have it: {', '.join(found)}" if found else "no column has it"
+        yield f"exactly one column of a director table has UCD {ucd}; {listed}"
+    elif expected is not None and found[0] != expected:
+        yield f"UCD {ucd} belongs to column {expected}, not to {found[0]}"
+
+
+def _ucd(column: Column) -> str:
+    return "".join((column.ucd or "").lower().split())
