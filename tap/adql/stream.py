@@ -5,7 +5,7 @@ from typing import NoReturn, TypeVar
 from sqlglot import exp
 
 from qserv.errors import QuerySyntaxError
-from tap.adql.reserved import RESERVED_WORDS
+from schema.reserved import RESERVED
 from tap.adql.tokens import Kind, Source, Token, tokenise
 
 Node = TypeVar("Node", bound=exp.Expression)
@@ -91,7 +91,7 @@ class TokenStream:
     def at_name(self) -> bool:
         """Whether the current token can be a name."""
         token = self.token
-        return token.kind is Kind.DELIMITED or (token.kind is Kind.WORD and token.key not in RESERVED_WORDS)
+        return token.kind is Kind.DELIMITED or (token.kind is Kind.WORD and token.key not in RESERVED)
 
     def name(self, what: str) -> exp.Identifier:
         """Take an identifier; ``what`` says in an error what it would name.
