@@ -44,17 +44,40 @@ def chunk_statements(database: str, table: Table, chunk: ChunkId, *, overlap: bo
 def index_statements(database: str, table: Table, chunk: ChunkId | None, *, overlap: bool = False) -> list[str]:
     """Return the statements that index a physical table; ``chunk`` None is a replicated table.
 
-    Indexed are: the primary key and a director's key (unique), ``_healpix_29``, the director key of a dependent, the columns of
-    foreign keys, and what the schema declares. An index whose columns begin another one is left out.
+    Which they are says `indexes`.
     """
     on = relation(database, table.name, chunk, overlap=overlap)
     physical = table_name(table.name, chunk, overlap=overlap)
     statements = []
-    for columns, unique in _indexes(table):
+    for columns, unique in indexes(table):
         kind = "UNIQUE INDEX" if unique else "INDEX"
         listed = ", ".join(map(quote, columns))
         statements.append(f"CREATE {kind} IF NOT EXISTS {quote(index_name(physical, columns))} ON {on} ({listed})")
     return statements
+
+
+def indexes(table: Table) -> list[tuple[tuple[str, ...], bool]]:
+    """Return (columns, unique) of the indexes of a table, the unique ones first.
+
+    Indexed are: the primary key and a director's key (unique), ``_healpix_29``, the director key of a dependent, the columns of
+    foreign keys, and what the schema declares. One whose columns begin another one is left out, unless it is unique.
+    """
+    wanted: list[tuple[tuple[str, ...], bool]] = []
+    if table.primary_key:
+        wanted.append((table.primary_key, True))
+    if table.director_key is not None:
+        wanted.append(((table.director_key,), table.role is TableRole.DIRECTOR))
+    if table.partitioned:
+        wanted.append(((HEALPIX_COLUMN,), False))
+    wanted += [(key.columns, False) for key in table.foreign_keys]
+    wanted += [(columns, False) for columns in table.indexes]
+    return list(
+        dict.fromkeys(
+            (columns, unique)
+            for place, (columns, unique) in enumerate(wanted)
+            if unique or not any(_covers(other, columns, earlier=at < place) for at, (other, _) in enumerate(wanted))
+        ),
+    )
 
 
 def drop_statements(database: str, physical: list[str]) -> list[str]:
@@ -75,26 +98,6 @@ def index_name(physical: str, columns: tuple[str, ...]) -> str:
 
 def _column(column: Column) -> str:
     return f"{quote(column.name)} {postgres_type(column)}" + ("" if column.nullable else " NOT NULL")
-
-
-def _indexes(table: Table) -> list[tuple[tuple[str, ...], bool]]:
-    """Return (columns, unique) of the indexes of a table, none of them a beginning of another."""
-    wanted: list[tuple[tuple[str, ...], bool]] = []
-    if table.primary_key:
-        wanted.append((table.primary_key, True))
-    if table.director_key is not None:
-        wanted.append(((table.director_key,), table.role is TableRole.DIRECTOR))
-    if table.partitioned:
-        wanted.append(((HEALPIX_COLUMN,), False))
-    wanted += [(key.columns, False) for key in table.foreign_keys]
-    wanted += [(columns, False) for columns in table.indexes]
-    return list(
-        dict.fromkeys(
-            (columns, unique)
-            for place, (columns, unique) in enumerate(wanted)
-            if unique or not any(_covers(other, columns, earlier=at < place) for at, (other, _) in enumerate(wanted))
-        ),
-    )
 
 
 def _covers(other: tuple[str, ...], columns: tuple[str, ...], *, earlier: bool) -> bool:
