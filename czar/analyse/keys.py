@@ -1,0 +1,42 @@
+"""Rule: take the director keys out of the conditions, for a look-up in the director index."""
+
+from dataclasses import replace
+
+from sqlglot import exp
+
+from czar.analyse.constants import number
+from czar.analyse.query import KeyRestriction, Query, Source, restrictions
+from schema.model import TableRole
+
+MAX_KEYS = 100_000
+"""Longest list of keys that is looked up; a longer one is nearer to a scan, and statistics prune it."""
+
+
+def find_keys(query: Query) -> Query:
+    """Collect ``key = n`` and ``key IN (...)`` on home tables, and on their dependents' references."""
+    found = []
+    for source in query.homes:
+        table = source.entry.table
+        if table.role not in {TableRole.DIRECTOR, TableRole.DEPENDENT} or table.director_key is None:
+            continue
+        for condition in restrictions(query):
+            keys = _keys(condition, source, table.director_key)
+            if keys is not None and len(keys) <= MAX_KEYS:
+                found.append(KeyRestriction(source.entry.database, table.director or table.name, keys))
+    return replace(query, keys=tuple(dict.fromkeys(found)))
+
+
+def _keys(condition: exp.Expr, source: Source, key: str) -> tuple[int, ...] | None:
+    def is_key(node: exp.Expr) -> bool:
+        return isinstance(node, exp.Column) and node.table == source.alias and node.name == key
+
+    if isinstance(condition, exp.EQ):
+        sides = (condition.left, condition.right)
+        values = [number(other) for side, other in (sides, sides[::-1]) if is_key(side)]
+    elif isinstance(condition, exp.In) and is_key(condition.this) and condition.expressions:
+        values = [number(value) for value in condition.expressions]
+    else:
+        return None
+    if not values or not all(isinstance(value, int) for value in values):
+        return None
+    return tuple(sorted({int(value) for value in values if value is not None}))

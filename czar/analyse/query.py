@@ -1,0 +1,106 @@
+"""What analysis knows of a query. Each rule takes one of these and returns a richer one."""
+
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlglot import exp
+
+from czar.catalogue import Catalogue, TableEntry
+from partitioner.ranges import PixelRanges
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One table of FROM under its alias."""
+
+    alias: str
+    entry: TableEntry
+    outer: bool = False
+    """On the right of a LEFT JOIN: its columns may be NULL where the table's are not."""
+    overlap: bool = False
+    """Read with the overlap rows of the chunk: a partner of the home tables, not a home table."""
+
+    @property
+    def home(self) -> bool:
+        """Whether each of its rows is read in exactly one chunk."""
+        return self.entry.table.partitioned and not self.overlap
+
+
+@dataclass(frozen=True)
+class Output:
+    """One column of the answer. ``source`` and ``column`` name the table column that it shows unchanged, if it does."""
+
+    name: str
+    source: Source | None = None
+    column: str | None = None
+
+
+@dataclass(frozen=True)
+class KeyRestriction:
+    """Only rows of these director keys can match; the director index says in which chunks they are."""
+
+    database: str
+    director: str
+    keys: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A query between parse and plan. ``tree`` is never changed in place: a rule that rewrites it copies it first."""
+
+    text: str
+    tree: exp.Select
+    catalogue: Catalogue
+    sources: tuple[Source, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    coverage: dict[str, PixelRanges] = field(default_factory=dict)
+    """By alias: pixels outside of which no row of the source can match."""
+    keys: tuple[KeyRestriction, ...] = ()
+    chunks: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Chunks that can hold matching rows; empty for a query over replicated tables alone."""
+    notes: tuple[str, ...] = ()
+    """Why the chunks are these, in the words of `explain`."""
+
+    @property
+    def homes(self) -> tuple[Source, ...]:
+        """Sources whose rows are read in their own chunk."""
+        return tuple(source for source in self.sources if source.home)
+
+    def source(self, alias: str) -> Source:
+        """Return the source of an alias."""
+        return next(source for source in self.sources if source.alias == alias)
+
+    def narrowed(self, chunks: NDArray[np.int64], reason: str) -> Self:
+        """Return the query restricted to those of its chunks that are in ``chunks``."""
+        kept = np.intersect1d(self.chunks, chunks)
+        note = f"{reason}: {len(kept):,} of {len(self.chunks):,} chunks"
+        return replace(self, chunks=kept, notes=(*self.notes, note))
+
+
+def conjuncts(condition: exp.Expr | None) -> list[exp.Expr]:
+    """Return the parts that all must hold: the operands of the outermost ANDs, without their parentheses."""
+    if condition is None:
+        return []
+    found: list[exp.Expr] = []
+    waiting = [condition]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, exp.Paren):
+            waiting.append(part.this)
+        elif isinstance(part, exp.And):
+            waiting += [part.expression, part.this]
+        else:
+            found.append(part)
+    return found
+
+
+def restrictions(query: Query) -> list[exp.Expr]:
+    """Return the conditions that every row of the answer meets: conjuncts of WHERE and of the ON of inner joins."""
+    where = query.tree.args.get("where")
+    found = conjuncts(where.this if where else None)
+    for join in query.tree.args.get("joins") or []:
+        if not join.side:
+            found += conjuncts(join.args.get("on"))
+    return found

@@ -1,0 +1,188 @@
+"""Rule: take the regions on positions out of the conditions, and leave out chunks and pixels that no matching row can be in.
+
+A region counts in whatever form it was written: circles, boxes, ellipses, polygons, distances below a limit, ra and dec compared
+with numbers; several of them, under AND and OR. The conditions themselves stay: pixels are a superset.
+"""
+
+import functools
+import operator
+from dataclasses import dataclass, replace
+
+from sqlglot import exp
+
+from czar.analyse.constants import Number, number
+from czar.analyse.functions import called
+from czar.analyse.query import Query, Source, conjuncts, restrictions
+from partitioner.ranges import EMPTY, PixelRanges
+from partitioner.regions import Circle, Ellipse, LonLatBox, Polygon
+from schema.model import HEALPIX_COLUMN
+
+MAX_INDEXED_DEG2 = 400.0
+"""Largest area whose pixels are given to PostgreSQL as ranges: beyond it most touched chunks lie wholly inside, and testing the
+ranges costs more than it saves."""
+
+MAX_RANGES = 24
+"""Most ranges of pixels given to PostgreSQL: each is one descent of the index (about 10 microseconds) and 60 bytes of SQL."""
+
+MAX_CIRCLE_DEG = 180.0
+"""No two points are further apart."""
+
+SHAPES: dict[str, type[Circle] | type[LonLatBox] | type[Ellipse]] = {
+    "in_circle": Circle,
+    "in_lonlat_box": LonLatBox,
+    "in_ellipse": Ellipse,
+}
+"""The region of each function of the nodes whose further arguments are the region's own."""
+
+
+def find_regions(query: Query) -> Query:
+    """Find the pixels of each source, drop chunks outside of them, add a condition on the pixel column."""
+    conditions = restrictions(query)
+    for source in query.sources:
+        table = source.entry.table
+        if not (table.partitioned and table.ra and table.dec):
+            continue
+        covered = _Reader(source).all_of(conditions)
+        if covered is None:
+            continue
+        query = replace(query, coverage={**query.coverage, source.alias: covered})
+        query = _in_chunks(query, source, covered, conditions)
+        if covered.area_deg2 < MAX_INDEXED_DEG2:
+            query = replace(query, tree=query.tree.copy().where(_in_pixels(source, covered.coarsened(MAX_RANGES)), copy=False))
+    return query
+
+
+def _in_chunks(query: Query, source: Source, covered: PixelRanges, conditions: list[exp.Expr]) -> Query:
+    """Keep the chunks of a region.
+
+    A dependent lies in its director's chunk, up to the recorded separation away; a row of the overlap, up to the overlap radius.
+    """
+    margin: float | None = 0.0
+    if source.overlap:
+        margin = next(each.overlap_deg for each in query.catalogue.databases if each.name == source.entry.database)
+    elif source.entry.table.director is not None:
+        margin = source.entry.max_separation_deg
+    if margin != 0.0:
+        grown = None if margin is None else _Reader(source, margin).all_of(conditions)
+        if grown is None:
+            return query
+        covered = grown
+    chunk_map = query.catalogue.chunk_maps[source.entry.family]
+    return query.narrowed(chunk_map.chunks_in(covered), f"region on {source.alias}")
+
+
+def _in_pixels(source: Source, covered: PixelRanges) -> exp.Expr:
+    alias = exp.to_identifier(source.alias, quoted=True)
+    column = exp.column(exp.to_identifier(HEALPIX_COLUMN, quoted=True), table=alias)
+    tests = [
+        exp.Between(this=column.copy(), low=exp.Literal.number(int(low)), high=exp.Literal.number(int(high) - 1))
+        for low, high in covered.array.tolist()
+    ]
+    return exp.paren(exp.or_(*tests, wrap=False)) if tests else exp.false()
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """Closed interval of a coordinate, in degrees."""
+
+    low: float = -float("inf")
+    high: float = float("inf")
+
+    def within(self, low: Number | None, high: Number | None) -> "_Bounds":
+        return _Bounds(
+            self.low if low is None else max(self.low, float(low)),
+            self.high if high is None else min(self.high, float(high)),
+        )
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads the pixels of one source's position, grown by ``margin_deg``, out of conditions."""
+
+    source: Source
+    margin_deg: float = 0.0
+
+    def all_of(self, conditions: list[exp.Expr]) -> PixelRanges | None:
+        """Return the pixels where all conditions can hold; None where they say nothing of the source's position."""
+        found = [pixels for condition in conditions if (pixels := self._of(condition)) is not None]
+        box = self._compared(conditions)
+        if box is not None:
+            found.append(box)
+        return functools.reduce(operator.and_, found) if found else None
+
+    def _of(self, condition: exp.Expr) -> PixelRanges | None:
+        """Return the pixels where one condition can hold, or None for the whole sky."""
+        match condition:
+            case exp.Or():
+                either = [self.all_of(conjuncts(side)) for side in (condition.left, condition.right)]
+                return None if either[0] is None or either[1] is None else either[0] | either[1]
+            case exp.LT() | exp.LTE():
+                return self._near(condition.left, number(condition.right))
+            case exp.GT() | exp.GTE():
+                return self._near(condition.right, number(condition.left))
+            case exp.Between():
+                return self._near(condition.this, number(condition.args["high"]))
+            case exp.Dot():
+                return self._inside(condition)
+            case _:
+                return None
+
+    def _inside(self, condition: exp.Dot) -> PixelRanges | None:
+        name, arguments = called(condition) or ("", [])
+        if not self._is_position(arguments[:2]):
+            return None
+        if name == "in_polygon" and "polygon" in condition.meta:
+            polygon: Polygon = condition.meta["polygon"]
+            return polygon.ranges(self.margin_deg)
+        values = [number(argument) for argument in arguments[2:]]
+        if name not in SHAPES or any(value is None for value in values):
+            return None
+        return SHAPES[name](*(float(value) for value in values if value is not None)).ranges(self.margin_deg)
+
+    def _near(self, distance: exp.Expr, limit: Number | None) -> PixelRanges | None:
+        """Return the pixels of ``angular_separation(...) <= limit``."""
+        name, arguments = (called(distance) if isinstance(distance, exp.Dot) else None) or ("", [])
+        if name != "angular_separation" or limit is None or limit >= MAX_CIRCLE_DEG:
+            return None
+        for position, centre in ((arguments[:2], arguments[2:]), (arguments[2:], arguments[:2])):
+            lon, lat = (number(value) for value in centre)
+            if self._is_position(position) and lon is not None and lat is not None:
+                return EMPTY if limit < 0 else Circle(float(lon), float(lat), float(limit)).ranges(self.margin_deg)
+        return None
+
+    def _is_position(self, arguments: list[exp.Expr]) -> bool:
+        table = self.source.entry.table
+        names = [part.name for part in arguments if isinstance(part, exp.Column) and part.table == self.source.alias]
+        return names == [table.ra, table.dec]
+
+    def _compared(self, conditions: list[exp.Expr]) -> PixelRanges | None:
+        """Return the pixels of the comparisons of ra and dec with numbers, all of which must hold."""
+        table = self.source.entry.table
+        bounds = {table.ra: _Bounds(), table.dec: _Bounds()}
+        for condition in conditions:
+            for column, low, high in _intervals(condition):
+                if isinstance(column, exp.Column) and column.table == self.source.alias and column.name in bounds:
+                    bounds[column.name] = bounds[column.name].within(low, high)
+        ra, dec = bounds[table.ra], bounds[table.dec]
+        if ra == _Bounds() and dec == _Bounds():
+            return None
+        # Stored longitudes are in [0, 360): a comparison is with that number, not modulo 360.
+        ra, dec = ra.within(0, 360), dec.within(-90, 90)
+        if ra.low > ra.high or dec.low > dec.high:
+            return EMPTY
+        return LonLatBox(ra.low, dec.low, ra.high, dec.high).ranges(self.margin_deg)
+
+
+def _intervals(condition: exp.Expr) -> list[tuple[exp.Expr, Number | None, Number | None]]:
+    match condition:
+        case exp.Between():
+            return [(condition.this, number(condition.args["low"]), number(condition.args["high"]))]
+        case exp.LT() | exp.LTE():
+            return [(condition.left, None, number(condition.right)), (condition.right, number(condition.left), None)]
+        case exp.GT() | exp.GTE():
+            return [(condition.left, number(condition.right), None), (condition.right, None, number(condition.left))]
+        case exp.EQ():
+            pairs = ((condition.left, number(condition.right)), (condition.right, number(condition.left)))
+            return [(column, value, value) for column, value in pairs if value is not None]
+        case _:
+            return []

@@ -1,0 +1,112 @@
+"""The answer of a query: columns that say what they are, and batches as they come."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from czar.analyse.query import Output
+from qserv.errors import QservError, QueryCancelledError
+from schema.model import Column, ColumnType, Table
+
+INFERRED: dict[pa.DataType, ColumnType] = {
+    pa.bool_(): ColumnType.BOOLEAN,
+    pa.int16(): ColumnType.SHORT,
+    pa.int32(): ColumnType.INT,
+    pa.int64(): ColumnType.LONG,
+    pa.float32(): ColumnType.FLOAT,
+    pa.float64(): ColumnType.DOUBLE,
+    pa.binary(): ColumnType.BINARY,
+}
+"""Types of expressions by the Arrow type that PostgreSQL's answer has; times and texts follow below."""
+
+
+@dataclass(frozen=True)
+class ResultColumn:
+    """A column of an answer. ``table`` is the table that it shows a column of, or None for an expression."""
+
+    name: str
+    column: Column
+    table: Table | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How reading an answer ended; ``error`` is None when all rows were read."""
+
+    rows: int
+    size_bytes: int
+    error: Exception | None
+
+
+class Answer:
+    """Rows of a query. Iterate over `batches` once; `close` (or closing the iterator early) cancels the query on the nodes."""
+
+    def __init__(  # noqa: PLR0913 (what an answer is made of)
+        self,
+        *,
+        query_id: str,
+        outputs: tuple[Output, ...],
+        schema: pa.Schema,
+        rows: Iterator[pa.RecordBatch],
+        stop: Callable[[], None],
+        ended: Callable[[Outcome], Awaitable[None]],
+        threads: Executor,
+    ) -> None:
+        self.query_id = query_id
+        names = [output.name for output in outputs]
+        fields = list(schema)[: len(names)]
+        self.schema: pa.Schema = pa.schema([pa.field(name, field.type) for name, field in zip(names, fields, strict=True)])
+        self.columns = tuple(_column(output, field.type) for output, field in zip(outputs, self.schema, strict=True))
+        self._rows, self._stop, self._ended, self._threads = rows, stop, ended, threads
+        self._open = True
+
+    async def batches(self) -> AsyncIterator[pa.RecordBatch]:
+        """Yield the rows.
+
+        Raises
+        ------
+        QservError
+            The query failed after it had begun to answer.
+        """
+        rows = size_bytes = 0
+        loop = asyncio.get_running_loop()
+        error: Exception | None = QueryCancelledError("the reader went away")
+        try:
+            while True:
+                batch = await loop.run_in_executor(self._threads, next, self._rows, None)
+                if batch is None:
+                    error = None
+                    return
+                rows += batch.num_rows
+                size_bytes += batch.nbytes
+                yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
+        except QservError as failure:
+            error = failure
+            raise
+        finally:
+            await self._close(Outcome(rows, size_bytes, error))
+
+    async def close(self) -> None:
+        """Cancel the query, unless it has ended."""
+        await self._close(Outcome(0, 0, QueryCancelledError("the answer was closed unread")))
+
+    async def _close(self, outcome: Outcome) -> None:
+        if not self._open:
+            return
+        self._open = False
+        self._stop()
+        await asyncio.shield(self._ended(outcome))
+
+
+def _column(output: Output, found: pa.DataType) -> ResultColumn:
+    if output.source is not None and output.column is not None:
+        table = output.source.entry.table
+        column = table.by_name.get(output.column)
+        if column is not None:
+            return ResultColumn(output.name, column, table)
+    if pa.types.is_timestamp(found) or pa.types.is_date(found):
+        return ResultColumn(output.name, Column(output.name, ColumnType.TIMESTAMP))
+    return ResultColumn(output.name, Column(output.name, INFERRED.get(found, ColumnType.TEXT)))

@@ -1,0 +1,132 @@
+"""What a czar knows of published tables: declarations, chunk maps, places of chunks, statistics. One version at a time."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partitioner.chunkmap import ChunkMap
+from qserv.errors import Place, UnknownNameError
+from qserv.ids import NodeId
+from schema.model import Database, Table
+
+StatisticsValue = int | float | str
+
+
+@dataclass(frozen=True)
+class ColumnStatistics:
+    """Ranges of one column, one entry a chunk of the table (same order as `TableEntry.chunks`).
+
+    ``minimum`` and ``maximum`` hold int, float or str, or None where the range is not known.
+    """
+
+    minimum: tuple[StatisticsValue | None, ...]
+    maximum: tuple[StatisticsValue | None, ...]
+    null_count: NDArray[np.int64]
+    has_nan: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class TableEntry:
+    """A published table and what is known of its rows."""
+
+    database: str
+    family: str
+    table: Table
+    chunks: NDArray[np.int64]
+    """Sorted numbers of the chunks where the table has rows or overlap rows; -1 alone for a replicated table."""
+    row_counts: NDArray[np.int64]
+    overlap_row_counts: NDArray[np.int64]
+    statistics: Mapping[str, ColumnStatistics] = field(default_factory=dict)
+    max_separation_deg: float | None = None
+    """Of a dependent with a position: largest distance of a row from its director row."""
+    local_references: frozenset[str] = frozenset()
+    """Names of the foreign keys to other directors of which every pair was found inside a chunk and its overlap at publish."""
+
+    @property
+    def name(self) -> str:
+        """Name as users write it: ``database.table``."""
+        return f"{self.database}.{self.table.name}"
+
+    @cached_property
+    def row_count(self) -> int:
+        """Rows of the whole table."""
+        return int(self.row_counts.sum())
+
+    def rows_in(self, chunks: NDArray[np.int64]) -> int:
+        """Return how many rows the chunks hold; all rows of a replicated table."""
+        if not self.table.partitioned:
+            return self.row_count
+        return int(self.row_counts[np.isin(self.chunks, chunks)].sum())
+
+    def has_base(self, chunk: int) -> bool:
+        """Whether a chunk table with rows exists."""
+        return self._count(self.row_counts, chunk) > 0
+
+    def has_overlap(self, chunk: int) -> bool:
+        """Whether an overlap table with rows exists."""
+        return self._count(self.overlap_row_counts, chunk) > 0
+
+    def _count(self, counts: NDArray[np.int64], chunk: int) -> int:
+        index = int(np.searchsorted(self.chunks, chunk))
+        return int(counts[index]) if index < len(self.chunks) and self.chunks[index] == chunk else 0
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """All published tables, as of one version of the metadata database."""
+
+    version: int
+    databases: tuple[Database, ...]
+    entries: tuple[TableEntry, ...]
+    chunk_maps: Mapping[str, ChunkMap]
+    replicas: Mapping[str, Mapping[int, tuple[NodeId, ...]]]
+    """Nodes that hold a chunk, by family and chunk."""
+    nodes: tuple[NodeId, ...]
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[TableEntry]]:
+        found: dict[str, list[TableEntry]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.table.name.lower(), []).append(entry)
+        return found
+
+    def row_count(self, database: str, table: str) -> int:
+        """Return the number of rows of a table, from the counts taken at ingest."""
+        return self.find(database, table, quoted=True).row_count
+
+    def find(self, database: str | None, table: str, *, quoted: bool, place: Place | None = None) -> TableEntry:
+        """Return the table of a name; unquoted names match in any case.
+
+        Raises
+        ------
+        UnknownNameError
+            No table has the name, or several databases have one and none was named.
+        """
+        candidates = [
+            entry
+            for entry in self._by_name.get(table.lower(), [])
+            if (database is None or entry.database.lower() == database.lower()) and (not quoted or entry.table.name == table)
+        ]
+        if len(candidates) == 1:
+            return candidates[0]
+        written = f"{database}.{table}" if database else table
+        if candidates:
+            names = " or ".join(entry.name for entry in candidates)
+            msg = f"table {written} is ambiguous: write {names}"
+            raise UnknownNameError(msg, place)
+        msg = f"unknown table {written}{nearest(written, self._spellings(bare=database is None))}"
+        raise UnknownNameError(msg, place)
+
+    def _spellings(self, *, bare: bool) -> list[str]:
+        return [entry.table.name if bare else entry.name for entry in self.entries]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean X?"`` for the known name that is most like a name, or an empty text."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f"; did you mean {by_lower[found[0]]}?" if found else ""

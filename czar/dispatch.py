@@ -1,0 +1,184 @@
+"""Sends a chunk query to the nodes and hands back whole chunks: one Flight stream a node, many chunks each.
+
+A chunk's batches are held until its end mark, so that nothing counts twice when a node is lost and its unfinished chunks are asked
+of other replicas.
+"""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from czar.buffer import ChunkBuffer
+from qserv.errors import NodeUnavailableError, QservError
+from qserv.ids import NodeId
+from workers.client import Answer, WorkerClient
+from workers.protocol import ChunkQuery, ChunkTask
+
+HELD_CHUNKS = 4
+"""Complete chunks that wait for the reader; a slow reader then holds the nodes back through Flight."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A task, and the nodes that can run it, the preferred one first."""
+
+    task: ChunkTask
+    nodes: tuple[NodeId, ...]
+
+
+class Dispatch:
+    """One chunk query, running on all its nodes. Read `schema`, iterate over the batches once, close it.
+
+    Parameters
+    ----------
+    query_id, template, timeout_s
+        As in `ChunkQuery`.
+    assignments
+        At least one.
+    workers
+        A client for every node of the assignments.
+    held_bytes
+        Bytes of one chunk that are held in memory before the rest goes to disk.
+    """
+
+    def __init__(  # noqa: PLR0913 (the parts of a chunk query and its limits)
+        self,
+        *,
+        query_id: str,
+        template: str,
+        assignments: Sequence[Assignment],
+        workers: Mapping[NodeId, WorkerClient],
+        timeout_s: float,
+        held_bytes: int,
+    ) -> None:
+        self._query_id, self._template, self._timeout_s, self._held_bytes = query_id, template, timeout_s, held_bytes
+        self._workers = workers
+        self._done: queue.Queue[ChunkBuffer | QservError | Exception | None] = queue.Queue(maxsize=HELD_CHUNKS)
+        self._schema: pa.Schema | None = None
+        self._schema_known = threading.Event()
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._running = 0
+        self._answers: set[Answer] = set()
+        self._failed: set[NodeId] = set()
+        self._error: Exception | None = None
+        self._start(assignments)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema of the batches; waits for the first node.
+
+        Raises
+        ------
+        QservError
+            The query failed before any node answered.
+        """
+        self._schema_known.wait()
+        if self._schema is None:
+            self.close()
+            raise self._error or NodeUnavailableError("the query ended before any node answered; try again")
+        return self._schema
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Yield the batches of complete chunks.
+
+        Raises
+        ------
+        QservError
+            The query failed on a node, and no replica could stand in.
+        """
+        try:
+            while True:
+                done = self._done.get()
+                if done is None:
+                    return
+                if isinstance(done, Exception):
+                    raise done
+                yield from done
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop whatever still runs, here and on the nodes."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        with self._lock:
+            answers = list(self._answers)
+        for answer in answers:
+            answer.close()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                left = self._done.get_nowait()
+                if isinstance(left, ChunkBuffer):
+                    left.close()
+
+    def _start(self, assignments: Sequence[Assignment]) -> None:
+        """Start a thread for each node that is preferred by a task."""
+        by_node: dict[NodeId, list[Assignment]] = {}
+        with self._lock:
+            for assignment in assignments:
+                ready = [node for node in assignment.nodes if node not in self._failed]
+                if not ready:
+                    where = f"chunk {assignment.task.chunk} is on {', '.join(assignment.nodes)}"
+                    msg = f"{where}, which does not answer; try again when it is back (`qserv status`)"
+                    raise NodeUnavailableError(msg)
+                by_node.setdefault(ready[0], []).append(assignment)
+            self._running += len(by_node)
+        for node, tasks in by_node.items():
+            threading.Thread(target=self._run, args=(node, tasks), name=f"dispatch-{node}", daemon=True).start()
+
+    def _run(self, node: NodeId, assignments: list[Assignment]) -> None:
+        """Run one node's tasks; leave what it did not finish to other replicas."""
+        left = {assignment.task.chunk: assignment for assignment in assignments}
+        try:
+            try:
+                self._stream(node, left)
+            except NodeUnavailableError:
+                with self._lock:
+                    self._failed.add(node)
+                self._start(list(left.values()))
+        except Exception as error:  # noqa: BLE001 (whatever it is, the reader must hear of it)
+            self._error = self._error or error
+            self._put(error)
+        with self._lock:
+            self._running -= 1
+            last = self._running == 0
+        if last:
+            self._put(None)
+            self._schema_known.set()
+
+    def _stream(self, node: NodeId, left: dict[int, Assignment]) -> None:
+        tasks = tuple(assignment.task for assignment in left.values())
+        query = ChunkQuery(query_id=self._query_id, template=self._template, tasks=tasks, timeout_s=self._timeout_s)
+        with self._workers[node].query(query) as answer:
+            with self._lock:
+                self._answers.add(answer)
+                self._schema = self._schema or answer.schema
+            self._schema_known.set()
+            held = ChunkBuffer(self._held_bytes)
+            for batch, mark in answer:
+                if batch.num_rows:
+                    held.add(batch)
+                if mark.end:
+                    del left[mark.chunk]
+                    self._put(held)
+                    held = ChunkBuffer(self._held_bytes)
+                if self._closed.is_set():
+                    held.close()
+                    return
+        if left:
+            msg = f"worker of {node} ended its answer {len(left)} chunks early; try again"
+            raise NodeUnavailableError(msg)
+
+    def _put(self, done: "ChunkBuffer | Exception | None") -> None:
+        while not self._closed.is_set():
+            try:
+                self._done.put(done, timeout=0.1)
+            except queue.Full:
+                continue
+            return

@@ -1,0 +1,86 @@
+"""Combines the rows of chunks in DuckDB: concatenate, group, sort, limit. Expressions are left to PostgreSQL (DESIGN, 5)."""
+
+import threading
+from collections.abc import Iterable, Iterator
+
+import duckdb
+import pyarrow as pa
+
+BATCH_ROWS = 100_000
+"""Rows of a batch of the answer: some megabytes."""
+
+
+class Merger:
+    """One DuckDB in memory, shared by the queries of a czar, closed to the outside.
+
+    Parameters
+    ----------
+    memory_bytes
+        What DuckDB may hold in memory; beyond it sorts and groups go to disk.
+    directory
+        Where they go.
+    """
+
+    def __init__(self, memory_bytes: int, directory: str) -> None:
+        self._lock = threading.Lock()
+        self._database = duckdb.connect(
+            ":memory:",
+            config={
+                "memory_limit": f"{memory_bytes // 1_000_000}MB",
+                "temp_directory": directory,
+                "enable_external_access": "false",
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "python_enable_replacements": "false",
+                "preserve_insertion_order": "false",
+            },
+        )
+        self._database.execute("SET lock_configuration = true")
+
+    def combine(self, sql: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.RecordBatchReader:
+        """Return the answer of ``sql`` over relation ``partials``, which the batches are.
+
+        Sums of integers come back as int64.
+
+        Raises
+        ------
+        Exception
+            Whatever reading the batches raised.
+        """
+        with self._lock:
+            cursor = self._database.cursor()
+        failure: list[Exception] = []
+
+        def watched() -> Iterator[pa.RecordBatch]:
+            try:
+                yield from batches
+            except Exception as error:
+                failure.append(error)
+                raise
+
+        cursor.register("partials", pa.RecordBatchReader.from_batches(schema, watched()))
+        try:
+            reader = cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
+        except duckdb.Error as error:
+            raise (failure[0] if failure else error) from error
+        target = _whole_numbers(reader.schema)
+
+        def answer() -> Iterator[pa.RecordBatch]:
+            try:
+                for batch in reader:
+                    yield batch.cast(target)
+            except (duckdb.Error, pa.ArrowException) as error:
+                raise (failure[0] if failure else error) from error
+            finally:
+                cursor.close()
+
+        return pa.RecordBatchReader.from_batches(target, answer())
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._database.close()
+
+
+def _whole_numbers(schema: pa.Schema) -> pa.Schema:
+    """Return the schema with int64 in place of DuckDB's HUGEINT, the type of its integer sums."""
+    return pa.schema([field.with_type(pa.int64()) if pa.types.is_decimal(field.type) else field for field in schema])

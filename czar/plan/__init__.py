@@ -1,0 +1,1 @@
+"""Analysed query -> plan: the chunk query, the chunks, how their answers become one."""

@@ -1,0 +1,79 @@
+"""How an aggregate is split into a partial form, run in each chunk, and a final form over the partials.
+
+Sums of integers are exact; REAL is widened to double precision before it is summed; a variance merges as (n, mean, M2), the
+parallel form of Chan, Golub and LeVeque (1979), which does not cancel where a difference of sums of squares would.
+"""
+
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from czar.analyse.functions import node_function
+
+VARIANCES: dict[type[exp.Expr], tuple[bool, bool]] = {
+    exp.Stddev: (True, True),
+    exp.StddevSamp: (True, True),
+    exp.StddevPop: (False, True),
+    exp.Variance: (True, False),
+    exp.VariancePop: (False, False),
+}
+"""Of each class: whether it is the sample's (n - 1), and whether its square root is taken."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One aggregate of a query, split."""
+
+    name: str
+    partial: tuple[tuple[str, exp.Expr], ...]
+    """Columns of the chunk query: name, PostgreSQL expression."""
+    final: str
+    """DuckDB expression over the partial columns, which makes column ``name`` of a group."""
+    spread: str | None = None
+    """DuckDB expression for the mean of the whole group, made in each partial row before ``final``; ``{over}`` is its window."""
+
+
+def canonical(node: exp.Expr) -> exp.Expr:
+    """Return the aggregate in the form whose type does not depend on how it is computed: bigint or double precision."""
+    argument = node.this
+    match node:
+        case exp.Sum():
+            return node_function("total", exp.Sum(this=node_function("widen", argument)))
+        case exp.Avg():
+            return exp.cast(exp.Avg(this=node_function("widen", argument)), exp.DType.DOUBLE)
+        case exp.Stddev() | exp.StddevSamp() | exp.StddevPop() | exp.Variance() | exp.VariancePop():
+            return type(node)(this=exp.cast(argument, exp.DType.DOUBLE))
+        case _:
+            return node
+
+
+def split(node: exp.Expr, name: str) -> Split:
+    """Return the partial and the final form of an aggregate."""
+    argument = node.this
+    match node:
+        case exp.Count():
+            return Split(name, ((name, node),), f"CAST(SUM({name}) AS BIGINT)")
+        case exp.Sum():
+            return Split(name, ((name, canonical(node)),), f"SUM({name})")
+        case exp.Min() | exp.Max():
+            return Split(name, ((name, node),), f"{type(node).__name__.upper()}({name})")
+        case exp.Avg():
+            total = canonical(exp.Sum(this=argument))
+            columns = ((f"{name}_sum", total), (f"{name}_n", exp.Count(this=argument)))
+            return Split(name, columns, f"CAST(SUM({name}_sum) AS DOUBLE) / CAST(SUM({name}_n) AS DOUBLE)")
+        case _:
+            return _variance(node, name)
+
+
+def _variance(node: exp.Expr, name: str) -> Split:
+    sample, root = VARIANCES[type(node)]
+    value = exp.cast(node.this, exp.DType.DOUBLE)
+    count = exp.Count(this=value)
+    squares = exp.Mul(this=exp.VariancePop(this=value.copy()), expression=count.copy())
+    columns = ((f"{name}_n", count), (f"{name}_mean", exp.Avg(this=value.copy())), (f"{name}_m2", squares))
+    spread = f"SUM({name}_n * {name}_mean) OVER {{over}} / SUM({name}_n) OVER {{over}}"
+    total = f"SUM({name}_m2 + {name}_n * ({name}_mean - {name}_all) * ({name}_mean - {name}_all))"
+    degrees, least = (f"(SUM({name}_n) - 1)", 1) if sample else (f"SUM({name}_n)", 0)
+    final = f"{total} / {degrees}"
+    final = f"SQRT({final})" if root else final
+    return Split(name, columns, f"CASE WHEN SUM({name}_n) > {least} THEN {final} END", spread)

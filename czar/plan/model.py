@@ -1,0 +1,66 @@
+"""A plan: what runs on the nodes, and how the answers become one. Frozen; made by `czar.plan.build`, run by `czar.session`."""
+
+from dataclasses import dataclass
+
+from czar.analyse.query import Output
+from czar.catalogue import TableEntry
+from czar.snapshot import Snapshot
+from schema.physical import relation
+
+PROTOTYPE_TASK = -1
+"""Chunk number of the task that runs on the empty prototypes, so that a query without chunks still has columns and types."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """A place in a chunk query for one physical relation."""
+
+    name: str
+    entry: TableEntry
+    overlap: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkStep:
+    """SQL with slots, and the chunks to run it on."""
+
+    template: str
+    slots: tuple[Slot, ...]
+    chunks: tuple[int, ...]
+    """Empty where the query touches replicated tables alone, or no chunk can match."""
+
+    def relations(self, chunk: int, snapshot: Snapshot) -> dict[str, str]:
+        """Return the physical relation of each slot in a chunk; `PROTOTYPE_TASK` gives the empty prototypes."""
+        if chunk == PROTOTYPE_TASK:
+            return {slot.name: relation(slot.entry.database, slot.entry.table.name, None) for slot in self.slots}
+        return {slot.name: snapshot.relation(slot.entry, chunk, overlap=slot.overlap) for slot in self.slots}
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How a query is answered."""
+
+    snapshot: Snapshot
+    outputs: tuple[Output, ...]
+    family: str | None
+    """Family whose nodes are asked; None for replicated tables alone."""
+    step: ChunkStep | None = None
+    known_row: tuple[int, ...] | None = None
+    """The answer, where the metadata database has it already."""
+    combine: str | None = None
+    """DuckDB SQL over relation ``partials``, the rows of all chunks."""
+    finish: str | None = None
+    """PostgreSQL SQL over table ``merged``, the rows of ``combine``: expressions have one engine's meaning."""
+    offset: int = 0
+    limit: int | None = None
+    """Rows to leave out and to return, where neither `combine` nor `finish` does it."""
+    notes: tuple[str, ...] = ()
+    rows: int = 0
+    """Rows in the chunks to be read: the most that the query can look at."""
+
+    @property
+    def tasks(self) -> tuple[int, ...]:
+        """Chunks of the step, or the one task on prototypes."""
+        if self.step is None:
+            return ()
+        return self.step.chunks or (PROTOTYPE_TASK,)

@@ -1,0 +1,41 @@
+"""A qualified tree -> the text of a chunk query, with slots for physical relations."""
+
+from collections.abc import Sequence
+
+from sqlglot import exp
+
+from czar.analyse.query import Source
+from czar.plan.model import Slot
+
+
+def chunk_query(tree: exp.Select, sources: Sequence[Source]) -> tuple[str, tuple[Slot, ...]]:
+    """Return the SQL text with ``{slot}`` in place of every relation, and the slots.
+
+    Braces in names and texts of the user are doubled, so that only ours are slots.
+    """
+    tree = tree.copy()
+    for part in list(tree.find_all(exp.Literal, exp.Identifier)):
+        if isinstance(part.this, str) and ("{" in part.this or "}" in part.this):
+            part.set("this", part.this.replace("{", "{{").replace("}", "}}"))
+    slots: list[Slot] = []
+    for node, source in zip(_table_nodes(tree), sources, strict=True):
+        alias = exp.to_identifier(source.alias.replace("{", "{{").replace("}", "}}"), quoted=True)
+        slot = Slot(f"t{len(slots)}", source.entry)
+        slots.append(slot)
+        if not source.overlap:
+            node.replace(exp.alias_(_slot_table(slot), alias, table=True))
+            continue
+        beyond = Slot(f"t{len(slots)}", source.entry, overlap=True)
+        slots.append(beyond)
+        both = exp.union(exp.select("*").from_(_slot_table(slot)), exp.select("*").from_(_slot_table(beyond)), distinct=False)
+        node.replace(exp.Subquery(this=both, alias=exp.TableAlias(this=alias)))
+    return tree.sql("postgres", comments=False), tuple(slots)
+
+
+def _slot_table(slot: Slot) -> exp.Table:
+    return exp.Table(this=exp.Identifier(this=f"{{{slot.name}}}", quoted=False))
+
+
+def _table_nodes(tree: exp.Select) -> list[exp.Table]:
+    """Return the tables of FROM in the order of the sources."""
+    return [tree.args["from_"].this, *(join.this for join in tree.args.get("joins") or [])]

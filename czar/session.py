@@ -1,0 +1,224 @@
+"""The whole path of a query: parse -> analyse -> plan -> dispatch -> merge."""
+
+import asyncio
+import tempfile
+import uuid
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlglot import exp
+
+from czar.analyse import Query, analyse
+from czar.answer import Answer, Outcome
+from czar.catalogue import Catalogue
+from czar.dispatch import Dispatch
+from czar.explain import Explanation, explain
+from czar.limiting import limited
+from czar.merge import Merger
+from czar.parse import one_select, parse
+from czar.placing import assignments
+from czar.plan.build import build
+from czar.plan.model import Plan
+from czar.reading import read_catalogue
+from czar.scratch import Scratch
+from czar.snapshot import Snapshot
+from qserv.cluster import METADATA_DATABASE, SCRATCH_DATABASE, Cluster, Role, Secrets
+from qserv.errors import QservError, QueryCancelledError
+from qserv.ids import NodeId
+from qserv.metadata.catalogue import catalogue_version, load_catalogue
+from qserv.metadata.director_index import find_chunks
+from qserv.metadata.engine import connect, make_engine
+from qserv.metadata.query_log import finish_query, start_query
+from qserv.settings import Settings
+from workers.client import WorkerClient
+
+READING_THREADS = 64
+"""Answers that are read at a time; each holds a thread while it waits for the nodes."""
+
+MERGE_MEMORY_BYTES = 1_000_000_000
+"""Memory of DuckDB for all queries together; larger sorts and groups go to disk."""
+
+
+class Session:
+    """A czar: answers queries until it is closed. Make it with `open`."""
+
+    def __init__(self, metadata: AsyncEngine, workers: dict[NodeId, WorkerClient], scratch: Scratch, settings: Settings) -> None:
+        self._metadata, self._workers, self._scratch, self._settings = metadata, workers, scratch, settings
+        self._spill = tempfile.TemporaryDirectory(prefix="qserv-merge-")
+        self._merger = Merger(MERGE_MEMORY_BYTES, self._spill.name)
+        self._threads = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="answer")
+        self._catalogue: Catalogue | None = None
+        self._logging: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def open(cls, cluster: Cluster, secrets: Secrets, settings: Settings) -> Self:
+        """Connect to a running cluster."""
+        metadata = make_engine(cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
+        token = secrets.cluster.get_secret_value()
+        workers = {node.node: WorkerClient(node.host, node.worker_port, token) for node in cluster.nodes}
+        scratch = Scratch(cluster.metadata.conninfo(Role.SCRATCH, SCRATCH_DATABASE, secrets))
+        return cls(metadata, workers, scratch, settings)
+
+    async def catalogue(self) -> Catalogue:
+        """Return the published tables; read again only when a change was published."""
+        async with connect(self._metadata) as connection:
+            version = await catalogue_version(connection)
+            if self._catalogue is None or self._catalogue.version != version:
+                await connection.rollback()
+                self._catalogue = read_catalogue(await load_catalogue(connection))
+        return self._catalogue
+
+    async def query(
+        self,
+        statement: str | exp.Expr,
+        *,
+        dialect: str = "native",
+        user: str = "anonymous",
+        max_rows: int | None = None,
+        text: str | None = None,
+    ) -> Answer:
+        """Answer a query.
+
+        Parameters
+        ----------
+        statement
+            Text of the native dialect (PostgreSQL's SELECT), or a tree that another dialect was read into.
+        dialect, user, text
+            For the query log: ``text`` is what the user wrote, if the statement is a tree.
+        max_rows
+            Rows of the answer at the most.
+
+        Raises
+        ------
+        QservError
+            Why there is no answer: a `QueryError` for what the user can change.
+        """
+        written = text if text is not None else statement if isinstance(statement, str) else statement.sql("postgres")
+        query_id = uuid.uuid4()
+        started = self._log_start(query_id, user, dialect, written)
+        try:
+            plan, catalogue = await self._plan(statement, written, max_rows)
+            return await self._run(plan, catalogue, query_id, started)
+        except (QservError, asyncio.CancelledError) as error:
+            await self._log_end(query_id, started, Outcome(0, 0, _reason(error)), 0)
+            raise
+
+    async def explain(self, statement: str | exp.Expr, *, text: str | None = None) -> Explanation:
+        """Return how a query would be answered, without running it."""
+        written = text if text is not None else statement if isinstance(statement, str) else statement.sql("postgres")
+        plan, catalogue = await self._plan(statement, written, None)
+        return explain(plan, catalogue)
+
+    async def close(self) -> None:
+        """Let go of connections, threads and memory."""
+        if self._logging:
+            await asyncio.wait(self._logging)
+        for worker in self._workers.values():
+            worker.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._scratch.close()
+        self._merger.close()
+        self._spill.cleanup()
+        await self._metadata.dispose()
+
+    async def _plan(self, statement: str | exp.Expr, text: str, max_rows: int | None) -> tuple[Plan, Catalogue]:
+        catalogue = await self.catalogue()
+        tree = parse(statement) if isinstance(statement, str) else one_select(statement, text)
+        query = await self._located(analyse(tree, catalogue, text))
+        return build(query, Snapshot(), max_rows=max_rows), catalogue
+
+    async def _located(self, query: Query) -> Query:
+        """Ask the director index where the keys of a query are."""
+        for restriction in query.keys:
+            async with connect(self._metadata) as connection:
+                _, chunks = await find_chunks(connection, restriction.database, restriction.director, restriction.keys)
+            query = query.narrowed(np.unique(chunks), f"{len(restriction.keys):,} keys of {restriction.director}")
+        return replace(query, keys=())
+
+    async def _run(self, plan: Plan, catalogue: Catalogue, query_id: uuid.UUID, started: asyncio.Task[None]) -> Answer:
+        rows: Iterator[pa.RecordBatch]
+        if plan.known_row is not None:
+            batch = pa.RecordBatch.from_pydict({f"c{i}": pa.array([n], pa.int64()) for i, n in enumerate(plan.known_row)})
+            schema, rows, stop = batch.schema, iter([batch]), lambda: None
+        else:
+            loop = asyncio.get_running_loop()
+            schema, rows, stop = await loop.run_in_executor(self._threads, self._start, plan, catalogue, query_id.hex)
+
+        async def ended(outcome: Outcome) -> None:
+            await self._log_end(query_id, started, outcome, len(plan.tasks))
+
+        return Answer(
+            query_id=query_id.hex,
+            outputs=plan.outputs,
+            schema=schema,
+            rows=rows,
+            stop=stop,
+            ended=ended,
+            threads=self._threads,
+        )
+
+    def _start(
+        self, plan: Plan, catalogue: Catalogue, query_id: str
+    ) -> tuple[pa.Schema, Iterator[pa.RecordBatch], Callable[[], None]]:
+        """Dispatch and merge; runs in a thread, because it waits for the first node."""
+        dispatch = Dispatch(
+            query_id=query_id,
+            template=plan.step.template if plan.step else "",
+            assignments=assignments(plan, catalogue, query_id),
+            workers=self._workers,
+            timeout_s=self._settings.query_timeout_s,
+            held_bytes=self._settings.result_spill_bytes,
+        )
+        try:
+            schema = dispatch.schema
+            if plan.combine is None:
+                return schema, limited(dispatch, plan.offset, plan.limit), dispatch.close
+            merged = self._merger.combine(plan.combine, schema, dispatch)
+            if plan.finish is not None:
+                merged = self._scratch.finish(plan.finish, merged)
+        except BaseException:
+            dispatch.close()
+            raise
+        return merged.schema, iter(merged), dispatch.close
+
+    def _log_start(self, query_id: uuid.UUID, user: str, dialect: str, text: str) -> asyncio.Task[None]:
+        async def write() -> None:
+            async with connect(self._metadata) as connection:
+                await start_query(connection, query_id, user, dialect, text)
+                await connection.commit()
+
+        return self._keep(write())
+
+    async def _log_end(self, query_id: uuid.UUID, started: asyncio.Task[None], outcome: Outcome, chunk_count: int) -> None:
+        async def write() -> None:
+            await started
+            cancelled = isinstance(outcome.error, QueryCancelledError)
+            async with connect(self._metadata) as connection:
+                await finish_query(
+                    connection,
+                    query_id,
+                    "completed" if outcome.error is None else "aborted" if cancelled else "error",
+                    chunk_count=chunk_count,
+                    row_count=outcome.rows,
+                    byte_count=outcome.size_bytes,
+                    error=None if outcome.error is None else str(outcome.error),
+                )
+                await connection.commit()
+
+        self._keep(write())
+
+    def _keep(self, writing: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Let the log be written while the query goes on; `close` waits for it."""
+        task = asyncio.get_running_loop().create_task(writing)
+        self._logging.add(task)
+        task.add_done_callback(self._logging.discard)
+        return task
+
+
+def _reason(error: BaseException) -> Exception:
+    return error if isinstance(error, QservError) else QueryCancelledError("the reader went away")
