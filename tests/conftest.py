@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,46 @@ from qserv.embedded.launch import embedded_postgres
 from qserv.embedded.orphans import end_orphans
 from qserv.embedded.processes import Process
 from qserv.settings import Settings
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-approved", action="store_true", help="write the approved files anew from what the code gives")
+    parser.addoption("--seconds", type=float, default=60.0, help="how long each run of the nightly checks takes together")
+    parser.addoption("--seed", type=int, default=None, help="seed of the nightly checks; default: a new one, which is printed")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave the nightly checks to `make nightly`."""
+    if "nightly" not in config.getoption("markexpr"):
+        nightly = [item for item in items if item.get_closest_marker("nightly")]
+        config.hook.pytest_deselected(items=nightly)
+        items[:] = [item for item in items if item not in nightly]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the minutes of each package."""
+    minutes = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if hasattr(report, "duration"):
+                minutes[report.nodeid.split("/")[1] if report.nodeid.count("/") > 1 else "tests"] += report.duration / 60
+    terminalreporter.section("minutes")
+    for package, spent in minutes.most_common():
+        terminalreporter.write_line(f"{spent:6.2f}  {package}")
+
+
+@pytest.fixture
+def approved(request):
+    """Compare a text with the approved file of a path; with --update-approved, write it."""
+
+    def check(path, text):
+        if request.config.getoption("--update-approved"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        assert path.exists(), f"{path} is not there; look at the text and approve it with --update-approved"
+        assert text == path.read_text(), f"differs from {path.name}; look at it and approve it with --update-approved"
+
+    return check
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,10 @@ ACCOUNTS = ("postgres", "nobody")
 """Accounts to drop to where user namespaces are off, besides the one that called sudo."""
 
 
+PASSABLE = 0o711
+"""Mode of a home that another account must reach into: it can open what it knows the name of and may read."""
+
+
 @dataclass(frozen=True)
 class Account:
     """How to start a program that must not be root: with words before it, or under another uid."""
@@ -103,7 +107,9 @@ def choose_lesser_account(version: list[str], home: Path) -> Account:
         except KeyError:
             continue
         account = Account(uid=entry.pw_uid, gid=entry.pw_gid)
-        if entry.pw_uid != 0 and account.can(version) and account.can(["test", "-x", str(home)]):
+        if entry.pw_uid != 0 and account.can(version) and account.can(["test", "-x", str(home.parent)]):
+            # It must pass through the home to its data; the secrets there have a mode of their own.
+            home.chmod(PASSABLE)
             return account
         tried.append(name)
     msg = (

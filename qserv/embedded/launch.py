@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,9 +35,13 @@ HOST = "127.0.0.1"
 
 
 class EmbeddedPostgres:
-    """The metadata server and the node servers of one home. Take the home with `locked_home` first."""
+    """The metadata server and the node servers of one home. Take the home with `locked_home` first.
 
-    def __init__(self, settings: Settings) -> None:
+    Setting ``cancelled`` ends a start that is under way, with an error.
+    """
+
+    def __init__(self, settings: Settings, cancelled: threading.Event | None = None) -> None:
+        self._cancelled = cancelled or threading.Event()
         self._home = settings.home
         self._settings = settings
         self._node_names = _node_names(settings)
@@ -83,7 +88,7 @@ class EmbeddedPostgres:
     def restart(self, server: PostgresServer) -> None:
         """Start a server again that has ended by itself; on its old port if that is free."""
         server.start()
-        server.wait_ready()
+        server.wait_ready(self._cancelled)
         self.cluster().save()
 
     def stop(self) -> None:
@@ -95,7 +100,7 @@ class EmbeddedPostgres:
         (self._home / CLUSTER_FILE).unlink(missing_ok=True)
 
     def _bring_up(self, server: PostgresServer) -> None:
-        server.wait_ready()
+        server.wait_ready(self._cancelled)
         provision = provision_metadata if server.name == METADATA_NAME else provision_node
         provision(PostgresAddress(HOST, server.port), self.secrets)
 

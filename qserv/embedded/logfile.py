@@ -1,5 +1,6 @@
 """Log files of the started processes, below the home."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -12,26 +13,38 @@ MAX_LOG_BYTES = 16 * 1024 * 1024
 TAIL_BYTES = 4096
 """Enough for the last messages of a failed start."""
 
-
-def log_path(home: Path, name: str) -> Path:
-    """Return the log of a process."""
-    return home / LOG_DIRECTORY / f"{name}.log"
+TAIL_LINES = 12
+"""What a person reads of them in an error message."""
 
 
-def open_log(home: Path, name: str) -> IO[bytes]:
-    """Open the log of a process for appending."""
-    path = log_path(home, name)
-    path.parent.mkdir(exist_ok=True)
-    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
-    return path.open("ab")
+@dataclass(frozen=True)
+class LogFile:
+    """Log of one process, by its name in the cluster."""
 
+    home: Path
+    name: str
 
-def log_tail(home: Path, name: str) -> str:
-    """Return the last lines of a log."""
-    path = log_path(home, name)
-    if not path.exists():
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        return "\n".join(file.read().decode(errors="replace").splitlines()[-12:])
+    @property
+    def path(self) -> Path:
+        """Where the log is."""
+        return self.home / LOG_DIRECTORY / f"{self.name}.log"
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the log now; 0 if there is none yet."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def open(self) -> IO[bytes]:
+        """Open the log for appending; a very long one is put aside first."""
+        self.path.parent.mkdir(exist_ok=True)
+        if self.size_bytes > MAX_LOG_BYTES:
+            self.path.replace(self.path.with_suffix(".log.1"))
+        return self.path.open("ab")
+
+    def tail(self, start_bytes: int = 0) -> str:
+        """Return the last lines, of those written since the log had ``start_bytes``."""
+        if not self.path.exists():
+            return ""
+        with self.path.open("rb") as file:
+            file.seek(max(start_bytes, self.size_bytes - TAIL_BYTES))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-TAIL_LINES:])

@@ -1,0 +1,83 @@
+"""The command ``qserv``. A command is a module with a function ``command`` and one line in `COMMANDS`.
+
+Command modules are imported when they are run, so that ``qserv --help`` is quick and a command may import what it needs.
+"""
+
+import importlib
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from typer._click.core import Command, Context
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """Where a command is, and its line in ``qserv --help``."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "up": LazyCommand("qserv.cli.up", "Start the embedded cluster of this machine and keep it running."),
+    "down": LazyCommand("qserv.cli.down", "Stop the cluster."),
+    "status": LazyCommand("qserv.cli.status", "Show the processes of the cluster and whether they answer."),
+    "settings": LazyCommand("qserv.cli.settings", "Show the settings in force."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """The commands of `COMMANDS`, each imported only to be run."""
+
+    def list_commands(self, ctx: "Context") -> list[str]:
+        """Return the names, in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: "Context", cmd_name: str) -> "Command | None":
+        """Return what the list of commands shows of one; running goes through `resolve_command`."""
+        del ctx
+        lazy = COMMANDS.get(cmd_name)
+        return None if lazy is None else _command(cmd_name, lambda: None, lazy.help)
+
+    def resolve_command(self, ctx: "Context", args: list[str]) -> "tuple[str | None, Command | None, list[str]]":
+        """Import the command that is to be run."""
+        name, stub, rest = super().resolve_command(ctx, args)
+        if name is None or stub is None:
+            return name, stub, rest
+        return name, _command(name, importlib.import_module(COMMANDS[name].module).command, None), rest
+
+
+def _command(name: str, function: "typer.models.CommandFunctionType", text: str | None) -> "Command":
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name, help=text)(function)
+    return typer.main.get_command(single)
+
+
+app = typer.Typer(cls=LazyGroup, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.callback()
+def qserv() -> None:
+    """A survey archive on HEALPix-sharded PostgreSQL, asked in ADQL over TAP.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage or setting, 3 no cluster is running, 4 wrong query, schema or file, 5 a limit of
+    the query was reached, 6 a part did not answer (try again), 7 a port or a disk is taken, 130 interrupted.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line; an error of ours is one line, or one JSON document where ``--json`` was given."""
+    from qserv.cli.exits import report  # noqa: PLC0415 (the error tree is not needed for --help)
+    from qserv.errors import QservError  # noqa: PLC0415
+
+    try:
+        app(prog_name="qserv")
+    except QservError as error:
+        sys.exit(report(error, as_json="--json" in sys.argv))
+    sys.exit(0)

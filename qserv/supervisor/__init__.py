@@ -1,0 +1,1 @@
+"""Starts every process of an embedded cluster, restarts one that dies, stops them in order."""
