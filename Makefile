@@ -1,0 +1,40 @@
+# `make` alone lists the targets.
+.PHONY: help environment demo test checks nightly bench lock
+.DEFAULT_GOAL := help
+
+SECONDS ?= 600
+SEED ?=
+STARS ?= ../shared/data/stars/bigsky_mag11.parquet
+
+help:
+	@echo "make demo           start a cluster of 3 nodes, load Hipparcos, ask three questions, stay up (ONCE=1: then stop)"
+	@echo "make demo BIG=1     also load the 981,852 stars of $(STARS)"
+	@echo "make test           format, lint, types, import rules, tests"
+	@echo "make nightly        long randomised checks for SECONDS=$(SECONDS), SEED=n to repeat a run"
+	@echo "make bench          benchmarks, as ratios to one plain PostgreSQL"
+	@echo "make lock           write requirements.lock anew (needs uv)"
+
+environment:
+	@.bootstrap/environment
+
+demo: environment
+	@.venv/bin/qserv demo $(if $(ONCE),--once) $(if $(BIG),--big $(STARS))
+
+checks: environment
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+
+test: checks
+	.venv/bin/pytest
+
+nightly: environment
+	.venv/bin/pytest -m nightly --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) --timeout 0 -s
+
+bench: environment
+	.venv/bin/python -m tests.benchmarks
+
+lock:
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+		--upgrade --extra dev pyproject.toml --output-file requirements.lock
