@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -79,6 +80,24 @@ def test_copy_of_hipparcos_has_the_values_of_its_source():
 def test_bigsky_has_the_columns_of_the_schema(stars):
     declared = {column.name for column in stars.by_name["bigsky"].columns if column.derived_by is None}
     assert declared == set(pq.read_schema(SHARED / "bigsky_mag11.parquet").names)
+
+
+@needs_shared
+def test_proper_motion_in_right_ascension_includes_cos_dec():
+    """Stars near the poles move between the epochs of the two files as mu_alpha* predicts, not as mu_alpha does."""
+    names = ["ra_degrees", "dec_degrees", "ra_mas_per_year"]
+    old = pq.read_table(data_path("hipparcos.parquet"), columns=["hip", *names])
+    new = pq.read_table(SHARED / "bigsky_mag11.parquet", columns=["hip", "ra_degrees"], filters=pc.field("hip").is_valid())
+    new = new.set_column(0, "hip", new["hip"].cast(pa.int64()))
+    stars = old.join(new, "hip", join_type="inner", right_suffix="_j2000").drop_null()
+    ra, dec, motion, ra_j2000 = (stars[name].to_numpy() for name in (*names, "ra_degrees_j2000"))
+    cos_dec = np.cos(np.radians(dec))
+    moved_mas = ((ra_j2000 - ra + 180) % 360 - 180) * cos_dec * 3.6e6
+    fast = (np.abs(dec) > 75) & (np.abs(motion) > 50)
+    expected_mas = motion * (2000 - 1991.25)
+    assert fast.sum() > 400
+    assert np.median(np.abs(moved_mas - expected_mas)[fast]) < 50
+    assert np.median(np.abs(moved_mas - expected_mas * cos_dec)[fast]) > 500
 
 
 def bits(column):

@@ -1,0 +1,139 @@
+"""Each rule that a database must keep, broken once: exactly one problem is found, and it says where."""
+
+from dataclasses import replace
+
+import pytest
+
+from schema.check import problems
+from schema.model import Column, ColumnType, Database, ForeignKey, Frame, Table, TableRole
+
+KEY = Column("id", ColumnType.LONG, nullable=False, ucd="meta.id;meta.main")
+RA = Column("ra", ColumnType.DOUBLE, unit="deg", ucd="pos.eq.ra;meta.main")
+DEC = Column("dec", ColumnType.DOUBLE, unit="deg", ucd="pos.eq.dec;meta.main")
+FLUX = Column("flux", ColumnType.FLOAT)
+DIRECTOR = Table(
+    name="object",
+    role=TableRole.DIRECTOR,
+    columns=(KEY, RA, DEC, FLUX),
+    primary_key=("id",),
+    ra="ra",
+    dec="dec",
+    director_key="id",
+    frame=Frame(),
+)
+DEPENDENT = Table(
+    name="source",
+    role=TableRole.DEPENDENT,
+    columns=(Column("id", ColumnType.LONG), Column("visit", ColumnType.INT)),
+    director="object",
+    director_key="id",
+)
+REPLICATED = Table("visit", TableRole.REPLICATED, (Column("visit", ColumnType.INT),))
+GOOD = Database("dr1", "dr", (DIRECTOR, DEPENDENT, REPLICATED))
+
+
+def director(**changes):
+    return replace(GOOD, tables=(replace(DIRECTOR, **changes), DEPENDENT, REPLICATED))
+
+
+def dependent(**changes):
+    return replace(GOOD, tables=(DIRECTOR, replace(DEPENDENT, **changes), REPLICATED))
+
+
+def replicated(**changes):
+    return replace(GOOD, tables=(DIRECTOR, DEPENDENT, replace(REPLICATED, **changes)))
+
+
+def refers(**changes):
+    key = ForeignKey("k", ("visit",), "visit", ("visit",))
+    return dependent(foreign_keys=(replace(key, **changes),))
+
+
+def test_a_good_database_has_no_problem():
+    assert problems(GOOD) == []
+    assert problems(refers()) == []
+
+
+def test_ucds_are_compared_without_case_or_blanks():
+    assert problems(director(columns=(replace(KEY, ucd="META.ID; meta.main"), RA, DEC, FLUX))) == []
+
+
+BROKEN = {
+    "database name": (replace(GOOD, name="dr-1"), "database name 'dr-1' must begin"),
+    "long database name": (replace(GOOD, name="d" * 29), "is longer than 28 characters"),
+    "family name": (replace(GOOD, family="1dr"), "family name '1dr' must begin"),
+    "taken schema": (replace(GOOD, name="qserv"), "database name 'qserv' is taken"),
+    "PostgreSQL's schema": (replace(GOOD, name="pg_dr"), "database name 'pg_dr' is taken"),
+    "no table": (replace(GOOD, tables=()), "there is no table"),
+    "tables that differ by case": (
+        replace(GOOD, tables=(*GOOD.tables, replace(REPLICATED, name="Visit"))),
+        "table visit occurs 2 times",
+    ),
+    "table name": (replicated(name="visit 1"), "visit 1: a table name must begin"),
+    "long table name": (replicated(name="v" * 35), "at most 34 characters"),
+    "chunk's name": (replicated(name="object_12"), "object_12: the name would be that of a chunk of table object"),
+    "overlap's name": (replicated(name="Object_12_overlap"), "would be that of a chunk of table object"),
+    "pixel's name": (director(columns=(*DIRECTOR.columns, Column("_HEALPIX_29", ColumnType.LONG))), "taken by the pixel column"),
+    "system column": (director(columns=(*DIRECTOR.columns, Column("xmin", ColumnType.LONG))), "object.xmin: the name is taken"),
+    "column name": (director(columns=(*DIRECTOR.columns, Column("a b", ColumnType.LONG))), "object.a b: a column name holds"),
+    "long column name": (director(columns=(*DIRECTOR.columns, Column("c" * 64, ColumnType.LONG))), "a column name holds"),
+    "columns that differ by case": (
+        director(columns=(*DIRECTOR.columns, replace(FLUX, name="FLUX"))),
+        "column flux occurs 2 times",
+    ),
+    "too many columns": (
+        replicated(columns=tuple(Column(f"c{place}", ColumnType.INT) for place in range(1601))),
+        "there are 1601; PostgreSQL allows 1600",
+    ),
+    "NaN of an integer": (replicated(columns=(Column("visit", ColumnType.INT, keep_nan=True),)), "nan: keep has no meaning"),
+    "no length": (replicated(columns=(Column("visit", ColumnType.STRING, length=0),)), "length 0 must be at least 1"),
+    "derived from nothing": (replicated(columns=(Column("visit", ColumnType.INT, derived_by="f"),)), "names both its function and"),
+    "primary key": (replicated(primary_key=("x",)), "visit: primary key: there is no column x"),
+    "nullable primary key": (replicated(primary_key=("visit",)), "primary key: column visit must have nullable: false"),
+    "index": (replicated(indexes=(("visit", "x"),)), "visit: index (visit, x): there is no column x"),
+    "index twice": (replicated(indexes=(("visit", "visit"),)), "index (visit, visit): column visit occurs 2 times"),
+    "key to no table": (refers(target_table="x"), "source: foreign key k: there is no table x"),
+    "key from no column": (refers(columns=("x",)), "foreign key k: there is no column source.x"),
+    "key to no column": (refers(target_columns=("x",)), "foreign key k: there is no column visit.x"),
+    "key of two types": (refers(columns=("id",)), "column id is long, and visit.visit is int"),
+    "key of two lengths": (refers(target_columns=("visit", "visit")), "it must name as many columns as it refers to"),
+    "separation of no position": (refers(max_separation_deg=1.0), "a maximum separation needs positions in both"),
+    "float32 position": (director(columns=(KEY, replace(RA, datatype=ColumnType.FLOAT), DEC)), "object: ra: column ra is float"),
+    "position in hours": (director(columns=(KEY, replace(RA, unit="h"), DEC)), "ra: column ra has unit h"),
+    "half a position": (dependent(ra="id"), None),
+    "no frame": (director(frame=None), "declares its frame"),
+    "other frame": (director(frame=Frame("FK5")), "frame: positions are ICRS, not FK5"),
+    "no time system": (dependent(columns=(*DEPENDENT.columns, Column("t", ColumnType.TIMESTAMP))), "declares its time_system"),
+    "director of a director": (director(director="visit"), "a director table has no director"),
+    "float key": (director(columns=(replace(KEY, datatype=ColumnType.DOUBLE), RA, DEC)), "director_key: column id is double"),
+    "nullable key": (director(columns=(replace(KEY, nullable=True), RA, DEC), primary_key=()), "director_key: column id must have"),
+    "no main identifier": (director(columns=(replace(KEY, ucd="meta.id"), RA, DEC)), "no column has it"),
+    "two main longitudes": (director(columns=(KEY, RA, replace(RA, name="ra2"), DEC)), "2 columns have it: ra, ra2"),
+    "another main latitude": (
+        director(columns=(KEY, RA, replace(DEC, ucd=None), replace(DEC, name="dec2"))),
+        "UCD pos.eq.dec;meta.main belongs to column dec, not to dec2",
+    ),
+    "no director": (dependent(director=None), "source: a dependent table names its director"),
+    "unknown director": (dependent(director="x"), "director: there is no table x"),
+    "director that is none": (dependent(director="visit"), "director: table visit is replicated, not a director"),
+    "no director key": (dependent(director_key=None), "names the column that holds its director's key"),
+    "unknown director key": (dependent(director_key="x"), "director_key: there is no column x"),
+    "replicated with a director": (replicated(director="object"), "a replicated table has no director"),
+    "ref-match": (replicated(role=TableRole.REF_MATCH), "role ref-match is not yet supported"),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_a_broken_rule_is_one_problem(rule):
+    database, expected = BROKEN[rule]
+    if expected is None:
+        assert "source: ra and dec are named both or not at all" in problems(database)
+    else:
+        (problem,) = problems(database)
+        assert expected in problem
+
+
+def test_a_director_without_position_and_key_is_told_all():
+    found = problems(director(ra=None, dec=None, director_key=None, frame=None))
+    assert any("names its position columns" in problem for problem in found)
+    assert any("names its key column" in problem for problem in found)
