@@ -9,6 +9,7 @@ from partitioner.region import PAD_RAD, Region, checked_position
 from partitioner.sphere import Bools, Floats, positions, reduced_longitude, unit_vectors
 
 _TURN_DEG = 360.0
+_POLE_DEG = 90.0
 
 
 @dataclass(frozen=True)
@@ -72,28 +73,25 @@ class LonLatBox(Region):
         radius = min(candidates)
         return unit_vectors(*candidates[radius]), float(np.radians(radius)) + PAD_RAD
 
-    def touches(self, centres: Floats, radius_rad: float) -> Bools:
-        """Return which circles have a bounding longitude/latitude box that meets this one."""
-        offset, lat, reach = self._offsets(centres, radius_rad)
-        lat_reach = np.degrees(radius_rad)
-        in_lon = np.abs(offset) <= self.extent_deg / 2 + reach
-        return np.asarray(in_lon & (lat >= self.lat_min - lat_reach) & (lat <= self.lat_max + lat_reach), dtype=np.bool_)
-
-    def encloses(self, centres: Floats, radius_rad: float) -> Bools:
-        """Return which circles have a bounding longitude/latitude box that lies within this one."""
-        offset, lat, reach = self._offsets(centres, radius_rad)
-        lat_reach = np.degrees(radius_rad)
-        in_lon = (np.abs(offset) + reach <= self.extent_deg / 2) | (self.extent_deg == _TURN_DEG)
-        # Above a pole a circle has no greatest latitude within the box's: a box that reaches the pole holds what is beyond too.
-        below = (lat + lat_reach <= self.lat_max) | (self.lat_max == 90)  # noqa: PLR2004 (the pole)
-        above = (lat - lat_reach >= self.lat_min) | (self.lat_min == -90)  # noqa: PLR2004 (the pole)
-        return np.asarray(in_lon & below & above, dtype=np.bool_)
-
-    def _offsets(self, centres: Floats, radius_rad: float) -> tuple[Floats, Floats, Floats]:
-        """Return, in degrees: longitude from the box's middle in [-180, 180); latitude; half-extent in longitude of each circle."""
+    def compare(self, centres: Floats, radius_rad: float, margin_rad: float) -> tuple[Bools, Bools]:
+        """Compare the bounding longitude/latitude boxes of circles with this one."""
         lon, lat = positions(centres)
-        offset = np.mod(lon - (self.lon_min + self.extent_deg / 2) + 180.0, _TURN_DEG) - 180.0
-        to_pole = np.pi / 2 - np.abs(np.radians(lat))
-        ratio = np.sin(min(radius_rad, np.pi / 2)) / np.maximum(np.sin(to_pole), 1e-300)
-        reach = np.where(to_pole > radius_rad, np.degrees(np.arcsin(np.minimum(ratio, 1.0))), 180.0)
-        return offset, lat, reach + np.degrees(PAD_RAD)
+        offset = np.abs(np.mod(lon - (self.lon_min + self.extent_deg / 2) + 180.0, _TURN_DEG) - 180.0)
+        half = self.extent_deg / 2
+        reach = np.degrees(radius_rad + margin_rad)
+        near = (offset <= half + _longitude_reach(lat, reach)) & (lat >= self.lat_min - reach) & (lat <= self.lat_max + reach)
+        reach = np.degrees(radius_rad)
+        # A box that ends at a pole also holds what of a circle lies beyond it.
+        within = (lat + reach <= self.lat_max) | (self.lat_max == _POLE_DEG)
+        within &= (lat - reach >= self.lat_min) | (self.lat_min == -_POLE_DEG)
+        within &= (offset + _longitude_reach(lat, reach) <= half) | (self.extent_deg == _TURN_DEG)
+        return np.asarray(near, dtype=np.bool_), np.asarray(within, dtype=np.bool_)
+
+
+def _longitude_reach(lat: Floats, radius_deg: float) -> Floats:
+    """Return half the extent in longitude (deg) of circles around latitudes; 180 where one holds a pole."""
+    to_pole = np.radians(_POLE_DEG - np.abs(lat))
+    radius = np.radians(radius_deg)
+    ratio = np.sin(min(radius, np.pi / 2)) / np.maximum(np.sin(to_pole), 1e-300)
+    reach: Floats = np.where(to_pole > radius, np.degrees(np.arcsin(np.minimum(ratio, 1.0)) + PAD_RAD), 180.0)
+    return reach

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from partitioner.region import Region, checked_position
+from partitioner.healpix import circle_ranges
+from partitioner.ranges import WHOLE_SKY, PixelRanges
+from partitioner.region import MAX_PIXELS, Region, checked_margin_rad, checked_position
 from partitioner.sphere import EDGE_RAD, Bools, Floats, angular_separation_deg, unit_vectors, vector_separation_rad
 from qserv.errors import QueryValueError
 
@@ -39,12 +41,21 @@ class Circle(Region):
         """Return the circle itself."""
         return unit_vectors(self.ra, self.dec), float(np.radians(self.radius_deg))
 
-    def touches(self, centres: Floats, radius_rad: float) -> Bools:
-        """Return which circles share a point with this one."""
+    def compare(self, centres: Floats, radius_rad: float, margin_rad: float) -> tuple[Bools, Bools]:
+        """Compare with other circles, exactly."""
         centre, radius = self.bounding_circle()
-        return np.asarray(vector_separation_rad(centres, centre) <= radius + radius_rad, dtype=np.bool_)
+        separation = vector_separation_rad(centres, centre)
+        return (
+            np.asarray(separation <= radius + radius_rad + margin_rad, dtype=np.bool_),
+            np.asarray(separation + radius_rad <= radius, dtype=np.bool_),
+        )
 
-    def encloses(self, centres: Floats, radius_rad: float) -> Bools:
-        """Return which circles lie within this one."""
-        centre, radius = self.bounding_circle()
-        return np.asarray(vector_separation_rad(centres, centre) + radius_rad <= radius, dtype=np.bool_)
+    def ranges(self, margin_deg: float = 0.0, *, max_pixels: int = MAX_PIXELS) -> PixelRanges:
+        """Return a superset of the order-29 pixels within ``margin_deg`` of the circle, by hpgeom: in about 0.1 ms.
+
+        Its pixels are at most an eighth of the radius wide, so there are some 300 of them whatever the radius, and ``max_pixels``
+        has no part in it.
+        """
+        del max_pixels
+        radius = float(np.radians(self.radius_deg)) + checked_margin_rad(margin_deg)
+        return PixelRanges.of(circle_ranges(self.ra, self.dec, radius)) if radius < np.pi else WHOLE_SKY

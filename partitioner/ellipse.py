@@ -64,27 +64,22 @@ class Ellipse(Region):
         """Return a circle around the ellipse: the projection shortens the semi-major axis, so it reaches to asin(a)."""
         return unit_vectors(self.ra, self.dec), float(np.arcsin(np.radians(self.semi_major_deg))) + PAD_RAD
 
-    def touches(self, centres: Floats, radius_rad: float) -> Bools:
-        """Return which circles may share a point with the ellipse.
+    def compare(self, centres: Floats, radius_rad: float, margin_rad: float) -> tuple[Bools, Bools]:
+        """Compare with circles on the plane, where distances are shorter than on the sphere, so lower bounds of those.
 
-        The projection shortens distances, so the distance on the plane is a lower bound. On the plane, the distance of a point
-        p from a convex set is at least ``p.u - h(u)`` for any direction u, h being the set's support function; u is taken along
-        the gradient of the quadratic form and along both axes.
+        The distance of a point p from a convex set is at least ``p.u - h(u)`` for any direction u, h being the set's support
+        function; u is taken along the gradient of the quadratic form and along both axes. Inside, the square root of the form
+        changes by at most ``1/b`` per radian.
         """
         x, y, z = self._projected(centres)
         a, b = np.radians(self.semi_major_deg), np.radians(self.semi_minor_deg)
         form = np.hypot(x / a, y / b)
         gradient = np.maximum(np.hypot(x / a**2, y / b**2), 1e-300)
         distance = np.maximum.reduce([form * (form - 1) / gradient, np.abs(x) - a, np.abs(y) - b])
-        # On the far side, what counts is the way to the near one.
-        beyond = np.where(z < 0, np.arcsin(np.minimum(-np.minimum(z, 0), 1.0)), 0.0)
-        return np.asarray(np.maximum(distance, beyond) <= radius_rad, dtype=np.bool_)
-
-    def encloses(self, centres: Floats, radius_rad: float) -> Bools:
-        """Return which circles surely lie within the ellipse: the quadratic form changes by at most 1/b per radian."""
-        x, y, z = self._projected(centres)
-        a, b = np.radians(self.semi_major_deg), np.radians(self.semi_minor_deg)
-        return np.asarray((z > 0) & ((1 - np.hypot(x / a, y / b)) * b >= radius_rad), dtype=np.bool_)
+        # From the far side it is at least as far as to the near one.
+        distance = np.maximum(distance, np.arcsin(np.clip(-z, 0.0, 1.0)))
+        near = np.asarray(distance <= radius_rad + margin_rad, dtype=np.bool_)
+        return near, np.asarray((z > 0) & ((1 - form) * b >= radius_rad), dtype=np.bool_)
 
     def _projected(self, xyz: Floats) -> tuple[Floats, Floats, Floats]:
         """Return components along the major axis, along the minor axis and towards the centre."""

@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from partitioner.arcs import arc_distances_rad, enclosed_area_sr, first_crossing
+from partitioner.arcs import ArcChain
 from partitioner.region import PAD_RAD, Region, checked_position
-from partitioner.sphere import EDGE_RAD, Bools, Floats, positions, unit_vectors, vector_separation_rad
+from partitioner.sphere import EDGE_RAD, Bools, Floats, cross, positions, unit_vectors, vector_separation_rad
 from qserv.errors import QueryValueError
 
 MIN_VERTICES = 3
@@ -17,9 +17,6 @@ MIN_VERTICES = 3
 
 ANTIPODAL_RAD = 1e-9
 """Two vertices this close to being antipodes (0.2 mas) leave the great circle between them undetermined."""
-
-_ROWS_AT_ONCE = 1 << 19
-"""Pairs of position and edge tested at a time: 12 MB for each array of vectors."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +55,23 @@ class Polygon(Region):
         xyz = unit_vectors(*np.array(chain).reshape(-1, 2).T)
         if len(chain) > 1 and vector_separation_rad(xyz[0], xyz[-1]) <= EDGE_RAD:
             chain, xyz = chain[:-1], xyz[:-1]
-        _check_chain(xyz)
-        if enclosed_area_sr(xyz) > 2 * np.pi:
+        if _checked_chain(xyz).left_area_sr() > 2 * np.pi:
             chain.reverse()
         object.__setattr__(self, "vertices", tuple(chain))
 
     @cached_property
     def vertices_xyz(self) -> Floats:
         """Unit vectors of the vertices, shape (n, 3), counter-clockwise."""
-        lon, lat = np.array(self.vertices).T
-        return unit_vectors(lon, lat)
+        return self._chain.vertices
+
+    @cached_property
+    def _chain(self) -> ArcChain:
+        return ArcChain(unit_vectors(*np.array(self.vertices).T))
 
     @cached_property
     def area_sr(self) -> float:
         """Area in steradians, at most 2 pi."""
-        return enclosed_area_sr(self.vertices_xyz)
+        return self._chain.left_area_sr()
 
     @cached_property
     def exterior(self) -> Floats:
@@ -85,7 +84,7 @@ class Polygon(Region):
         candidates = _spread(500)
         if np.linalg.norm(middle) > EDGE_RAD:
             candidates = np.vstack((-middle / np.linalg.norm(middle), candidates))
-        clearance = np.abs(candidates @ self._normals.T).min(axis=1)
+        clearance = np.abs(candidates @ self._chain.normals.T).min(axis=1)
         for index in np.argsort(-clearance, kind="stable"):
             if clearance[index] > PAD_RAD and not self._inside_by_winding(candidates[index]):
                 chosen: Floats = candidates[index]
@@ -100,13 +99,8 @@ class Polygon(Region):
 
     def contains_xyz(self, xyz: Floats) -> Bools:
         """Return which unit vectors, shape (n, 3), lie in the polygon or within `EDGE_RAD` of its edge."""
-        inside = np.empty(len(xyz), dtype=np.bool_)
-        step = max(_ROWS_AT_ONCE // len(self.vertices), 1)
-        for first in range(0, len(xyz), step):
-            part = xyz[first : first + step]
-            on_edge = self._edge_distances_rad(part) <= EDGE_RAD
-            inside[first : first + step] = on_edge | (self._crossings(self.exterior, part) % 2 == 1)
-        return inside
+        on_edge = self._chain.nearest_rad(xyz) <= EDGE_RAD
+        return np.asarray(on_edge | (self._crossings(xyz) % 2 == 1), dtype=np.bool_)
 
     def bounding_circle(self) -> tuple[Floats, float]:
         """Return a circle around the polygon: around the vertices' middle if they are within 90 degrees of it.
@@ -121,59 +115,43 @@ class Polygon(Region):
                 return middle / length, radius
         return unit_vectors(0.0, 90.0), float(np.pi)
 
-    def touches(self, centres: Floats, radius_rad: float) -> Bools:
-        """Return which circles share a point with the polygon."""
-        near = self._edge_distances_rad(centres) <= radius_rad
-        near[~near] = self.contains_xyz(centres[~near])
-        return near
+    def compare(self, centres: Floats, radius_rad: float, margin_rad: float) -> tuple[Bools, Bools]:
+        """Compare with circles: by their centres' distances from the edges, exactly."""
+        distance = self._chain.nearest_rad(centres)
+        inside = np.zeros(len(centres), dtype=np.bool_)
+        clear = np.flatnonzero(distance >= radius_rad)
+        inside[clear] = self._crossings(centres[clear]) % 2 == 1
+        return inside | (distance <= radius_rad + margin_rad), inside
 
-    def encloses(self, centres: Floats, radius_rad: float) -> Bools:
-        """Return which circles lie within the polygon."""
-        deep = self._edge_distances_rad(centres) >= radius_rad
-        deep[deep] = self.contains_xyz(centres[deep])
-        return deep
-
-    @cached_property
-    def _ends(self) -> Floats:
-        """Where the edge from each vertex ends."""
-        return np.roll(self.vertices_xyz, -1, axis=0)
-
-    @cached_property
-    def _normals(self) -> Floats:
-        """Unit normals of the edges, shape (n, 3), towards their left."""
-        normals = np.cross(self.vertices_xyz - self._ends, self.vertices_xyz + self._ends)
-        unit: Floats = normals / np.linalg.norm(normals, axis=1, keepdims=True)
-        return unit
-
-    def _edge_distances_rad(self, xyz: Floats) -> Floats:
-        """Return the distance of positions (n, 3) from the nearest edge."""
-        step = max(_ROWS_AT_ONCE // len(self.vertices), 1)
-        parts = [
-            arc_distances_rad(xyz[first : first + step], self.vertices_xyz, self._ends, self._normals).min(axis=1)
-            for first in range(0, len(xyz), step)
-        ]
-        return np.concatenate(parts) if parts else np.empty(0)
-
-    def _crossings(self, reference: Floats, xyz: Floats) -> NDArray[np.int64]:
-        """Return how many edges the arc from a reference to each position crosses (see the class)."""
-        normal = np.cross(reference - xyz, reference + xyz)
-        a = normal @ self.vertices_xyz.T >= 0
-        b = np.roll(a, -1, axis=1)
-        left_from, left_to = self._normals @ reference > 0, xyz @ self._normals.T
-        crossed = (a & ~b & ~left_from & (left_to > 0)) | (b & ~a & left_from & (left_to < 0))
-        return np.asarray(crossed.sum(axis=1), dtype=np.int64)
+    def _crossings(self, xyz: Floats) -> NDArray[np.int64]:
+        """Return how many edges the arc from `exterior` to each position (n, 3) crosses (see the class)."""
+        counts = np.empty(len(xyz), dtype=np.int64)
+        from_left = self._chain.normals @ self.exterior > 0
+        for part in self._chain.parts(len(xyz)):
+            a = cross(self.exterior - xyz[part], self.exterior + xyz[part]) @ self.vertices_xyz.T >= 0
+            counts[part] = _crossed(a, from_left, xyz[part] @ self._chain.normals.T).sum(axis=1)
+        return counts
 
     def _inside_by_winding(self, point: Floats) -> bool:
         """Whether a point away from all edges' great circles is left of them: seen from the middle of the longest edge."""
-        longest = int(np.argmax(vector_separation_rad(self.vertices_xyz, self._ends)))
-        middle = self.vertices_xyz[longest] + self._ends[longest]
+        longest = int(np.argmax(self._chain.lengths_rad))
+        middle = self.vertices_xyz[longest] + self._chain.ends[longest]
         others = np.arange(len(self.vertices)) != longest
-        normal = np.cross(point - middle / np.linalg.norm(middle), point + middle / np.linalg.norm(middle))
-        a = self.vertices_xyz @ normal >= 0
-        b = np.roll(a, -1)
-        left_from, left_to = self._normals @ point > 0, self._normals @ middle
-        crossed = ((a & ~b & ~left_from & (left_to > 0)) | (b & ~a & left_from & (left_to < 0))) & others
-        return bool(left_from[longest]) ^ bool(crossed.sum() % 2)
+        middle /= np.linalg.norm(middle)
+        a = self.vertices_xyz @ cross(point - middle, point + middle) >= 0
+        from_left = self._chain.normals @ point > 0
+        crossings = (_crossed(a, from_left, self._chain.normals @ middle) & others).sum()
+        return bool(from_left[longest]) ^ bool(crossings % 2)
+
+
+def _crossed(a: Bools, from_left: Bools, to_left: Floats) -> Bools:
+    """Return which edges an arc crosses; see `Polygon` for the rule. The last axis is that of the edges.
+
+    ``a`` tells on which side of the arc's plane each edge starts; ``from_left`` whether the arc starts left of each edge's great
+    circle; ``to_left`` is positive where it ends left of it.
+    """
+    b = np.roll(a, -1, axis=-1)
+    return np.asarray((a & ~b & ~from_left & (to_left > 0)) | (b & ~a & from_left & (to_left < 0)), dtype=np.bool_)
 
 
 def adql_box(ra: float, dec: float, width_deg: float, height_deg: float) -> Polygon:
@@ -207,18 +185,22 @@ def _spread(count: int) -> Floats:
     return unit_vectors(np.degrees(steps * turn + 0.7), np.degrees(np.arcsin(1 - 2 * steps / count)))
 
 
-def _check_chain(xyz: Floats) -> None:
-    """Raise `QueryValueError` unless the closed chain of vertices (n, 3) bounds a region."""
+def _checked_chain(xyz: Floats) -> ArcChain:
+    """Return the chain of vertices (n, 3); raise `QueryValueError` unless it bounds a region."""
     if len(xyz) < MIN_VERTICES:
         msg = f"a polygon needs at least {MIN_VERTICES} different vertices, not {len(xyz)}"
         raise QueryValueError(msg)
-    lengths = vector_separation_rad(xyz, np.roll(xyz, -1, axis=0))
-    for fault, reason in ((lengths <= EDGE_RAD, "have no distance"), (lengths >= np.pi - ANTIPODAL_RAD, "are antipodes")):
+    chain = ArcChain(xyz)
+    for fault, reason in (
+        (chain.lengths_rad <= EDGE_RAD, "have no distance"),
+        (chain.lengths_rad >= np.pi - ANTIPODAL_RAD, "are antipodes"),
+    ):
         if fault.any():
             first = int(np.argmax(fault))
             msg = f"vertices {first + 1} and {(first + 1) % len(xyz) + 1} of a polygon {reason}: no edge runs between them"
             raise QueryValueError(msg)
-    pair = first_crossing(xyz)
+    pair = chain.first_crossing()
     if pair is not None:
         msg = f"edges {pair[0] + 1} and {pair[1] + 1} of a polygon cross or touch: it does not bound one region"
         raise QueryValueError(msg)
+    return chain

@@ -65,3 +65,10 @@ def vector_separation_rad(a: Floats, b: Floats) -> Floats:
     antichord2 = np.einsum("...i,...i->...", total, total)
     angle: Floats = 2 * np.arctan2(np.sqrt(chord2), np.sqrt(antichord2))
     return angle
+
+
+def cross(a: Floats, b: Floats) -> Floats:
+    """Return vector products along the last axis, of length 3; `numpy.cross` takes ten times as long for a few vectors."""
+    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
+    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
+    return np.stack((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx), axis=-1)
