@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from qserv.cluster import Cluster
+from qserv.cluster import Cluster, Secrets
 from qserv.embedded.launch import EmbeddedPostgres, locked_home
 from qserv.embedded.orphans import SUPERVISOR
 from qserv.embedded.processes import Process, RunRecord
 from qserv.embedded.server import PostgresServer
 from qserv.errors import ClusterError, QservError
+from qserv.metadata.startup import prepare_metadata
 from qserv.settings import Settings
 from qserv.supervisor.backoff import Backoff
 from qserv.supervisor.process import ServiceProcess
@@ -61,6 +62,8 @@ class Supervisor:
             A process did not get ready; call `stop`.
         """
         self._postgres.start()
+        if self._services:
+            prepare_metadata(self._postgres.cluster(), Secrets.load(self._settings.home))
         for _, group in itertools.groupby(self._services, key=lambda process: process.service.kind):
             together = tuple(group)
             for process in together:

@@ -1,4 +1,4 @@
-"""A catalogue as a czar would read it, without a cluster: the stars on 48 chunks of order 1, every chunk with made-up statistics."""
+"""A catalogue as a czar would read it, without a cluster: the stars on 48 chunks of order 1, with made-up statistics."""
 
 import dataclasses
 

@@ -13,7 +13,7 @@ from czar.snapshot import Snapshot
 APPROVED = Path(__file__).parent / "approved"
 
 SHAPES = {
-    "cone": "SELECT hip, magnitude FROM stars.hipparcos WHERE CONTAINS(POINT(ra_degrees, dec_degrees), CIRCLE(56.75, 24.12, 0.1)) = 1",
+    "cone": "SELECT hip, bv FROM stars.hipparcos WHERE CONTAINS(POINT(ra_degrees, dec_degrees), CIRCLE(56.75, 24.12, 0.1)) = 1",
     "cone_as_distance": "SELECT hip FROM hipparcos WHERE DISTANCE(POINT(ra_degrees, dec_degrees), POINT(0, 89.9)) < 0.2",
     "cone_in_qserv_form": "SELECT hip FROM hipparcos WHERE qserv_areaspec_circle(0, 0, 0.1)",
     "box_over_ra_zero": "SELECT hip FROM hipparcos WHERE qserv_areaspec_box(359, -1, 1, 1)",
@@ -49,7 +49,9 @@ SHAPES = {
         "SELECT b.tyc_id FROM bigsky b, hipparcos h WHERE b.hip = h.hip"
         " AND CONTAINS(POINT(h.ra_degrees, h.dec_degrees), CIRCLE(45, 10, 0.01)) = 1"
     ),
-    "replicated_with_dependent": "SELECT v.filter, AVG(o.flux) FROM observation o JOIN visits.visit v ON o.visit = v.visit GROUP BY v.filter",
+    "replicated_with_dependent": (
+        "SELECT v.filter, AVG(o.flux) FROM observation o JOIN visits.visit v ON o.visit = v.visit GROUP BY v.filter"
+    ),
     "replicated_alone": "SELECT v.visit, f.width FROM visits.visit v, visits.filter f WHERE v.filter = f.filter ORDER BY 1",
     "braces": "SELECT '{t0} {' || hip AS \"a{b\" FROM hipparcos WHERE '}' <> '{{'",
 }
