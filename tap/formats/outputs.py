@@ -37,16 +37,10 @@ def _plain(name: str) -> str:
 TAPREGEXT = "ivo://ivoa.net/std/TAPRegExt#output-votable-"
 
 OUTPUTS = (
-    OutputFormat(
-        VOTABLE,
-        ("votable", "votable/b2", "application/x-votable+xml;serialization=binary2"),
-        Binary2Encoder,
-        "vot",
-        TAPREGEXT + "binary2",
-    ),
-    OutputFormat(
-        "text/xml", ("votable/td", "application/x-votable+xml;serialization=tabledata"), TabledataEncoder, "vot", TAPREGEXT + "td"
-    ),
+    OutputFormat(VOTABLE, ("votable", "votable/b2"), Binary2Encoder, "vot", TAPREGEXT + "binary2"),
+    OutputFormat(VOTABLE + ";serialization=binary2", (), Binary2Encoder, "vot", TAPREGEXT + "binary2"),
+    OutputFormat(VOTABLE + ";serialization=tabledata", ("votable/td",), TabledataEncoder, "vot", TAPREGEXT + "td"),
+    OutputFormat("text/xml", (), TabledataEncoder, "xml", TAPREGEXT + "td"),
     OutputFormat("text/csv;header=present", ("csv", "text/csv"), CsvEncoder, "csv"),
     OutputFormat("text/tab-separated-values", ("tsv",), TsvEncoder, "tsv"),
     OutputFormat(
@@ -70,7 +64,7 @@ def find_output(name: str | None) -> OutputFormat:
         return OUTPUTS[0]
     found = BY_NAME.get(_plain(name))
     if found is None:
-        shorts = ", ".join(output.aliases[0] for output in OUTPUTS)
+        shorts = ", ".join(output.aliases[0] if output.aliases else output.media_type for output in OUTPUTS)
         msg = f"RESPONSEFORMAT {name!r} is not supported; there are: {shorts}"
         raise QueryValueError(msg)
     return found

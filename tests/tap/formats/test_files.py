@@ -60,7 +60,7 @@ def test_formats_are_found_by_any_of_their_names():
     assert find_output(None) is OUTPUTS[0]
     for name in ("VOTable", "application/x-votable+xml", 'application/x-votable+xml; serialization="BINARY2"'):
         assert find_output(name).suffix == "vot"
-    assert find_output("application/x-votable+xml;serialization=TABLEDATA").media_type == "text/xml"
+    assert find_output("application/x-votable+xml;serialization=TABLEDATA").encoder is find_output("text/xml").encoder
     assert find_output("text/csv; header=present").suffix == "csv"
     with pytest.raises(QueryValueError, match="'docx' is not supported; there are: votable, "):
         find_output("docx")

@@ -1,0 +1,78 @@
+"""From the batches of an answer to the pieces of a document."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import cast
+
+import pyarrow as pa
+import structlog
+
+from czar.answer import Answer
+from tap.errors import message_of
+from tap.formats.encoder import Encoder, Outcome
+
+PIECE_BYTES = 4 * 2**20
+"""Arrow bytes that are encoded at once: enough to be fast, little enough for a hundred readers to fit into memory."""
+
+THREAD_BYTES = 64 * 2**10
+"""Larger pieces are encoded in a thread, so that other requests go on; for smaller ones the change of thread costs more."""
+
+log = structlog.get_logger()
+
+
+async def document(answer: Answer, encoder: Encoder, rows: int) -> AsyncGenerator[bytes, None]:
+    """Yield the document of an answer, cut after ``rows`` rows; the engine must be asked for one row more.
+
+    The first piece holds the first rows, so that an error before them is raised before anything is sent. An error behind them
+    becomes the end of the document where the format can say so; else it is raised, and the connection must be broken off.
+    Closing the generator cancels the query.
+    """
+    head, begun = encoder.head(), False
+    try:
+        async with aclosing(_limited(answer, rows)) as batches:
+            overflow = False
+            async for batch, cut in batches:
+                overflow = cut
+                for piece in pieces(batch):
+                    encoded = head + await encode(encoder, piece)
+                    head = b""
+                    if encoded:
+                        yield encoded
+                        begun = True
+        yield head + encoder.tail(Outcome(overflow=overflow))
+    except Exception as error:
+        if not begun or not encoder.tells_errors:
+            raise
+        log.warning("answer failed on its way", query_id=answer.query_id, error=str(error), exc_info=not hasattr(error, "code"))
+        yield encoder.tail(Outcome(error=message_of(error)))
+
+
+async def _limited(answer: Answer, rows: int) -> AsyncGenerator[tuple[pa.RecordBatch, bool], None]:
+    """Yield the batches of an answer up to ``rows`` rows, and with each whether it was cut."""
+    if not rows:  # MAXREC=0 asks for the columns alone, and is told OVERFLOW without running the query (DALI 1.1, section 3.4.4)
+        await answer.close()
+        yield pa.RecordBatch.from_pylist([], schema=answer.schema), True
+        return
+    batches = cast("AsyncGenerator[pa.RecordBatch, None]", answer.batches())
+    async with aclosing(batches):  # which cancels the query on the nodes, if it still runs
+        async for batch in batches:
+            yield batch.slice(0, rows), batch.num_rows > rows
+            if batch.num_rows > rows:
+                return
+            rows -= batch.num_rows
+
+
+def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Cut a batch into pieces of about `PIECE_BYTES`."""
+    count = max(1, -(-batch.nbytes // PIECE_BYTES))
+    size = max(1, -(-batch.num_rows // count))
+    for start in range(0, max(batch.num_rows, 1), size):
+        yield batch.slice(start, size)
+
+
+async def encode(encoder: Encoder, piece: pa.RecordBatch) -> bytes:
+    """Encode a piece, in a thread if it is large."""
+    if piece.nbytes <= THREAD_BYTES:
+        return encoder.rows(piece)
+    return await asyncio.to_thread(encoder.rows, piece)
