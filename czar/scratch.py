@@ -4,10 +4,15 @@ import queue
 from collections.abc import Iterator
 
 import adbc_driver_manager
+import psycopg
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 from qserv.errors import MetadataError, QueryEvaluationError
+from workers.functions import install
+from workers.postgresql.reads import plain_batch, plain_schema
+
+NO_ANSWER = "the scratch database does not answer; is the cluster up (`qserv status`)?"
 
 IDLE_CONNECTIONS = 4
 """Connections kept for the next query; opening one takes some 10 ms."""
@@ -19,6 +24,20 @@ class Scratch:
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._idle: queue.LifoQueue[dbapi.Connection] = queue.LifoQueue(IDLE_CONNECTIONS)
+
+    def prepare(self) -> None:
+        """Give the database the functions of the nodes.
+
+        Raises
+        ------
+        MetadataError
+            The scratch database does not answer.
+        """
+        try:
+            with psycopg.connect(self._uri) as connection:
+                install(connection)
+        except psycopg.OperationalError as error:
+            raise MetadataError(NO_ANSWER) from error
 
     def finish(self, sql: str, merged: pa.RecordBatchReader) -> pa.RecordBatchReader:
         """Return the answer of ``sql`` over temporary table ``merged``.
@@ -36,13 +55,15 @@ class Scratch:
             cursor.adbc_ingest("merged", merged, mode="create", temporary=True)
             cursor.execute(sql)
             reader = cursor.fetch_record_batch()
+            schema = plain_schema(reader.schema)
         except adbc_driver_manager.Error as error:
             connection.close()
             raise QueryEvaluationError(_message(error)) from error
 
         def answer() -> Iterator[pa.RecordBatch]:
             try:
-                yield from reader
+                for batch in reader:
+                    yield plain_batch(batch, schema)
                 cursor.close()
                 connection.rollback()
                 self._idle.put_nowait(connection)
@@ -52,7 +73,7 @@ class Scratch:
             except queue.Full:
                 connection.close()
 
-        return pa.RecordBatchReader.from_batches(reader.schema, answer())
+        return pa.RecordBatchReader.from_batches(schema, answer())
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -67,8 +88,7 @@ class Scratch:
         try:
             return dbapi.connect(self._uri)
         except adbc_driver_manager.Error as error:
-            msg = "the scratch database does not answer; is the cluster up (`qserv status`)?"
-            raise MetadataError(msg) from error
+            raise MetadataError(NO_ANSWER) from error
 
 
 def _message(error: adbc_driver_manager.Error) -> str:

@@ -62,6 +62,7 @@ class Session:
         token = secrets.cluster.get_secret_value()
         workers = {node.node: WorkerClient(node.host, node.worker_port, token) for node in cluster.nodes}
         scratch = Scratch(cluster.metadata.conninfo(Role.SCRATCH, SCRATCH_DATABASE, secrets))
+        await asyncio.to_thread(scratch.prepare)
         return cls(metadata, workers, scratch, settings)
 
     async def catalogue(self) -> Catalogue:

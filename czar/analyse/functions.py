@@ -54,8 +54,12 @@ SKY = frozenset(
 NODE_FUNCTIONS = frozenset(
     {
         *("angular_separation", "in_circle", "in_lonlat_box", "in_ellipse", "in_polygon"),
-        *("ln", "log10", "sqrt", "power", "asin", "acos", "divide", "truncate", "round", "mod", "widen", "total"),
-        *("scisql_fluxtoabmag", "scisql_abmagtoflux", "scisql_fluxtoabmagsigma", "nanojansky_to_abmag", "abmag_to_nanojansky"),
+        *("ln", "log10", "exp", "sqrt", "power", "asin", "acos", "divide", "truncate", "round", "mod", "widen", "total"),
+        *("nanojansky_to_abmag", "nanojansky_to_abmag_sigma", "abmag_to_nanojansky", "abmag_to_nanojansky_sigma"),
+        *("scisql_nanojanskytoabmag", "scisql_nanojanskytoabmagsigma", "scisql_abmagtonanojansky"),
+        *("scisql_abmagtonanojanskysigma", "scisql_fluxtoabmag", "scisql_fluxtoabmagsigma", "scisql_abmagtoflux"),
+        *("scisql_abmagtofluxsigma", "scisql_dntoabmag", "scisql_dntoabmagsigma", "scisql_dntoflux", "scisql_dntofluxsigma"),
+        *("scisql_fluxtodn", "scisql_fluxtodnsigma", "scisql_abmagtodn", "scisql_abmagtodnsigma"),
     },
 )
 """Functions in schema ``qserv`` of every node (``workers.functions``)."""

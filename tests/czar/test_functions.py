@@ -1,0 +1,43 @@
+"""The functions that a query may call are those that the nodes have."""
+
+import re
+
+import pytest
+
+from czar.analyse import analyse
+from czar.analyse.functions import NODE_FUNCTIONS, SKY
+from czar.parse import parse
+from qserv.errors import NotYetSupportedError, QueryError, QueryValueError, UnknownNameError
+from workers.functions import statements
+
+
+def test_node_functions_are_those_of_the_sql_files():
+    made = {name.lower() for text in statements() for name in re.findall(r"CREATE OR REPLACE FUNCTION qserv\.(\w+)", text)}
+    # Functions of the sky that are lowered to others are called by those names.
+    assert made - SKY == NODE_FUNCTIONS
+
+
+@pytest.mark.parametrize(
+    ("expression", "error", "message"),
+    [
+        ("flor(magnitude)", UnknownNameError, r"unknown function flor; did you mean floor\? \(line 1, column 8\)"),
+        ("pg_sleep(1)", UnknownNameError, "unknown function pg_sleep"),
+        ("qserv.install(1)", UnknownNameError, "unknown function qserv.install"),
+        ("pg_catalog.pg_sleep(1)", UnknownNameError, "unknown function pg_catalog.pg_sleep"),
+        ("random()", NotYetSupportedError, r"not yet supported: random\(\) \(line 1, column 8\)"),
+        ("now()", NotYetSupportedError, "the current time"),
+        ("ROW_NUMBER() OVER (ORDER BY hip)", NotYetSupportedError, "a window function"),
+        ("(SELECT 1)", NotYetSupportedError, "a subquery"),
+        ("COUNT(DISTINCT hip)", NotYetSupportedError, "DISTINCT or ORDER BY inside an aggregate"),
+        ("CAST(hip AS json)", NotYetSupportedError, "CAST to JSON"),
+        ("CONTAINS(POINT(1, 2), CIRCLE(1, 2, 200))", QueryValueError, "the radius 200.0 of a circle is outside 0 to 180 degrees"),
+        ("CONTAINS(POINT(1, 2), CIRCLE(1, 95, 1))", QueryValueError, "95"),
+        ("DISTANCE(1, 2, 3)", QueryError, "DISTANCE takes two points or four coordinates, 3 arguments were given"),
+        ("POINT(1, 2)", NotYetSupportedError, "POINT as a value"),
+        ("qserv_areaspec_poly(1, 2, 3, 4)", QueryError, "a polygon takes the longitude and latitude of at least 3 vertices"),
+    ],
+)
+def test_what_is_wrong_with_an_expression_is_said(expression, error, message, catalogue):
+    query = f"SELECT {expression} FROM hipparcos"  # noqa: S608 (the test is about such text)
+    with pytest.raises(error, match=message):
+        analyse(parse(query), catalogue, query)
