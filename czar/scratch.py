@@ -19,10 +19,18 @@ IDLE_CONNECTIONS = 4
 
 
 class Scratch:
-    """The scratch database. Threads may share it."""
+    """The scratch database. Threads may share it.
 
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
+    Parameters
+    ----------
+    uri
+        libpq URI of the role that computes; it may make temporary tables and nothing that lasts.
+    owner_uri
+        Of the role that owns the database, for `prepare`.
+    """
+
+    def __init__(self, uri: str, owner_uri: str) -> None:
+        self._uri, self._owner_uri = uri, owner_uri
         self._idle: queue.LifoQueue[dbapi.Connection] = queue.LifoQueue(IDLE_CONNECTIONS)
 
     def prepare(self) -> None:
@@ -34,7 +42,7 @@ class Scratch:
             The scratch database does not answer.
         """
         try:
-            with psycopg.connect(self._uri) as connection:
+            with psycopg.connect(self._owner_uri) as connection:
                 install(connection)
         except psycopg.OperationalError as error:
             raise MetadataError(NO_ANSWER) from error

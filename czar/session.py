@@ -61,7 +61,10 @@ class Session:
         metadata = make_engine(cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
         token = secrets.cluster.get_secret_value()
         workers = {node.node: WorkerClient(node.host, node.worker_port, token) for node in cluster.nodes}
-        scratch = Scratch(cluster.metadata.conninfo(Role.SCRATCH, SCRATCH_DATABASE, secrets))
+        scratch = Scratch(
+            cluster.metadata.conninfo(Role.SCRATCH, SCRATCH_DATABASE, secrets),
+            cluster.metadata.conninfo(Role.METADATA, SCRATCH_DATABASE, secrets),
+        )
         await asyncio.to_thread(scratch.prepare)
         return cls(metadata, workers, scratch, settings)
 

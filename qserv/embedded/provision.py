@@ -34,14 +34,14 @@ def provision_node(address: PostgresAddress, secrets: Secrets) -> None:
 def provision_metadata(address: PostgresAddress, secrets: Secrets) -> None:
     """Make the roles and the databases of the metadata server.
 
-    The metadata role owns its database; the scratch role may make temporary tables in its own and nothing that lasts.
+    The metadata role owns both databases; the scratch role may make temporary tables in its own and nothing that lasts.
     """
     with _connect(address, ADMIN_DATABASE, secrets) as connection:
         _role(connection, Role.METADATA, secrets)
         _role(connection, Role.SCRATCH, secrets)
         _run(connection, f"ALTER ROLE {{}} SET temp_file_limit = '{SCRATCH_TEMP_FILE_LIMIT}'", Role.SCRATCH)
         _database(connection, METADATA_DATABASE, Role.METADATA)
-        _database(connection, SCRATCH_DATABASE, Role.ADMIN)
+        _database(connection, SCRATCH_DATABASE, Role.METADATA)
         _run(connection, "GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}", SCRATCH_DATABASE, Role.SCRATCH)
     with _connect(address, METADATA_DATABASE, secrets) as connection:
         _close_public_schema(connection)
