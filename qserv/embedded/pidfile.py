@@ -44,15 +44,15 @@ class PidFile:
     def disown(self) -> None:
         """Make a stale file name no living process. Call it when `server` is None.
 
-        PostgreSQL refuses to start while the file's pid belongs to any process of the same user, even to another program that
-        got the number by chance. The file stays: by its shared memory key PostgreSQL sees whether sessions of a killed server
-        still write to the data, and waits for us to try again.
+        PostgreSQL refuses to start while the file's pid belongs to any process of the same user: to another program that got the
+        number by chance, or to the ended server itself while nobody has collected it. The file stays: by its shared memory key
+        PostgreSQL sees whether sessions of a killed server still write to the data, and waits for us to try again.
         """
         lines = self.lines()
         if not lines or not lines[0].isdigit():
             # Cut off by a crash while it was written: PostgreSQL cannot read it, and a server that wrote it did not get further.
             self.path.unlink(missing_ok=True)
-        elif Process.of(int(lines[0])) is not None:
+        else:
             text = self.path.read_text()
             self.path.write_text(str(NO_PROCESS) + text[text.index("\n") :] if "\n" in text else str(NO_PROCESS))
 

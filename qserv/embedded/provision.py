@@ -22,7 +22,7 @@ def provision_node(address: PostgresAddress, secrets: Secrets) -> None:
         _role(connection, Role.READER, secrets)
         _run(connection, "ALTER ROLE {} SET default_transaction_read_only = on", Role.READER)
         _database(connection, NODE_DATABASE, Role.ADMIN)
-        _run(connection, "GRANT CONNECT, CREATE ON DATABASE {} TO {}", NODE_DATABASE, Role.LOADER)
+        _run(connection, "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}", NODE_DATABASE, Role.LOADER)
         _run(connection, "GRANT CONNECT ON DATABASE {} TO {}", NODE_DATABASE, Role.READER)
     with _connect(address, NODE_DATABASE, secrets) as connection:
         _close_public_schema(connection)

@@ -70,12 +70,8 @@ def disk_full_as_error(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise storage_full(place) from error
-        raise
-    except shutil.Error as error:
-        # `copytree` gathers its errors as text.
-        if FULL_DISK in str(error):
+        # `copytree` raises one error without a number that gathers the others as text.
+        if error.errno in {errno.ENOSPC, errno.EDQUOT} or (isinstance(error, shutil.Error) and FULL_DISK in str(error)):
             raise storage_full(place) from error
         raise
 
