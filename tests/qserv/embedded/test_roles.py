@@ -87,7 +87,7 @@ def test_metadata_owns_its_database(connect):
 
 @pytest.mark.parametrize(
     ("role", "database"),
-    [(Role.SCRATCH, METADATA_DATABASE), (Role.METADATA, SCRATCH_DATABASE), (Role.READER, METADATA_DATABASE)],
+    [(Role.SCRATCH, METADATA_DATABASE), (Role.READER, METADATA_DATABASE), (Role.READER, SCRATCH_DATABASE)],
 )
 def test_roles_stay_out_of_each_others_databases(connect, role, database):
     with pytest.raises(psycopg.OperationalError):
