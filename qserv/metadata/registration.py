@@ -40,8 +40,13 @@ class StatisticsRecord:
 
 
 @asynccontextmanager
-async def family_lock(engine: AsyncEngine, family: str) -> AsyncIterator[None]:
+async def family_lock(engine: AsyncEngine, family: str, *, wait: bool = False) -> AsyncIterator[None]:
     """Hold the right to load into a family. A killed load gives it up with its connection.
+
+    Parameters
+    ----------
+    wait
+        Wait for another load that holds it, rather than refuse.
 
     Raises
     ------
@@ -50,7 +55,9 @@ async def family_lock(engine: AsyncEngine, family: str) -> AsyncIterator[None]:
     """
     key = func.hashtextextended("ingest:" + family, 0)
     async with connect(engine) as connection:
-        if not await connection.scalar(select(func.pg_try_advisory_lock(key))):
+        if wait:
+            await connection.execute(select(func.pg_advisory_lock(key)))
+        elif not await connection.scalar(select(func.pg_try_advisory_lock(key))):
             msg = f"another load into family {family!r} is running; wait for its end, or stop it, then run this one again"
             raise IngestError(msg)
         await connection.commit()
@@ -67,11 +74,21 @@ async def read_family(connection: AsyncConnection, family: str) -> FamilyRow | N
     return None if row is None else FamilyRow(row.family, row.overlap_deg, tuple(sorted(row.chunks)))
 
 
-async def register_family(connection: AsyncConnection, family: FamilyRow) -> None:
-    """Write the chunk map of a new family."""
-    await connection.execute(
-        insert(tables.chunk_maps).values(family=family.family, overlap_deg=family.overlap_deg, chunks=list(family.chunks)),
+async def family_is_cut(connection: AsyncConnection, family: str) -> bool:
+    """Return whether a family has partitioned tables, published or not: then its chunk map must stay as it is."""
+    partitioned = (
+        select(tables.tables.c.table_id)
+        .join(tables.databases, tables.databases.c.database == tables.tables.c.database)
+        .where(tables.databases.c.family == family, tables.tables.c.declaration["role"].astext != "replicated")
     )
+    return bool(await connection.scalar(select(partitioned.exists())))
+
+
+async def register_family(connection: AsyncConnection, family: FamilyRow) -> None:
+    """Write the chunk map of a family, in place of the one that it had. See `family_is_cut`."""
+    values = {"overlap_deg": family.overlap_deg, "chunks": list(family.chunks)}
+    statement = upsert(tables.chunk_maps).values(family=family.family, **values)
+    await connection.execute(statement.on_conflict_do_update(index_elements=["family"], set_=values))
 
 
 async def register_database(connection: AsyncConnection, database: DatabaseRow) -> None:
@@ -139,14 +156,12 @@ async def table_state(connection: AsyncConnection, database: str) -> dict[str, b
 async def delete_table(connection: AsyncConnection, database: str, name: str) -> None:
     """Forget a table: its columns, chunks, replicas, statistics and director index. Does nothing where it is not there."""
     await drop_index(connection, database, name)
-    published = (
-        await connection.execute(
-            delete(tables.tables)
-            .where(tables.tables.c.database == database, tables.tables.c.name == name)
-            .returning(tables.tables.c.published),
-        )
-    ).scalar_one_or_none()
-    if published:
+    deleted = await connection.execute(
+        delete(tables.tables)
+        .where(tables.tables.c.database == database, tables.tables.c.name == name)
+        .returning(tables.tables.c.published),
+    )
+    if deleted.scalar_one_or_none():
         await _raise_version(connection)
 
 
@@ -204,6 +219,20 @@ async def publish(connection: AsyncConnection, facts: Mapping[int, Json]) -> int
                 update(tables.tables).where(tables.tables.c.table_id == table_id).values(published=True, facts=measured),
             )
         return await _raise_version(connection)
+
+
+async def unpublish(connection: AsyncConnection, database: str, names: Sequence[str]) -> None:
+    """Hide tables from users, at once; the change is committed here. Does nothing where they are hidden or not there."""
+    column = tables.tables.c
+    async with connection.begin():
+        hidden = await connection.execute(
+            update(tables.tables)
+            .where(column.database == database, column.name.in_(names), column.published)
+            .values(published=False)
+            .returning(column.table_id),
+        )
+        if hidden.all():
+            await _raise_version(connection)
 
 
 async def _raise_version(connection: AsyncConnection) -> int:

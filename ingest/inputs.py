@@ -1,0 +1,71 @@
+"""What is to be loaded: tables of a database and their files, opened and matched, in the order in which they can be loaded."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingest.files import SourceFile, open_file
+from ingest.matching import Matching, match_columns
+from qserv.errors import IngestError
+from schema.model import Database, Table, TableRole
+
+LOAD_ORDER = (TableRole.REPLICATED, TableRole.DIRECTOR, TableRole.DEPENDENT)
+"""Dependents come after their directors, whose index says where they go."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A table and its files, each with the columns that are read of it."""
+
+    table: Table
+    files: tuple[tuple[SourceFile, Matching], ...]
+
+    @property
+    def row_count(self) -> int | None:
+        """Rows of all files; None where a file does not tell."""
+        counts = [file.row_count for file, _ in self.files]
+        return None if None in counts else sum(count for count in counts if count is not None)
+
+    @property
+    def ignored_columns(self) -> tuple[str, ...]:
+        """Columns of the files that the table does not have."""
+        return tuple(dict.fromkeys(name for _, matching in self.files for name in matching.ignored))
+
+
+def open_inputs(database: Database, files: Mapping[str, Sequence[Path]], delimiter: str | None = None) -> tuple[Input, ...]:
+    """Open the files of each table and find the table's columns in them, before anything else is done.
+
+    Parameters
+    ----------
+    files
+        Files by table name.
+    delimiter
+        Of CSV files; see `ingest.files.open_file`.
+
+    Raises
+    ------
+    IngestError
+        There is no such table, no file, or the table's role is not yet supported.
+    BadFileError
+        A file is not readable, or a column is missing in it.
+    """
+    for name, paths in files.items():
+        if name not in database.by_name:
+            near = difflib.get_close_matches(name, database.by_name, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(database.by_name)}"
+            msg = f"database {database.name!r} has no table {name!r}; {hint}"
+            raise IngestError(msg)
+        if database.by_name[name].role is TableRole.REF_MATCH:
+            msg = f"not yet supported: table {name!r} is a ref-match table; only {', '.join(LOAD_ORDER)} tables can be loaded"
+            raise IngestError(msg)
+        if not paths:
+            msg = f"table {name!r} has no file to load"
+            raise IngestError(msg)
+    tables = sorted((database.by_name[name] for name in files), key=lambda table: LOAD_ORDER.index(table.role))
+    return tuple(Input(table, tuple(_open(table, path, delimiter) for path in files[table.name])) for table in tables)
+
+
+def _open(table: Table, path: Path, delimiter: str | None) -> tuple[SourceFile, Matching]:
+    file = open_file(path, delimiter)
+    return file, match_columns(table, file)

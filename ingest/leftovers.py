@@ -1,0 +1,80 @@
+"""Takes away what a load left that failed or was killed: tables on nodes, rows of the metadata database, spill files."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ingest.inputs import Input
+from ingest.nodes import Nodes
+from qserv.errors import IngestError, QservError
+from qserv.metadata.engine import connect
+from qserv.metadata.registration import delete_table, delete_unused, table_state, unpublish
+from schema.model import Database
+from workers.client import WorkerClient
+from workers.protocol import DropTable
+
+
+def spill_directory(base: Path, family: str) -> Path:
+    """Return where loads into a family spill. One load at a time has the family, so what is found there is left over."""
+    return base / hashlib.blake2b(family.encode(), digest_size=8).hexdigest()
+
+
+async def remove_leftovers(
+    engine: AsyncEngine,
+    nodes: Nodes,
+    database: Database,
+    inputs: Iterable[Input],
+    *,
+    replace: bool = False,
+) -> None:
+    """Make room for a load: remove unpublished tables, and its own tables where nodes have them unknown to the metadata.
+
+    Parameters
+    ----------
+    replace
+        Remove its own tables even if they are published.
+
+    Raises
+    ------
+    IngestError
+        A table is published already, or one cannot be replaced because a published table depends on it.
+    """
+    async with connect(engine) as connection:
+        published = await table_state(connection, database.name)
+    wanted = {source.table.name for source in inputs}
+    kept = {table for table, shown in published.items() if shown}
+    if kept & wanted and not replace:
+        msg = f"table {database.name}.{min(kept & wanted)} is published already; `--replace` drops it first, with all its rows"
+        raise IngestError(msg)
+    for table in database.tables:
+        if table.name in kept - wanted and table.director in wanted & kept:
+            msg = f"table {database.name}.{table.director} cannot be replaced: {table.name} depends on it; load both together"
+            raise IngestError(msg)
+    await _remove_tables(engine, nodes, database.name, sorted(wanted | (set(published) - kept)))
+
+
+async def withdraw(engine: AsyncEngine, nodes: Nodes, database: Database, inputs: Iterable[Input]) -> None:
+    """Take away what a load left that fails now, as far as the cluster answers; the next load takes away the rest."""
+    with contextlib.suppress(QservError):
+        await remove_leftovers(engine, nodes, database, [])
+        await _remove_tables(engine, nodes, database.name, [source.table.name for source in inputs])
+
+
+async def _remove_tables(engine: AsyncEngine, nodes: Nodes, database: str, tables: Sequence[str]) -> None:
+    """Remove tables from users' sight, from all nodes, then from the metadata, which name them until nothing is left."""
+    async with connect(engine) as connection:
+        await unpublish(connection, database, tables)
+    for table in tables:
+        await nodes.call_all(partial(_drop, database=database, table=table))
+    async with connect(engine) as connection, connection.begin():
+        for table in tables:
+            await delete_table(connection, database, table)
+        await delete_unused(connection)
+
+
+def _drop(client: WorkerClient, database: str, table: str) -> int:
+    return client.drop(DropTable(database, table))

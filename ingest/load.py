@@ -1,0 +1,223 @@
+"""Catalogue files -> published tables: the whole load path.
+
+``read -> assign chunk and overlap -> sort (spilled) -> one COPY per chunk table and replica -> index -> measure -> publish``.
+Tables are registered before anything is made on a node and shown in one transaction at the end: a load that fails, or is killed,
+leaves nothing that users see, and the next one takes away what it left.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ingest.chunking import ChunkedRows, chunk_dependent_rows, chunk_director_rows, whole_rows
+from ingest.family import Family, open_family
+from ingest.inputs import Input, open_inputs
+from ingest.leftovers import remove_leftovers, spill_directory, withdraw
+from ingest.nodes import Nodes, all_or_first_error, connected_nodes
+from ingest.publication import publish, register
+from ingest.references import measure
+from ingest.report import LoadReport, Progress, ProgressCallback, Stage, TableReport
+from ingest.rows import Rows, read_rows
+from ingest.runs import Runs
+from ingest.sending import Destination, Placement
+from partitioner.healpix import Pixels
+from qserv.errors import IngestError
+from qserv.metadata.catalogue import REPLICATED_CHUNK
+from qserv.metadata.director_index import load_index
+from qserv.metadata.engine import connect
+from qserv.metadata.nodes import list_nodes
+from qserv.metadata.registration import family_lock, record_chunks
+from qserv.placement import place_chunks
+from schema.model import Database, Table, TableRole
+from schema.serialise import table_to_json
+from schema.types import arrow_schema
+
+BUFFER_BYTES = 128 * 1024 * 1024
+"""Rows gathered before they are sorted. Some three copies of it exist for a moment, and overlap has a buffer of its own: with it, a
+load stays below 1 GB."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to load.
+
+    Attributes
+    ----------
+    spill
+        Directory for sorted runs; needs room for the largest table.
+    chunk_target_rows
+        Rows a chunk should have at most, where the family has no chunk map yet.
+    replicas
+        Nodes that hold each chunk.
+    delimiter
+        Of CSV files; see `ingest.files.open_file`.
+    replace
+        Drop tables of the same names that are published. They are gone from then on, whatever becomes of the load.
+    """
+
+    spill: Path
+    chunk_target_rows: int
+    replicas: int = 1
+    delimiter: str | None = None
+    replace: bool = False
+    buffer_bytes: int = BUFFER_BYTES
+
+
+def _unheard(_progress: Progress) -> None:
+    """Hear nothing."""
+
+
+async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to load, how)
+    engine: AsyncEngine,
+    secret: str,
+    database: Database,
+    files: Mapping[str, Sequence[Path]],
+    *,
+    options: LoadOptions,
+    progress: ProgressCallback = _unheard,
+) -> LoadReport:
+    """Load files into tables and publish these, all together.
+
+    Parameters
+    ----------
+    engine
+        Of the metadata database, which knows the nodes.
+    secret
+        The cluster secret, for the workers.
+    files
+        Files by table name.
+
+    Raises
+    ------
+    BadFileError, BadRowError
+        A file or a row is not what it should be.
+    IngestError
+        The load cannot be done, such as into a table that is published already.
+    StorageFullError, NodeUnavailableError, MetadataError
+        From a part of the cluster. The same load can be run again.
+    """
+    started = time.monotonic()
+    inputs = await asyncio.to_thread(open_inputs, database, files, options.delimiter)
+    async with connect(engine) as connection:
+        listed = await list_nodes(connection)
+    async with family_lock(engine, database.family), connected_nodes(listed, secret) as nodes:
+        spill = spill_directory(options.spill, database.family)
+        shutil.rmtree(spill, ignore_errors=True)
+        await remove_leftovers(engine, nodes, database, inputs, replace=options.replace)
+        try:
+            family = await open_family(engine, database, inputs, options.chunk_target_rows, progress)
+            table_ids = await register(engine, family, inputs)
+            load = _TableLoad(engine, nodes, family, options, spill, progress)
+            reports = [await load.run(source, table_ids[source.table.name]) for source in inputs]
+            facts = await measure(engine, nodes, database, table_ids)
+            version = await publish(engine, nodes, facts)
+        except BaseException:
+            await withdraw(engine, nodes, database, inputs)
+            raise
+    return LoadReport(database.name, tuple(reports), len(family.chunk_map), version, time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class _TableLoad:
+    """Loads one table after another."""
+
+    engine: AsyncEngine
+    nodes: Nodes
+    family: Family
+    options: LoadOptions
+    spill: Path
+    progress: ProgressCallback
+
+    async def run(self, source: Input, table_id: int) -> TableReport:
+        """Load the files of one table, all but its publication."""
+        started = time.monotonic()
+        table, schema = source.table, arrow_schema(source.table)
+        destination = Destination(self.nodes, self.family.database.name, table_to_json(table), schema, self.progress)
+        await destination.prepare()
+        with (
+            contextlib.closing(Runs(self.spill / "base", schema, self.options.buffer_bytes)) as base,
+            contextlib.closing(Runs(self.spill / "overlap", schema, self.options.buffer_bytes)) as overlap,
+        ):
+            rows = await self._sort(source, base, overlap)
+            placement = self._place(table, base, overlap)
+            sending = asyncio.ensure_future(destination.send(placement, base, overlap))
+            await all_or_first_error([sending, self._index(table, base)])
+            sent = sending.result()
+        if rows != sent.rows:
+            msg = f"table {table.name}: {rows} rows were read, {sent.rows} were loaded; run the load again"
+            raise IngestError(msg)
+        await destination.finish(sent.chunks)
+        async with connect(self.engine) as connection, connection.begin():
+            await record_chunks(connection, table_id, sent.chunks, sent.statistics)
+        return TableReport(
+            table=table.name,
+            rows=rows,
+            overlap_rows=sent.overlap_rows,
+            chunks=len(sent.chunks),
+            seconds=time.monotonic() - started,
+            ignored_columns=source.ignored_columns,
+        )
+
+    async def _sort(self, source: Input, base: Runs, overlap: Runs) -> int:
+        """Read all rows, assign their chunks, and leave them sorted; return how many there are."""
+        done = 0
+        for file, matching in source.files:
+            async for rows in _read_ahead(read_rows(source.table, file, matching)):
+                chunked = await self._assign(source.table, rows)
+                await asyncio.to_thread(base.add, chunked.batch, chunked.chunks)
+                await asyncio.to_thread(overlap.add, chunked.overlap, chunked.overlap_chunks)
+                done += rows.batch.num_rows
+                self.progress(Progress(source.table.name, Stage.READING, done, source.row_count))
+        await asyncio.to_thread(base.seal)
+        await asyncio.to_thread(overlap.seal)
+        return done
+
+    async def _assign(self, table: Table, rows: Rows) -> ChunkedRows:
+        match table.role:
+            case TableRole.DIRECTOR:
+                return await asyncio.to_thread(chunk_director_rows, rows, self.family.chunk_map, self.family.overlap_deg)
+            case TableRole.DEPENDENT:
+                return await chunk_dependent_rows(rows, table, self.engine, self.family.database.name)
+            case _:
+                return whole_rows(rows, np.full(rows.batch.num_rows, REPLICATED_CHUNK, dtype=np.int64))
+
+    def _place(self, table: Table, base: Runs, overlap: Runs) -> Placement:
+        if not table.partitioned:
+            return {REPLICATED_CHUNK: self.nodes.names}
+        chunks = sorted({*base.row_counts, *overlap.row_counts})
+        return place_chunks(self.family.name, chunks, self.nodes.weights, self.options.replicas)
+
+    async def _index(self, table: Table, base: Runs) -> None:
+        """Write the director index, while rows are sent."""
+        if table.role is TableRole.DIRECTOR:
+            async with connect(self.engine) as connection:
+                await load_index(connection, self.family.database.name, table.name, _keys(base, str(table.director_key)))
+
+
+async def _keys(rows: Runs, column: str) -> AsyncIterator[tuple[Pixels, Pixels]]:
+    async for values, chunks in _read_ahead(rows.values(column)):
+        yield values.cast(pa.int64()).to_numpy(), chunks
+
+
+async def _read_ahead(items: Iterator[T]) -> AsyncIterator[T]:
+    """Yield what an iterator gives, which runs in a thread, one item ahead."""
+    following = asyncio.ensure_future(asyncio.to_thread(next, items, None))
+    try:
+        while (item := await following) is not None:
+            following = asyncio.ensure_future(asyncio.to_thread(next, items, None))
+            yield item
+    finally:
+        # The thread must be through with the iterator before its files are closed.
+        following.cancel()
+        await asyncio.wait([following])

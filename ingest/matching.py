@@ -1,0 +1,84 @@
+"""Which column of a file gives which column of a table."""
+
+import difflib
+from dataclasses import dataclass
+
+from ingest.derive import DERIVATIONS, Derivation
+from ingest.files import SourceFile
+from qserv.errors import BadFileError, SchemaError
+from schema.model import Column, Table
+
+NEAREST_NAMES = 3
+"""Names proposed for a missing one."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where a column comes from: file columns ``sources``, given to ``derivation``, or the one source as it is."""
+
+    column: Column
+    sources: tuple[str, ...]
+    derivation: Derivation | None = None
+
+
+@dataclass(frozen=True)
+class Matching:
+    """A table's columns, in its order, and the file's columns that no one asked for."""
+
+    matches: tuple[Match, ...]
+    ignored: tuple[str, ...]
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Columns of the file to be read, each once."""
+        return tuple(dict.fromkeys(source for match in self.matches for source in match.sources))
+
+
+def match_columns(table: Table, file: SourceFile) -> Matching:
+    """Find each column of a table in a file, by its name, upper and lower case alike where that is unambiguous.
+
+    A derived column is computed unless the file carries it.
+
+    Raises
+    ------
+    BadFileError
+        A column is missing; the message names the file's nearest ones.
+    SchemaError
+        A derived column names a function that does not exist.
+    """
+    matches = tuple(_match(column, file) for column in table.columns)
+    used = {source for match in matches for source in match.sources}
+    return Matching(matches, tuple(name for name in file.columns if name not in used))
+
+
+def _match(column: Column, file: SourceFile) -> Match:
+    found = _find(column.name, file)
+    if found is not None:
+        return Match(column, (found,))
+    if column.derived_by is None:
+        raise _missing(column.name, file, f"column {column.name!r} is missing")
+    derivation = DERIVATIONS.get(column.derived_by)
+    if derivation is None:
+        msg = f"column {column.name!r} is derived by {column.derived_by!r}, which is not one of {', '.join(sorted(DERIVATIONS))}"
+        raise SchemaError(msg)
+    sources = []
+    for name in column.derived_from:
+        source = _find(name, file)
+        if source is None:
+            raise _missing(name, file, f"column {name!r} is missing, from which {column.name!r} is derived")
+        sources.append(source)
+    return Match(column, tuple(sources), derivation)
+
+
+def _find(name: str, file: SourceFile) -> str | None:
+    if name in file.columns:
+        return name
+    alike = [column for column in file.columns if column.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _missing(name: str, file: SourceFile, what: str) -> BadFileError:
+    folded = {column.casefold(): column for column in file.columns}
+    near = [folded[key] for key in difflib.get_close_matches(name.casefold(), folded, NEAREST_NAMES)]
+    hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"it has {', '.join(map(repr, file.columns))}"
+    return BadFileError(f"{file.path}: {what}; {hint}")

@@ -1,0 +1,91 @@
+"""The nodes as a load sees them: a client a worker, and a bounded number of streams to each."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from qserv.errors import ClusterError
+from qserv.ids import NodeId
+from qserv.metadata.nodes import Node
+from workers.client import WorkerClient
+
+STREAMS_PER_NODE = 2
+"""Chunk loads sent to a node at a time: while one waits for its commit the other fills PostgreSQL; more only take memory."""
+
+T = TypeVar("T")
+
+
+class Nodes:
+    """The workers of a cluster, called in threads. Make it with `connected_nodes`."""
+
+    def __init__(self, nodes: Sequence[Node], clients: dict[NodeId, WorkerClient], pools: dict[NodeId, ThreadPoolExecutor]) -> None:
+        self.weights = {node.node_id: node.weight for node in nodes}
+        self._clients = clients
+        self._pools = pools
+
+    @property
+    def names(self) -> tuple[NodeId, ...]:
+        """All nodes."""
+        return tuple(self._clients)
+
+    async def call(self, node: NodeId, work: Callable[[WorkerClient], T]) -> T:
+        """Run blocking work with a node's client, in one of the node's streams.
+
+        When the caller is cancelled, work that has begun is waited for: nothing goes on behind the back of a clean-up.
+        """
+        future = self._pools[node].submit(work, self._clients[node])
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if not future.cancel():
+                await asyncio.to_thread(wait, [future])
+            raise
+
+    async def call_all(self, work: Callable[[WorkerClient], T]) -> list[T]:
+        """Run blocking work on every node at once."""
+        return await all_or_first_error(self.call(node, work) for node in self.names)
+
+
+@asynccontextmanager
+async def connected_nodes(nodes: Sequence[Node], secret: str) -> AsyncIterator[Nodes]:
+    """Lend the workers of these nodes. At the end, work that has begun is waited for.
+
+    Parameters
+    ----------
+    secret
+        The cluster secret.
+
+    Raises
+    ------
+    ClusterError
+        There is no node.
+    """
+    if not nodes:
+        msg = "the cluster has no node to load into; is it up (`qserv status`)?"
+        raise ClusterError(msg)
+    clients = {node.node_id: WorkerClient(node.host, node.worker_port, secret) for node in nodes}
+    pools = {node.node_id: ThreadPoolExecutor(STREAMS_PER_NODE, f"load-{node.node_id}") for node in nodes}
+    try:
+        yield Nodes(nodes, clients, pools)
+    finally:
+        for pool in pools.values():
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+        for client in clients.values():
+            client.close()
+
+
+async def all_or_first_error(work: Iterable[Awaitable[T]]) -> list[T]:
+    """Wait for all of some work. The first error stops what has not begun; it is raised when what has begun is over.
+
+    Unlike `asyncio.TaskGroup`, it raises the error itself, not a group of errors.
+    """
+    tasks = [asyncio.ensure_future(item) for item in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

@@ -1,0 +1,126 @@
+"""The moment when loaded tables become visible: TAP_SCHEMA first, then one transaction of the metadata database.
+
+TAP_SCHEMA is rewritten on every node, then the tables are shown. A load that dies in between leaves tables described that cannot be
+asked yet; the next publish writes TAP_SCHEMA anew, so it can be run again at any point. The other order would show tables that no
+client can find.
+"""
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+import pyarrow as pa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ingest.family import Family
+from ingest.inputs import Input
+from ingest.nodes import Nodes, all_or_first_error
+from ingest.statistics import ChunkStatistics
+from partitioner.chunkmap import ChunkMap
+from qserv.errors import QservError
+from qserv.metadata import registration
+from qserv.metadata.catalogue import REPLICATED_CHUNK, DatabaseRow, Json, TableRow, load_catalogue
+from qserv.metadata.engine import connect
+from schema.model import Database, Table
+from schema.serialise import column_from_json, column_to_json, table_from_json, table_to_json
+from schema.tap_schema import NAME, TAP_SCHEMA, tap_schema_rows
+from workers.client import WorkerClient
+from workers.protocol import ChunkLoad, FinishChunks, PrepareTable
+
+
+async def register(engine: AsyncEngine, family: Family, inputs: Iterable[Input]) -> dict[str, int]:
+    """Write family, database and tables, hidden from users; return the ids of the tables by their names."""
+    database = family.database
+    async with connect(engine) as connection, connection.begin():
+        await registration.register_family(connection, family.row)
+        row = DatabaseRow(database.name, database.family, database.description, database.version)
+        await registration.register_database(connection, row)
+        return {
+            source.table.name: await _register(connection, database, source.table, database.tables.index(source.table))
+            for source in inputs
+        }
+
+
+async def publish(engine: AsyncEngine, nodes: Nodes, facts: Mapping[int, Json]) -> int:
+    """Show tables to users, with what was measured of each by its id; return the catalogue's new version."""
+    async with registration.family_lock(engine, NAME, wait=True):
+        try:
+            tap_schema = await _rewrite_tap_schema(engine, nodes, showing=set(facts))
+            async with connect(engine) as connection:
+                return await registration.publish(connection, {**facts, **{table_id: {} for table_id in tap_schema}})
+        except BaseException:
+            with contextlib.suppress(QservError):
+                await _rewrite_tap_schema(engine, nodes, showing=set())
+            raise
+
+
+async def _rewrite_tap_schema(engine: AsyncEngine, nodes: Nodes, *, showing: set[int]) -> list[int]:
+    """Replace the rows of TAP_SCHEMA on every node; return the ids of its tables.
+
+    Parameters
+    ----------
+    showing
+        Tables described beside the published ones.
+    """
+    async with connect(engine) as connection:
+        catalogue = await load_catalogue(connection, unpublished=True)
+    shown = [table for table in catalogue.tables if table.published or table.table_id in showing]
+    rows = tap_schema_rows([described(database, shown) for database in catalogue.databases if _has_tables(database, shown)])
+    known = {table.name: table.table_id for table in catalogue.tables if table.database == NAME}
+    ids = [known[table.name] for table in TAP_SCHEMA.tables] if known else await _register_tap_schema(engine)
+    await all_or_first_error(_replace(nodes, table, rows[table.name]) for table in TAP_SCHEMA.tables)
+    async with connect(engine) as connection, connection.begin():
+        for table_id, table in zip(ids, TAP_SCHEMA.tables, strict=True):
+            statistics = ChunkStatistics(REPLICATED_CHUNK, rows[table.name].schema)
+            for batch in rows[table.name].to_batches():
+                statistics.add(batch)
+            chunk = registration.ChunkRecord(REPLICATED_CHUNK, statistics.rows, 0, nodes.names)
+            await registration.record_chunks(connection, table_id, [chunk], statistics.records())
+    return ids
+
+
+def described(database: DatabaseRow, tables: list[TableRow]) -> Database:
+    """Return a database as the metadata describe it, with these of its tables."""
+    return Database(
+        name=database.database,
+        family=database.family,
+        tables=tuple(
+            table_from_json(table.declaration, map(column_from_json, table.columns))
+            for table in tables
+            if table.database == database.database
+        ),
+        description=database.description,
+        version=database.version,
+    )
+
+
+def _has_tables(database: DatabaseRow, tables: list[TableRow]) -> bool:
+    return any(table.database == database.database for table in tables)
+
+
+async def _register_tap_schema(engine: AsyncEngine) -> list[int]:
+    # Nothing of it is cut, but every family has a map: the base pixels.
+    family = Family(TAP_SCHEMA, ChunkMap.uniform(0))
+    async with connect(engine) as connection, connection.begin():
+        await registration.register_family(connection, family.row)
+        row = DatabaseRow(NAME, TAP_SCHEMA.family, TAP_SCHEMA.description, TAP_SCHEMA.version)
+        await registration.register_database(connection, row)
+        return [await _register(connection, TAP_SCHEMA, table, place) for place, table in enumerate(TAP_SCHEMA.tables)]
+
+
+async def _register(connection: AsyncConnection, database: Database, table: Table, position: int) -> int:
+    declaration = table_to_json(table, columns=False)
+    return await registration.register_table(
+        connection, database.name, declaration, list(map(column_to_json, table.columns)), position
+    )
+
+
+async def _replace(nodes: Nodes, table: Table, rows: pa.Table) -> None:
+    """Replace a table of TAP_SCHEMA on every node, in one transaction each."""
+    await nodes.call_all(partial(_load, table_to_json(table), rows))
+
+
+def _load(declaration: Json, rows: pa.Table, client: WorkerClient) -> None:
+    client.prepare(PrepareTable(NAME, declaration))
+    client.load(ChunkLoad(NAME, declaration, None), rows.schema, rows.to_batches())
+    client.finish(FinishChunks(NAME, declaration, (None,), ()))

@@ -1,0 +1,55 @@
+"""What a load says: how far it is, and what it did."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """Steps of the load of one table."""
+
+    MAPPING = "mapping the sky"
+    READING = "reading"
+    SENDING = "sending"
+    INDEXING = "indexing"
+    MEASURING = "measuring"
+    PUBLISHING = "publishing"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage is: ``done`` of ``total`` rows, chunks or tables; ``total`` None where it is not known."""
+
+    table: str
+    stage: Stage
+    done: int
+    total: int | None
+
+
+ProgressCallback = Callable[[Progress], None]
+"""Called from several threads."""
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """What was loaded into a table. ``overlap_rows`` are copies, not counted in ``rows``."""
+
+    table: str
+    rows: int
+    overlap_rows: int
+    chunks: int
+    seconds: float
+    ignored_columns: tuple[str, ...]
+    """Columns of the files that the table does not have."""
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What a load did. ``version`` is that of the catalogue in which its tables are first seen."""
+
+    database: str
+    tables: tuple[TableReport, ...]
+    chunks: int
+    """Chunks of the family's map."""
+    version: int
+    seconds: float

@@ -1,0 +1,166 @@
+"""Rows of a file -> rows of a table: in its types, checked, with ``_healpix_29``."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.convert import ConversionError, TypeMismatchError, convert, first_true, plain
+from ingest.derive import DerivationError
+from ingest.files import SourceFile
+from ingest.matching import Match, Matching
+from partitioner.healpix import pixel_of
+from partitioner.sphere import Floats, reduced_longitude
+from qserv.errors import BadFileError, BadRowError
+from schema.model import Table
+from schema.types import arrow_schema, arrow_type
+
+MAX_LATITUDE_DEG = 90.0
+
+SHOWN_CHARACTERS = 80
+"""Of a bad value in a message: enough to find it, whatever its length."""
+
+Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a batch comes from: it begins at row ``first_row`` (from 1) of its file."""
+
+    file: SourceFile
+    first_row: int
+
+    def error(self, row: int, column: str, value: pa.Scalar, reason: str) -> BadRowError:
+        """Return the error of a row, given by its place in the batch, from 0."""
+        shown = repr(value.as_py())
+        if len(shown) > SHOWN_CHARACTERS:
+            shown = shown[:SHOWN_CHARACTERS] + "..."
+        number = self.first_row + row
+        return BadRowError(f"{self.file.path}, row {number}, column {column!r}, value {shown}: {reason}; correct or remove the row")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A batch of a table's rows.
+
+    Attributes
+    ----------
+    batch
+        The table's columns in their Arrow types, and for a partitioned table ``_healpix_29`` behind them, NULL without position.
+    ra, dec
+        Positions in degrees, shape (n,), ``ra`` in [0, 360); NaN without position. Of shape (0,) for a table without positions.
+    """
+
+    batch: pa.RecordBatch
+    ra: Floats
+    dec: Floats
+    origin: Origin
+
+
+def read_rows(table: Table, file: SourceFile, matching: Matching) -> Iterator[Rows]:
+    """Yield the rows of a file.
+
+    Raises
+    ------
+    BadFileError
+        The file is damaged, or a column's type cannot become the declared one.
+    BadRowError
+        A row holds what must not be stored; with file, row number (from 1), column, value and reason.
+    """
+    schema = arrow_schema(table)
+    first_row = 1
+    for source in file.batches(matching.needed):
+        origin = Origin(file, first_row)
+        columns = {match.column.name: _column(match, source, origin) for match in matching.matches}
+        _check_nulls(table, columns, origin)
+        ra, dec = _positions(table, columns, origin)
+        if table.partitioned:
+            columns[schema.names[-1]] = _healpix(ra, dec, source.num_rows)
+        yield Rows(pa.RecordBatch.from_arrays(list(columns.values()), schema=schema), ra, dec, origin)
+        first_row += source.num_rows
+
+
+def read_positions(table: Table, file: SourceFile, matching: Matching) -> Iterator[tuple[Floats, Floats]]:
+    """Yield (ra, dec) in degrees of the rows of a director's file that have a position, without reading other columns.
+
+    Raises
+    ------
+    BadFileError, BadRowError
+        As of `read_rows`, for these two columns.
+    """
+    matches = {match.column.name: match for match in matching.matches if match.column.name in {table.ra, table.dec}}
+    sources = [source for match in matches.values() for source in match.sources]
+    first_row = 1
+    for source in file.batches(sources):
+        origin = Origin(file, first_row)
+        ra, dec = _positions(table, {name: _column(match, source, origin) for name, match in matches.items()}, origin)
+        known = ~np.isnan(ra)
+        yield ra[known], dec[known]
+        first_row += source.num_rows
+
+
+def _column(match: Match, source: pa.RecordBatch, origin: Origin) -> pa.Array:
+    name = match.column.name
+    if match.derivation is None:
+        values = source.column(match.sources[0])
+    else:
+        try:
+            values = match.derivation(*(plain(source.column(name)) for name in match.sources))
+        except DerivationError as error:
+            raise origin.error(error.row, name, source.column(match.sources[0])[error.row], error.reason) from error
+    try:
+        return convert(values, match.column)
+    except ConversionError as error:
+        raise origin.error(error.row, name, values[error.row], error.reason) from error
+    except TypeMismatchError as error:
+        msg = f"{origin.file.path}, column {name!r}: {error}; write the file with another type, or declare the column so"
+        raise BadFileError(msg) from error
+
+
+def _check_nulls(table: Table, columns: dict[str, pa.Array], origin: Origin) -> None:
+    """Refuse NULL where the declaration, the primary key or the director key forbid it."""
+    keys = {*table.primary_key, table.director_key}
+    for column in table.columns:
+        values = columns[column.name]
+        if values.null_count and (not column.nullable or column.name in keys):
+            row = first_true(pc.is_null(values))
+            if row is not None:
+                reason = "it is NULL, and " + ("the column is a key" if column.name in keys else "the column is not nullable")
+                raise origin.error(row, column.name, values[row], reason)
+
+
+def _positions(table: Table, columns: dict[str, pa.Array], origin: Origin) -> tuple[Floats, Floats]:
+    """Return checked positions, and put reduced longitudes into `columns`."""
+    if table.ra is None or table.dec is None:
+        return np.empty(0), np.empty(0)
+    ra, dec = (columns[name].to_numpy(zero_copy_only=False).astype(np.float64, copy=False) for name in (table.ra, table.dec))
+    _refuse(np.isinf(ra), table.ra, columns, origin, "a position is finite")
+    _refuse(np.abs(dec) > MAX_LATITUDE_DEG, table.dec, columns, origin, "a latitude is from -90 to 90 degrees")
+    no_ra, no_dec = np.isnan(ra), np.isnan(dec)
+    half = "one of longitude and latitude is missing, the other is not"
+    _refuse(no_ra & ~no_dec, table.ra, columns, origin, half)
+    _refuse(no_dec & ~no_ra, table.dec, columns, origin, half)
+    reduced = reduced_longitude(ra)
+    if reduced is not ra and not np.array_equal(reduced, ra, equal_nan=True):
+        columns[table.ra] = pa.array(reduced, arrow_type(table.by_name[table.ra]), from_pandas=True)
+    return reduced, dec
+
+
+def _refuse(wrong: Bools, name: str, columns: dict[str, pa.Array], origin: Origin, reason: str) -> None:
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise origin.error(row, name, columns[name][row], reason)
+
+
+def _healpix(ra: Floats, dec: Floats, rows: int) -> pa.Array:
+    """Return the order-29 pixels of positions, NULL where there is none."""
+    if not len(ra):
+        return pa.nulls(rows, pa.int64())
+    missing = np.isnan(ra)
+    if not missing.any():
+        return pa.array(pixel_of(ra, dec))
+    pixels = np.zeros(rows, dtype=np.int64)
+    pixels[~missing] = pixel_of(ra[~missing], dec[~missing])
+    return pa.array(pixels, mask=missing)

@@ -1,0 +1,166 @@
+"""Sorted rows -> chunk tables on the nodes: one COPY a chunk table and replica, then indexes."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+import pyarrow as pa
+
+from ingest.nodes import Nodes, all_or_first_error
+from ingest.report import Progress, ProgressCallback, Stage
+from ingest.runs import Runs
+from ingest.statistics import ChunkStatistics
+from qserv.errors import IngestError
+from qserv.ids import ChunkId, NodeId
+from qserv.metadata.catalogue import REPLICATED_CHUNK, Json
+from qserv.metadata.registration import ChunkRecord, StatisticsRecord
+from schema.model import HEALPIX_COLUMN
+from workers.client import WorkerClient
+from workers.protocol import ChunkLoad, FinishChunks, PrepareTable
+
+FINISH_CHUNKS = 50
+"""Chunks indexed by one call: few enough that progress is seen, enough that the calls cost nothing."""
+
+Placement = Mapping[ChunkId, tuple[NodeId, ...]]
+"""Nodes that hold each chunk."""
+
+
+@dataclass(frozen=True)
+class SentTable:
+    """What the nodes confirmed, and the ranges of the columns."""
+
+    chunks: tuple[ChunkRecord, ...]
+    statistics: tuple[StatisticsRecord, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows, overlap not counted."""
+        return sum(chunk.row_count for chunk in self.chunks)
+
+    @property
+    def overlap_rows(self) -> int:
+        """Rows of overlap tables."""
+        return sum(chunk.overlap_row_count for chunk in self.chunks)
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """Rows of one physical table, for one node."""
+
+    node: NodeId
+    chunk: ChunkId
+    part: str
+    runs: Runs
+    rows: int
+    statistics: ChunkStatistics | None = None
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        for batch in self.runs.read(self.chunk):
+            if self.statistics is not None:
+                self.statistics.add(batch)
+            yield batch
+
+
+@dataclass(frozen=True)
+class Destination:
+    """The physical tables of one table, on the nodes.
+
+    Attributes
+    ----------
+    declaration
+        The table with its columns, as workers take it.
+    schema
+        Of the rows.
+    """
+
+    nodes: Nodes
+    database: str
+    declaration: Json
+    schema: pa.Schema
+    progress: ProgressCallback
+
+    async def prepare(self) -> None:
+        """Make the table's prototype on every node."""
+        await self.nodes.call_all(lambda client: client.prepare(PrepareTable(self.database, self.declaration)))
+
+    async def send(self, placement: Placement, base: Runs, overlap: Runs | None = None) -> SentTable:
+        """Send the rows of every chunk to all its nodes.
+
+        Parameters
+        ----------
+        placement
+            Of all chunks that have rows, in ``base`` or ``overlap``; `REPLICATED_CHUNK` for a replicated table.
+        overlap
+            Rows of overlap tables, if the table has such.
+
+        Raises
+        ------
+        IngestError
+            A node confirmed another number of rows than were read.
+        StorageFullError, NodeUnavailableError
+            From a node.
+        """
+        rows, near = base.row_counts, overlap.row_counts if overlap else {}
+        statistics = {chunk: ChunkStatistics(chunk, self.schema) for chunk in placement}
+        streams = []
+        for chunk, names in placement.items():
+            for place, node in enumerate(names):
+                if chunk in rows or chunk == REPLICATED_CHUNK:
+                    # Ranges are taken while the first replica is read; the others hold the same rows.
+                    measured = statistics[chunk] if place == 0 else None
+                    streams.append(_Stream(node, chunk, "base", base, rows.get(chunk, 0), measured))
+                if overlap is not None and chunk in near:
+                    streams.append(_Stream(node, chunk, "overlap", overlap, near[chunk]))
+        done = count(1)
+
+        async def run(stream: _Stream) -> None:
+            confirmed = await self.nodes.call(stream.node, partial(self._load, stream))
+            if confirmed != stream.rows:
+                msg = f"node {stream.node} confirmed {confirmed} rows of chunk {stream.chunk}, {stream.rows} were sent; load again"
+                raise IngestError(msg)
+            self._tell(Stage.SENDING, next(done), len(streams))
+
+        await all_or_first_error(map(run, streams))
+        return SentTable(
+            tuple(ChunkRecord(chunk, statistics[chunk].rows, near.get(chunk, 0), names) for chunk, names in placement.items()),
+            tuple(record for chunk in statistics.values() for record in chunk.records() if record.column != HEALPIX_COLUMN),
+        )
+
+    async def finish(self, chunks: Iterable[ChunkRecord]) -> None:
+        """Index and analyse the chunks on all their nodes."""
+        held: dict[NodeId, list[ChunkRecord]] = {}
+        for chunk in chunks:
+            for node in chunk.nodes:
+                held.setdefault(node, []).append(chunk)
+        groups = [
+            (node, records[start : start + FINISH_CHUNKS])
+            for node, records in held.items()
+            for start in range(0, len(records), FINISH_CHUNKS)
+        ]
+        done = count(1)
+
+        async def run(node: NodeId, group: list[ChunkRecord]) -> None:
+            await self.nodes.call(node, partial(self._finish, group))
+            self._tell(Stage.INDEXING, next(done), len(groups))
+
+        await all_or_first_error(run(node, group) for node, group in groups)
+
+    def _tell(self, stage: Stage, done: int, total: int) -> None:
+        self.progress(Progress(self.declaration["name"], stage, done, total))
+
+    def _load(self, stream: _Stream, client: WorkerClient) -> int:
+        chunk = None if stream.chunk == REPLICATED_CHUNK else stream.chunk
+        return client.load(ChunkLoad(self.database, self.declaration, chunk, stream.part), self.schema, stream.batches()).rows
+
+    def _finish(self, group: list[ChunkRecord], client: WorkerClient) -> None:
+        replicated = any(record.chunk == REPLICATED_CHUNK for record in group)
+        client.finish(
+            FinishChunks(
+                database=self.database,
+                declaration=self.declaration,
+                # A chunk may have overlap rows only; it has no table of its own then.
+                chunks=(None,) if replicated else tuple(record.chunk for record in group if record.row_count),
+                overlap_chunks=tuple(record.chunk for record in group if record.overlap_row_count),
+            ),
+        )

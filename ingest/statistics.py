@@ -1,0 +1,93 @@
+"""Ranges of the columns of a chunk, batch by batch: what lets the czar leave a chunk out of a query."""
+
+import math
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from qserv.ids import ChunkId
+from qserv.metadata.registration import StatisticsRecord
+
+MAX_TEXT_CHARACTERS = 64
+"""Longest text kept as the end of a range: a longer one makes the range unknown, which is safe and keeps the metadata small."""
+
+
+class ColumnRange:
+    """Range of the values of one column. Its ends are ``Any``: Python's value for whatever type the column has."""
+
+    def __init__(self, name: str, datatype: pa.DataType) -> None:
+        self._name = name
+        self._datatype = datatype
+        self._low: Any = None
+        self._high: Any = None
+        self._null_count = 0
+        self._has_nan = False
+
+    def add(self, values: pa.Array) -> None:
+        """Widen the range by values."""
+        self._null_count += values.null_count
+        if types.is_binary(self._datatype):
+            return
+        if types.is_floating(self._datatype):
+            nan = pc.is_nan(values)
+            if pc.any(nan).as_py():
+                self._has_nan = True
+                values = pc.if_else(nan, pa.scalar(None, values.type), values)
+        found = pc.min_max(values)
+        low, high = found["min"].as_py(), found["max"].as_py()
+        if low is not None:
+            self._low = low if self._low is None else min(self._low, low)
+            self._high = high if self._high is None else max(self._high, high)
+
+    def record(self, chunk: ChunkId) -> StatisticsRecord:
+        """Return the range as the metadata database keeps it."""
+        low, high = self._text(self._low), self._text(self._high)
+        known = low is not None and high is not None
+        infinite = any(isinstance(end, float) and math.isinf(end) for end in (self._low, self._high))
+        return StatisticsRecord(
+            chunk=chunk,
+            column=self._name,
+            minimum=low if known else None,
+            maximum=high if known else None,
+            null_count=self._null_count,
+            has_nan=self._has_nan,
+            has_infinity=infinite,
+        )
+
+    def _text(self, value: object) -> str | None:
+        """Return a value as PostgreSQL reads it for the column's type; None where there is none that is short enough."""
+        if value is None:
+            return None
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, float):
+            if math.isinf(value):
+                return "Infinity" if value > 0 else "-Infinity"
+            # The shortest decimal form that reads back as the same float64; of a float32 it has digits to spare.
+            return repr(value)
+        if isinstance(value, datetime):
+            return value.isoformat(sep=" ")
+        text = str(value)
+        return text if len(text) <= MAX_TEXT_CHARACTERS else None
+
+
+class ChunkStatistics:
+    """Ranges of all columns of a table's rows in one chunk."""
+
+    def __init__(self, chunk: ChunkId, schema: pa.Schema) -> None:
+        self.chunk = chunk
+        self.rows = 0
+        self._ranges = [ColumnRange(field.name, field.type) for field in schema]
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take rows in."""
+        self.rows += batch.num_rows
+        for column, values in zip(self._ranges, batch.columns, strict=True):
+            column.add(values)
+
+    def records(self) -> list[StatisticsRecord]:
+        """Return the ranges as the metadata database keeps them."""
+        return [column.record(self.chunk) for column in self._ranges]
