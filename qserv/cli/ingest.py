@@ -1,0 +1,135 @@
+"""``qserv ingest``."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from qserv.cli.options import HomeOption, JsonOption, load_settings
+from qserv.cli.output import console, print_json, print_table
+from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
+
+if TYPE_CHECKING:
+    from ingest.report import LoadReport
+    from ingest.report import Progress as Step
+    from qserv.settings import Settings
+
+SPILL_DIRECTORY = "spill"
+"""Below the home: where a load sorts what does not fit in memory."""
+
+SchemaArgument = Annotated[Path, typer.Argument(help="Felis file of the database.", show_default=False)]
+FilesArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="TABLE=FILE...", help="Parquet or CSV files; a table may have several.", show_default=False),
+]
+
+
+def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters)
+    schema: SchemaArgument,
+    files: FilesArgument,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Of CSV files; default: a comma, a tab for .tsv.", show_default=False)
+    ] = None,
+    replicas: Annotated[int, typer.Option(min=1, help="Nodes that hold each chunk.")] = 1,
+    replace: Annotated[bool, typer.Option("--replace", help="Drop the tables first where they are published.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Load files into tables of the running cluster and publish them."""
+    settings = load_settings(home=home)
+    given = read_files(files)
+    report = load_with_progress(settings, schema, given, delimiter=delimiter, replicas=replicas, replace=replace, quiet=as_json)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        show(report)
+
+
+def load_with_progress(  # noqa: PLR0913 (options of a command line are parameters)
+    settings: "Settings",
+    schema: Path,
+    files: Mapping[str, Sequence[Path]],
+    *,
+    delimiter: str | None = None,
+    replicas: int = 1,
+    replace: bool = False,
+    quiet: bool = False,
+) -> "LoadReport":
+    """Load files into tables of the running cluster, a bar for each step unless ``quiet``; see `ingest.load.load_catalogue`."""
+    from ingest.load import LoadOptions, load_catalogue  # noqa: PLC0415 (heavy, not needed for --help)
+    from qserv.metadata.engine import make_engine  # noqa: PLC0415
+    from schema.felis import read_database  # noqa: PLC0415
+
+    cluster, secrets = Cluster.load(settings.home), Secrets.load(settings.home)
+    database = read_database(schema)
+    options = LoadOptions(
+        spill=settings.home / SPILL_DIRECTORY,
+        chunk_target_rows=settings.chunk_target_rows,
+        replicas=replicas,
+        delimiter=delimiter,
+        replace=replace,
+    )
+
+    async def load(progress: Callable[["Step"], None]) -> "LoadReport":
+        engine = make_engine(cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
+        try:
+            secret = secrets.cluster.get_secret_value()
+            return await load_catalogue(engine, secret, database, files, options=options, progress=progress)
+        finally:
+            await engine.dispose()
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    # Bars go to stderr, so that what is printed can be read by a program.
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bars:
+        return asyncio.run(load(_Bars(bars).show))
+
+
+def read_files(arguments: Sequence[str]) -> dict[str, list[Path]]:
+    """Return files by table, from words such as ``object=object.parquet``."""
+    files: dict[str, list[Path]] = {}
+    for argument in arguments:
+        table, equals, path = argument.partition("=")
+        if not (table and equals and path):
+            msg = f"{argument!r} is not of the form TABLE=FILE, such as object=object.parquet"
+            raise typer.BadParameter(msg)
+        files.setdefault(table, []).append(Path(path))
+    return files
+
+
+def show(report: "LoadReport") -> None:
+    """Print what a load did, for people."""
+    rows = (
+        (
+            f"{report.database}.{table.table}",
+            f"{table.rows:,}",
+            f"{table.overlap_rows:,}",
+            str(table.chunks),
+            f"{table.seconds:.1f}",
+        )
+        for table in report.tables
+    )
+    print_table(("table", "rows", "overlap rows", "chunks", "seconds"), rows)
+    for table in report.tables:
+        if table.ignored_columns:
+            console.print(f"{table.table}: not in the schema, left out: {', '.join(table.ignored_columns)}", soft_wrap=True)
+    count = sum(table.rows for table in report.tables)
+    console.print(f"\n{count:,} rows published in {report.seconds:.1f} s, {count / report.seconds:,.0f} rows/s", soft_wrap=True)
+
+
+class _Bars:
+    """One bar for each step of each table."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[tuple[str, str], TaskID] = {}
+
+    def show(self, step: "Step") -> None:
+        key = (step.table, step.stage.value)
+        if key not in self._tasks:
+            self._tasks[key] = self._bars.add_task(f"{step.table}: {step.stage.value}", total=step.total)
+        self._bars.update(self._tasks[key], completed=step.done, total=step.total)
