@@ -36,6 +36,18 @@ PROBE_TIMEOUT_S: Final = 10.0
 """Limit of calls that a healthy worker answers in milliseconds."""
 
 
+CHANNEL_OPTIONS: Final = [
+    # A worker that was restarted is found again within half a second; gRPC would wait up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    # A machine that vanished is noticed while a call waits for it.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+]
+"""Settings of the gRPC channel."""
+
+
 class Answer:
     """Rows of a chunk query, as they arrive. Iterate once; close it to stop the query before its end."""
 
@@ -94,7 +106,7 @@ class WorkerClient:
     def __init__(self, host: str, port: int, secret: str) -> None:
         self._worker = f"{host}:{port}"
         self._header = (AUTHORIZATION.encode(), f"Bearer {secret}".encode())
-        self._client = flight.connect(f"grpc://{host}:{port}")
+        self._client = flight.connect(f"grpc://{host}:{port}", generic_options=CHANNEL_OPTIONS)
 
     def query(self, query: ChunkQuery) -> Answer:
         """Run a chunk query.

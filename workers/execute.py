@@ -1,5 +1,6 @@
 """What a worker does with chunk data. The one door to where it is kept, PostgreSQL (package ``workers.postgresql``)."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,10 @@ from workers.template import fill
 
 CHUNKS_IN_FLIGHT: Final = 2
 """Chunks of one call that PostgreSQL works on at a time: while the rows of one are sent, the next is computed."""
+
+OVERLAP_FROM_S: Final = 0.001
+"""Chunks are overlapped once one took this long to its first rows. Below it the change of thread costs more than it saves: 100
+chunks of 0.2 ms take 48 ms overlapped, 25 ms one after another."""
 
 MAX_LOADS: Final = 4
 """Loads, and other changes of tables, at a time: COPY is bound by the disk, and more of them only take memory."""
@@ -147,15 +152,9 @@ class Answer:
         self._stop = stop
         self._ahead: deque[tuple[ChunkTask, Future[ChunkRows]]] = deque()
         self._current: tuple[ChunkTask, ChunkRows] | None = None
-        first = self._tasks.popleft()
-        self._look_ahead()
         # The first chunk runs in this thread: most interactive queries have only one, and a change of thread costs them time.
-        try:
-            self._current = (first, open_chunk(first))
-        except BaseException:
-            self.close()
-            raise
-        self.schema = self._current[1].schema
+        self._advance()
+        self.schema = self._current[1].schema if self._current else pa.schema([])
         """Schema of the rows of every chunk."""
 
     def batches(self) -> Iterator[tuple[pa.RecordBatch, BatchMark]]:
@@ -169,11 +168,7 @@ class Answer:
                 self._stop.check()
                 yield batch, BatchMark(task.chunk, last)
             rows.close()
-            self._current = None
-            if self._ahead:
-                task, future = self._ahead.popleft()
-                self._look_ahead()
-                self._current = (task, future.result())
+            self._advance()
 
     def close(self) -> None:
         """Stop what still runs and give all connections back."""
@@ -187,6 +182,20 @@ class Answer:
         if self._current is not None:
             self._current[1].close()
             self._current = None
+
+    def _advance(self) -> None:
+        """Go to the next chunk, if there is one, and begin the ones that may be in flight beside it."""
+        self._current = None
+        begun_s = time.monotonic()
+        if self._ahead:
+            task, future = self._ahead.popleft()
+            self._look_ahead()
+            self._current = (task, future.result())
+        elif self._tasks:
+            task = self._tasks.popleft()
+            self._current = (task, self._open_chunk(task))
+            if time.monotonic() - begun_s > OVERLAP_FROM_S:
+                self._look_ahead()
 
     def _look_ahead(self) -> None:
         """Begin the chunks that may be in flight beside the current one."""

@@ -62,4 +62,6 @@ def _tree(root: type[QservError]) -> list[type[QservError]]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """Return what gRPC says, without Flight's words around it."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return line.rpartition("with message: ")[2].partition(". gRPC client debug")[0]

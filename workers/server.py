@@ -12,7 +12,7 @@ import pyarrow as pa
 import structlog
 from pyarrow import flight
 
-from qserv.errors import IngestError, QservError, QueryCancelledError, QueryLimitError
+from qserv.errors import IngestError, PortInUseError, QservError, QueryCancelledError, QueryLimitError
 from workers import protocol
 from workers.execute import Answer, Executor
 from workers.failures import to_flight
@@ -88,11 +88,20 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
         Decides what runs and what waits.
     endpoint
         Where it listens, and for whom.
+
+    Raises
+    ------
+    PortInUseError
+        It cannot listen there.
     """
 
     def __init__(self, executor: Executor, tasks: Tasks, endpoint: Endpoint) -> None:
         location = f"grpc://{endpoint.host}:{endpoint.port}"
-        super().__init__(location, middleware={Completion.name: Authorization(endpoint.secret)})
+        try:
+            super().__init__(location, middleware={Completion.name: Authorization(endpoint.secret)})
+        except pa.ArrowException as error:
+            msg = f"the worker of {endpoint.node} cannot listen on {endpoint.host}:{endpoint.port}; is another one running there?"
+            raise PortInUseError(msg) from error
         self._executor = executor
         self._tasks = tasks
         self._node = endpoint.node
