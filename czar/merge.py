@@ -27,15 +27,16 @@ class Merger:
             ":memory:",
             config={
                 "memory_limit": f"{memory_bytes // 1_000_000}MB",
-                "temp_directory": directory,
-                "enable_external_access": "false",
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",
                 "python_enable_replacements": "false",
                 "preserve_insertion_order": "false",
             },
         )
-        self._database.execute("SET lock_configuration = true")
+        # In this order: without external access the directory cannot be set, and then nothing can be set at all.
+        self._database.sql("SET temp_directory = $directory", params={"directory": directory})
+        self._database.sql("SET enable_external_access = false")
+        self._database.sql("SET lock_configuration = true")
 
     def combine(self, sql: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.RecordBatchReader:
         """Return the answer of ``sql`` over relation ``partials``, which the batches are.
