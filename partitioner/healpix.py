@@ -25,6 +25,9 @@ PIXELS_29 = BASE_PIXELS << (2 * ORDER)
 MIN_CIRCLE_RAD = 1e-6
 """hpgeom compares cosines: at this radius, 0.2 arcsec, they still tell distances apart to 1e-4 of it; at 1e-9 it finds no pixel."""
 
+MAX_CIRCLE_RAD = np.pi / 2
+"""hpgeom 1.6.1 misses pixels of circles above about 132 degrees, where radius and the radius of a base pixel exceed half a turn."""
+
 SPHERE_DEG2 = 129600.0 / np.pi
 """Area of the sphere in square degrees."""
 
@@ -105,8 +108,8 @@ def neighbours(order: int, ipix: ArrayLike) -> Pixels:
 def circle_ranges(ra: float, dec: float, radius_rad: float) -> Pixels:
     """Return half-open ranges, shape (n, 2), of a superset of the order-29 pixels that share a point with a circle.
 
-    The radius must be below pi. The pixels are an eighth of it wide or less, so that about 15 % of the superset lies outside; a
-    radius below `MIN_CIRCLE_RAD` is raised to that.
+    The radius must be at most `MAX_CIRCLE_RAD`; one below `MIN_CIRCLE_RAD` is raised to that. The pixels are an eighth of it wide
+    or less, so that about 15 % of the superset lies outside.
     """
     radius = max(radius_rad, MIN_CIRCLE_RAD)
     order = max(int(np.ceil(np.log2(8 / radius))), 0)

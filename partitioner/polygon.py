@@ -15,6 +15,9 @@ from qserv.errors import QueryValueError
 MIN_VERTICES = 3
 """Fewer do not enclose an area."""
 
+MIN_CLEARANCE = 1e-6
+"""Sine of the angle between the reference position and every edge's great circle: 10^10 times the rounding of its computation."""
+
 ANTIPODAL_RAD = 1e-9
 """Two vertices this close to being antipodes (0.2 mas) leave the great circle between them undetermined."""
 
@@ -24,14 +27,16 @@ class Polygon(Region):
     """The smaller of the two regions that a closed chain of great-circle arcs bounds.
 
     A position P is inside where the arc from `exterior`, R, to P crosses an odd number of edges, or where P is within 1e-12 rad of
-    an edge. For the edge from A to B, with ``n = (R - P) x (R + P)`` (twice R x P, without its loss of digits where P is close to R
-    or to -R), let ``a = A.n >= 0`` and ``b = B.n >= 0`` (half-open: an arc through a vertex counts once). The arc crosses where
+    an edge. Let ``n = (R - P) x (R + P)``, twice R x P, but without its loss of digits where P is close to R or to -R; for the edge
+    from A to B likewise ``m = (A - B) x (A + B)``; and let ``a = A.n >= 0`` and ``b = B.n >= 0`` (half-open: an arc through a
+    vertex counts once). The arc crosses the edge where
 
-    - a and not b, and ``(A x B).R < 0 < (A x B).P``; or
-    - b and not a, and ``(A x B).R > 0 > (A x B).P``.
+    - a and not b, and ``R.m < 0 < P.m``; or
+    - b and not a, and ``R.m > 0 > P.m``.
 
     The signs together keep a crossing at the antipode out. R is away from every edge's great circle, so its signs are sure; a P
-    whose own sign is unsure lies on an edge, or next to an edge's antipode, where either sign says "no crossing".
+    whose own sign is unsure lies on an edge, or next to an edge's antipode, where either sign says "no crossing". The SQL function
+    ``qserv.in_polygon`` follows the same rule.
 
     Parameters
     ----------
@@ -77,20 +82,27 @@ class Polygon(Region):
     def exterior(self) -> Floats:
         """A unit vector, shape (3,), strictly outside and away from the great circle of every edge.
 
-        Of 500 directions spread over the sphere, and the antipode of the vertices' middle, it is the outside one with the largest
-        angle to the nearest of those great circles.
+        Of 500 directions spread over the sphere, and the antipode of the vertices' middle, it is the one with the largest angle to
+        the nearest of those great circles whose antipode is outside too: from there to the antipode no arc is defined. (The
+        antipode of a hemisphere's outside is inside. There that one position, in float64, is taken to be outside.)
         """
         middle = self.vertices_xyz.sum(axis=0)
         candidates = _spread(500)
         if np.linalg.norm(middle) > EDGE_RAD:
             candidates = np.vstack((-middle / np.linalg.norm(middle), candidates))
         clearance = np.abs(candidates @ self._chain.normals.T).min(axis=1)
+        outside: Floats | None = None
         for index in np.argsort(-clearance, kind="stable"):
-            if clearance[index] > PAD_RAD and not self._inside_by_winding(candidates[index]):
-                chosen: Floats = candidates[index]
-                return chosen
-        msg = "no position is clearly outside the polygon: its edges are too many or too close together"
-        raise QueryValueError(msg)
+            candidate: Floats = candidates[index]
+            if clearance[index] <= PAD_RAD or self._inside_by_winding(candidate):
+                continue
+            outside = candidate if outside is None else outside
+            if clearance[index] > MIN_CLEARANCE and not self._inside_by_winding(-candidate):
+                return candidate
+        if outside is None:
+            msg = "no position is clearly outside the polygon: its edges are too many or too close together"
+            raise QueryValueError(msg)
+        return outside
 
     def contains(self, ra: ArrayLike, dec: ArrayLike) -> Bools:
         """Return which positions (deg) lie in the polygon or within `EDGE_RAD` of its edge."""

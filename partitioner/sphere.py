@@ -14,12 +14,13 @@ float64 degrees (6e-14 deg) and of the few operations that follow it, with room 
 def reduced_longitude(ra: ArrayLike) -> Floats:
     """Return longitudes (deg) reduced to [0, 360).
 
-    A tiny negative longitude, whose remainder rounds to 360, becomes 0. NaN stays NaN.
+    A tiny negative longitude, whose remainder rounds to 360, becomes 0. NaN stays NaN, an infinite one becomes NaN.
     """
     ra = np.asarray(ra, dtype=np.float64)
     if ra.size and ra.min() >= 0.0 and ra.max() < 360.0:  # noqa: PLR2004 (a turn)
         return ra
-    reduced = np.mod(ra, 360.0)
+    with np.errstate(invalid="ignore"):
+        reduced = np.mod(ra, 360.0)
     return np.where(reduced >= 360.0, 0.0, reduced)  # noqa: PLR2004 (a turn)
 
 
