@@ -1,8 +1,8 @@
 """Coordinates on the twelve base pixels ("faces") of HEALPix, and the curves that are pixels' edges.
 
 A face has coordinates x (towards north-east) and y (towards north-west), both 0 to 1; the edges of every pixel are lines of
-constant x or y, which on the sky are neither great nor small circles (Gorski et al. 2005, ApJ 622, 759, section 5). Away from the
-two parallels ``|z| = 2/3`` they are smooth; there they have a kink.
+constant x or y, which on the sky are neither great nor small circles (Gorski et al. 2005, ApJ 622, 759, section 5). They are
+smooth: such lines have kinks on the two parallels ``|z| = 2/3``, but x + y is a whole number there, so that these are at corners.
 """
 
 import numpy as np
@@ -16,10 +16,11 @@ GRADIENT_PER_RAD = float(np.sqrt(3 / 2 + 6 / np.pi**2))
 with f falling from 1 to 0 over 90 degrees of longitude; its gradient is ``hypot(sqrt(3/2) cos(t/2) f, sqrt(6)/(pi cos(t/2)))``."""
 
 BELT_GRADIENT_PER_RAD = float(np.sqrt(4 * 1.8 / np.pi**2 + 9 / 16 * 5 / 9))
-"""The same between the kinks, 1.0208, next to them: x is ``2/pi`` longitude ``+ 3/4 z``, and cos^2(dec) there is 5/9."""
+"""The same between the parallels `PARALLEL_DEG`, 1.0208, next to them: x is ``2/pi`` longitude ``+ 3/4 z``, and cos^2(dec) there
+is 5/9."""
 
-KINK_DEG = float(np.degrees(np.arcsin(2 / 3)))
-"""Absolute declination of the kinks, 41.81 degrees."""
+PARALLEL_DEG = float(np.degrees(np.arcsin(2 / 3)))
+"""Absolute declination of the parallels between the equatorial belt and the polar caps, 41.81 degrees."""
 
 CURVATURE_PER_SIDE = 1.6
 """Curvature of an edge is at most this over the side of its pixel in units of x, in radians**-1 (a test scans them:

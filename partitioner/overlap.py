@@ -5,8 +5,7 @@ rows are sorted out in three steps:
 
 1. A table per chunk order, of 128 x 128 cells of a chunk, drops the rows too far from every edge (`_near_cells`).
 2. A row near a single edge needs one distance, from that curve: two Newton steps (`partitioner.overlap_edge`).
-3. The few others, near corners, near the kinks of edges at ``|z| = 2/3``, or next to chunks of other orders, go down the pixel tree
-   (`partitioner.overlap_tree`).
+3. The few others, near corners or next to smaller chunks, go down the pixel tree (`partitioner.overlap_tree`).
 """
 
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from partitioner.chunkmap import ChunkMap
-from partitioner.face import BELT_GRADIENT_PER_RAD, GRADIENT_PER_RAD, KINK_DEG
+from partitioner.face import BELT_GRADIENT_PER_RAD, GRADIENT_PER_RAD, PARALLEL_DEG
 from partitioner.healpix import ORDER, Pixels, neighbours, pixel_of, range_starts
 from partitioner.overlap_edge import EDGES, near_edges, within_of_edge
 from partitioner.overlap_tree import PairsOfRowAndChunk, chunks_near
@@ -28,10 +27,6 @@ MAX_OVERLAP_DEG = 10.0
 
 MAX_EDGE_REACH = 0.2
 """Up to this overlap, in sides of a chunk, one edge at a time is enough: its curvature times the overlap stays below 0.25."""
-
-_KINK_DISTANCE = 4.0
-"""Rows within this many overlap radii of a kink's parallel are not left to one edge: the first point tried on the edge is within
-2 radii of the row, the foot within 1."""
 
 _CELL_LEVELS = 7
 """A chunk has ``4**7`` cells in the table of step 1: 16 kB, within a processor's first cache."""
@@ -84,7 +79,7 @@ def overlap_chunks(
     """Return (row, chunk) for each chunk, other than the row's own, that comes within the overlap radius of the row.
 
     No such pair is missing. A pair whose distance is up to 1 % beyond the radius may be there too, where the row is near a corner
-    of a chunk, a kink or a chunk of another order; elsewhere the excess is below 1e-12 rad.
+    of a chunk or next to smaller chunks; elsewhere the excess is below 1e-11 rad.
 
     Parameters
     ----------
@@ -148,11 +143,11 @@ def _pairs(rows: _Rows, chunk_map: ChunkMap, overlap_rad: float, order: int) -> 
     if reach > MAX_EDGE_REACH:
         return chunks_near(xyz, rows.healpix29, chunk_map, overlap_rad).of_rows(near)
 
-    in_belt = np.abs(rows.dec) + np.degrees(overlap_rad) < KINK_DEG
+    in_belt = np.abs(rows.dec) + np.degrees(overlap_rad) < PARALLEL_DEG
     edges = near_edges(rows.healpix29, order, np.where(in_belt, BELT_GRADIENT_PER_RAD / GRADIENT_PER_RAD, 1.0) * reach)
     count = edges.sum(axis=0)
-    one_edge = (count == 1) & (np.abs(np.abs(rows.dec) - KINK_DEG) > np.degrees(_KINK_DISTANCE * overlap_rad))
-    by_tree = (count > 0) & ~one_edge
+    one_edge = count == 1
+    by_tree = count > 1
     found = []
     for edge, near_edge in zip(EDGES, edges, strict=True):
         at = np.flatnonzero(near_edge & one_edge)
