@@ -24,6 +24,7 @@ class LazyCommand:
 
 
 COMMANDS = {
+    "demo": LazyCommand("qserv.cli.demo", "Start a cluster, load a real catalogue, ask it three questions."),
     "up": LazyCommand("qserv.cli.up", "Start the embedded cluster of this machine and keep it running."),
     "down": LazyCommand("qserv.cli.down", "Stop the cluster."),
     "status": LazyCommand("qserv.cli.status", "Show the processes of the cluster and whether they answer."),

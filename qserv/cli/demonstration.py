@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent, indent
 
 from rich.console import Console
 
@@ -41,14 +42,15 @@ QUESTIONS = (
 )
 
 CROSS_MATCH = (
-    "Stars of the big catalogue whose brightness differs most from Hipparcos (a cross-match by its number)",
+    "The stars that moved most between J1991.25 and J2000 (a cross-match of two catalogues by the Hipparcos number)",
     """
-    SELECT TOP 5 b.tyc_id, h.hip, h.magnitude AS hipparcos, b.magnitude AS bigsky,
-           DISTANCE(POINT(b.ra_degrees, b.dec_degrees), POINT(h.ra_degrees, h.dec_degrees)) * 3600 AS moved_arcsec
-    FROM stars.bigsky AS b JOIN stars.hipparcos AS h ON b.hip = h.hip
-    ORDER BY ABS(b.magnitude - h.magnitude) DESC
-    """,
+        SELECT TOP 5 b.tyc_id, h.hip, h.magnitude,
+               DISTANCE(POINT(b.ra_degrees, b.dec_degrees), POINT(h.ra_degrees, h.dec_degrees)) * 3600 AS moved_arcsec
+        FROM stars.bigsky AS b JOIN stars.hipparcos AS h ON b.hip = h.hip
+        ORDER BY moved_arcsec DESC
+        """,
 )
+"""Asked where the big catalogue is loaded too."""
 
 
 @dataclass(frozen=True)
@@ -89,20 +91,20 @@ class Demonstration:
         return {entry.table.name for entry in catalogue.entries if entry.database == "stars"}
 
     def _load(self, files: dict[str, list[Path]]) -> None:
-        from qserv.cli.ingest import load_with_progress  # noqa: PLC0415 (heavy, not needed for --help)
+        from qserv.cli.ingest import load_with_progress, show  # noqa: PLC0415 (heavy, not needed for --help)
         from schema.catalogues import schema_path  # noqa: PLC0415
 
-        load_with_progress(self.settings, schema_path("stars"), files)
+        show(load_with_progress(self.settings, schema_path("stars"), files, quiet=not self.console.is_terminal))
 
     def _ask(self, title: str, adql: str) -> None:
         import pyvo  # noqa: PLC0415 (takes a second to import)
 
-        lines = [line.strip() if index == 0 else line[8:] for index, line in enumerate(adql.strip().splitlines())]
+        adql = dedent(adql).strip()
         self.console.print(f"\n[bold]{title}[/bold]", soft_wrap=True)
-        self.console.print("\n".join(f"  {line}" for line in lines), soft_wrap=True, markup=False)
+        self.console.print(indent(adql, "  "), soft_wrap=True, markup=False)
         service = pyvo.dal.TAPService(self.cluster.tap_url)
         started = time.perf_counter()
         answer = service.search(adql).to_table()
         elapsed_ms = 1000 * (time.perf_counter() - started)
-        self.console.print("\n".join(f"    {line}" for line in answer.pformat()), soft_wrap=True, markup=False)
+        self.console.print(indent("\n".join(answer.pformat()), "    "), soft_wrap=True, markup=False)
         self.console.print(f"  {len(answer)} rows in {elapsed_ms:.0f} ms", soft_wrap=True)
