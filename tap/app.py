@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from qserv.settings import Settings
 
 
+MAX_BODY_BYTES = 16 * 2**20
+"""Largest request: the longest query, with every character escaped."""
+
+
 def create_app(session: "Session", settings: "Settings") -> FastAPI:
     """Return the application that answers from ``session``."""
     limits = Limits(default_rows=settings.max_rows, hard_rows=settings.max_rows, duration_s=settings.query_timeout_s)
-    app = FastAPI(title="TAP service", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="TAP service", docs_url=None, redoc_url=None, openapi_url=None, max_body_size=MAX_BODY_BYTES)
     app.include_router(sync_router(session, limits))
     app.include_router(vosi_router(session, limits))
 

@@ -1,13 +1,15 @@
 """``/tap/sync``: a query in, its answer out (TAP 1.1, section 2.1)."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import APIRouter, Request
-from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from qserv.errors import QservError
+from czar.parse import MAX_TEXT_BYTES
+from qserv.errors import QservError, QueryValueError
 from tap.adql.parse import parse_adql
 from tap.answering import document
 from tap.errors import error_answer
@@ -20,6 +22,9 @@ from tap.streaming import Opened, WatchedResponse
 if TYPE_CHECKING:
     from czar.session import Session
 
+THREAD_CHARACTERS = 20_000
+"""Queries that are longer are parsed in a thread: at about 1 s a million characters, they would hold up all other requests."""
+
 log = structlog.get_logger()
 
 
@@ -28,18 +33,30 @@ def sync_router(session: "Session", limits: Limits) -> APIRouter:
     router = APIRouter()
 
     async def sync(request: Request) -> Response:
-        pairs = list(request.query_params.multi_items())
-        if request.method == "POST":
-            async with request.form() as form:
-                pairs += [(name, value if isinstance(value, str) else _name_of(value)) for name, value in form.multi_items()]
+        try:
+            pairs = await _pairs(request)
+        except QservError as error:
+            answer = error_answer(error)
+            return Response(answer.body, answer.status, answer.headers, answer.media_type)
         return WatchedResponse(lambda: _open(session, limits, pairs))
 
     router.add_api_route("/tap/sync", sync, methods=["GET", "POST"])
     return router
 
 
-def _name_of(upload: UploadFile) -> str:
-    return upload.filename or "file"
+async def _pairs(request: Request) -> list[tuple[str, str]]:
+    """Return the parameters of the URL and of the form in the body."""
+    pairs = list(request.query_params.multi_items())
+    if request.method == "POST":
+        try:
+            async with request.form(max_part_size=MAX_TEXT_BYTES) as form:
+                pairs += [
+                    (name, value if isinstance(value, str) else value.filename or "file") for name, value in form.multi_items()
+                ]
+        except HTTPException as error:
+            msg = f"the form in the request cannot be read: {error.detail}"
+            raise QueryValueError(msg) from error
+    return pairs
 
 
 async def _open(session: "Session", limits: Limits, pairs: list[tuple[str, str]]) -> Opened:
@@ -64,7 +81,8 @@ async def answered(session: "Session", limits: Limits, request: QueryRequest) ->
         Why there is no answer.
     """
     rows = limits.rows(request.maxrec)
-    tree = parse_adql(request.query)
+    long = len(request.query) > THREAD_CHARACTERS
+    tree = await asyncio.to_thread(parse_adql, request.query) if long else parse_adql(request.query)
     answer = await session.query(tree, dialect="adql", text=request.query, max_rows=rows + 1 if rows else 0)
     try:
         facts = Facts((("QUERY_ID", answer.query_id), ("QUERY", request.query)))

@@ -2,7 +2,8 @@
 
 from sqlglot import exp
 
-from tap.adql.decimals import type_decimals
+from czar.parse import MAX_TEXT_BYTES
+from qserv.errors import QueryLimitError
 from tap.adql.queries import Queries
 
 
@@ -11,7 +12,8 @@ def parse_adql(text: str) -> exp.Query:
 
     The tree is of the shape that sqlglot parses PostgreSQL to, with two exceptions: geometry functions stay function nodes by
     their ADQL names (`sqlglot.exp.Anonymous`), and functions whose meaning differs are those of the PostgreSQL schema ``qserv``.
-    Identifiers and functions carry their place as ``meta``, as sqlglot's own parsers write it.
+    Decimal literals are double precision in ADQL; the czar gives all of them that type. Identifiers and functions carry their
+    place as ``meta``, as sqlglot's own parsers write it.
 
     Returns
     -------
@@ -28,8 +30,10 @@ def parse_adql(text: str) -> exp.Query:
         A coordinate system other than ICRS is named.
     NotYetSupportedError
         A function of ADQL that cannot be computed yet.
+    QueryLimitError
+        The text is too long.
     """
-    reader = Queries(text)
-    query = reader.statement()
-    type_decimals(reader.decimals)
-    return query
+    if len(text.encode()) > MAX_TEXT_BYTES:
+        msg = f"the query is longer than {MAX_TEXT_BYTES:,} bytes"
+        raise QueryLimitError(msg)
+    return Queries(text).statement()

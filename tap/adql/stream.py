@@ -38,8 +38,6 @@ class TokenStream:
         self.index = 0
         self.depth = 0
         self.token: Token = self.tokens[0]
-        self.decimals: list[exp.Literal] = []
-        """Decimal literals read so far; see ``tap.adql.decimals``."""
 
     # -- looking and taking -------------------------------------------------------------------------------------------------------
 

@@ -140,10 +140,9 @@ class Values(TokenStream):
         """Read an unsigned number."""
         token = self.advance()
         text = "0" + token.key if token.key[0] == "." else token.key
-        literal = exp.Literal(this=text, is_string=False)
-        if token.kind is Kind.DECIMAL or len(text.lstrip("0")) > MAX_INTEGER_DIGITS:
-            self.decimals.append(literal)
-        return literal
+        if token.kind is Kind.INTEGER and len(text.lstrip("0")) > MAX_INTEGER_DIGITS:
+            text += ".0"
+        return exp.Literal(this=text, is_string=False)
 
     def unsigned_integer(self, what: str) -> exp.Literal:
         """Read digits alone; ``what`` says in an error what they are."""

@@ -5,7 +5,7 @@ import sqlglot
 import yaml
 from sqlglot import exp
 
-from qserv.errors import QueryError, QuerySyntaxError
+from qserv.errors import QueryError, QueryLimitError, QuerySyntaxError
 from tap.adql import dialect
 from tap.adql.parse import parse_adql
 
@@ -66,3 +66,8 @@ def test_long_lists_are_read():
 def test_adql_is_a_dialect_of_sqlglot():
     assert dialect.ADQL
     assert sqlglot.transpile("SELECT TOP 3 LOG(a) FROM t", read="adql", write="postgres") == ["SELECT qserv.ln(a) FROM t LIMIT 3"]
+
+
+def test_a_text_without_end_is_refused_before_it_is_read():
+    with pytest.raises(QueryLimitError, match="longer than 4,000,000 bytes"):
+        parse_adql("SELECT a FROM t WHERE a = '" + "x" * 4_000_000 + "'")
