@@ -72,16 +72,39 @@ def require_free(port: int, host: str, setting: str) -> None:
 
 def holder(port: int) -> str:
     """Return who listens on a port of this machine: command and pid, if ``/proc`` lets us see them."""
-    inodes = set()
+    sockets = _listening_sockets(port)
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if _has_one_of(directory, sockets):
+                return f"{(directory / 'comm').read_text().strip()} (process {directory.name})"
+    return "another program"
+
+
+def listens(pid: int, port: int) -> bool:
+    """Return whether this very process, one of ours, listens on the port."""
+    try:
+        return _has_one_of(Path(f"/proc/{pid}"), _listening_sockets(port))
+    except OSError:
+        return False
+
+
+def _listening_sockets(port: int) -> set[str]:
+    """Return the sockets of this machine that listen on the port, as links in ``/proc/<pid>/fd`` name them."""
+    sockets = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError):
             for line in Path(table).read_text().splitlines()[1:]:
                 fields = line.split()
                 # proc_pid_net(5): local address in hexadecimal, state 0A is LISTEN, field 10 the inode.
                 if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                    inodes.add(f"socket:[{fields[9]}]")
-    for directory in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if any(str(link.readlink()) in inodes for link in (directory / "fd").iterdir()):
-                return f"{(directory / 'comm').read_text().strip()} (process {directory.name})"
-    return "another program"
+                    sockets.add(f"socket:[{fields[9]}]")
+    return sockets
+
+
+def _has_one_of(process: Path, sockets: set[str]) -> bool:
+    """Return whether a process, by its directory in ``/proc``, holds one of the sockets. A file closed meanwhile is none."""
+    for link in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if str(link.readlink()) in sockets:
+                return True
+    return False

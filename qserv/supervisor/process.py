@@ -1,7 +1,6 @@
 """One service process of a running cluster."""
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -10,27 +9,16 @@ from pathlib import Path
 
 from qserv.embedded.logfile import LogFile
 from qserv.embedded.orphans import STOP_STEPS
+from qserv.embedded.ports import listens
 from qserv.embedded.processes import POLL_S, Process, RunRecord
 from qserv.embedded.storage import FULL_DISK, disk_full_as_error, storage_full
 from qserv.errors import ClusterError
 from qserv.settings import Settings
+from qserv.supervisor.probe import answers
 from qserv.supervisor.services import Service
 
 START_TIMEOUT_S = 60.0
 """A worker or the TAP service is up in one to two seconds; a busy machine with cold caches takes ten times that."""
-
-CONNECT_TIMEOUT_S = 1.0
-"""For a connection on this machine: anything above is a process that hangs."""
-
-
-def listens(host: str, port: int) -> bool:
-    """Return whether a server takes connections there."""
-    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (replaced, not bound)
-    try:
-        with socket.create_connection((target, port), CONNECT_TIMEOUT_S):
-            return True
-    except OSError:
-        return False
 
 
 class ServiceProcess:
@@ -71,7 +59,7 @@ class ServiceProcess:
                 self._record.write(self._home)
 
     def wait_ready(self, cancelled: threading.Event, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Return when the service takes connections.
+        """Return when the service answers.
 
         Raises
         ------
@@ -81,7 +69,7 @@ class ServiceProcess:
             It stopped, or did not get ready in time (with the last words of its log), or ``cancelled`` was set.
         """
         deadline = time.monotonic() + timeout_s
-        while not listens(self.service.host, self.service.port):
+        while not self._ready():
             if self.exited:
                 words = self._log.tail(self._log_start_bytes)
                 if FULL_DISK in words:
@@ -94,6 +82,13 @@ class ServiceProcess:
             if time.monotonic() > deadline:
                 msg = f"{self.service.name} was not ready within {timeout_s:.0f} s; see {self._log.path}"
                 raise ClusterError(msg)
+
+    def _ready(self) -> bool:
+        """Return whether our process, and not another one on its port, listens and answers."""
+        service = self.service
+        return (
+            self._child is not None and listens(self._child.pid, service.port) and answers(service.kind, service.host, service.port)
+        )
 
     def stop(self) -> None:
         """Ask the process to end, force it where that takes too long, and collect it."""

@@ -8,7 +8,7 @@ from qserv.cluster import Cluster
 
 @dataclass(frozen=True)
 class Service:
-    """One process: ``python -m module --home <home> *arguments``, ready when it listens on its port.
+    """One process: ``python -m module --home <home> *arguments``, ready when it answers on its port.
 
     ``name`` is unique in the cluster: the name of its log and run record. Services of the same ``kind`` start together.
     """

@@ -1,7 +1,5 @@
 """Facts about the processes of a home, found from outside: records, ``/proc``, and whether each answers."""
 
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,10 +15,7 @@ from qserv.embedded.orphans import SUPERVISOR
 from qserv.embedded.processes import RunRecord, run_records
 from qserv.embedded.provision import ADMIN_DATABASE
 from qserv.errors import ClusterNotRunningError
-from qserv.supervisor.process import listens
-
-ANSWER_TIMEOUT_S = 3
-"""A process on this machine that takes longer for its simplest answer is as good as dead."""
+from qserv.supervisor.probe import ANSWER_TIMEOUT_S, answers
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,7 @@ def cluster_status(home: Path) -> ClusterStatus:
         raise ClusterNotRunningError(msg)
     cluster, secrets = Cluster.load(home), Secrets.load(home)
     with ThreadPoolExecutor(max(len(alive), 1)) as pool:
-        answers = list(pool.map(lambda record: _answers(record, cluster, secrets), alive))
+        found = list(pool.map(lambda record: _answers(record, cluster, secrets), alive))
     processes = (
         ProcessStatus(
             record.name,
@@ -84,7 +79,7 @@ def cluster_status(home: Path) -> ClusterStatus:
             datetime.fromtimestamp(record.since, UTC).isoformat(timespec="seconds"),
             answer,
         )
-        for record, answer in zip(alive, answers, strict=True)
+        for record, answer in zip(alive, found, strict=True)
     )
     return ClusterStatus(str(home), cluster.tap_url, tuple(processes))
 
@@ -102,15 +97,9 @@ def _answers(record: RunRecord, cluster: Cluster, secrets: Secrets) -> bool:
                 user=Role.ADMIN,
                 password=password,
                 dbname=ADMIN_DATABASE,
-                connect_timeout=ANSWER_TIMEOUT_S,
+                connect_timeout=int(ANSWER_TIMEOUT_S),
             ) as connection:
                 return connection.execute("SELECT 1").fetchone() == (1,)
         except psycopg.Error:
             return False
-    if record.kind == "tap":
-        try:
-            with urllib.request.urlopen(f"{cluster.tap_url}/availability", timeout=ANSWER_TIMEOUT_S) as response:  # noqa: S310 (our own http URL)
-                return bool(response.status == 200)  # noqa: PLR2004 (HTTP OK)
-        except (urllib.error.URLError, OSError):
-            return False
-    return listens(HOST, record.port)
+    return answers(record.kind, cluster.tap_host if record.kind == "tap" else HOST, record.port)
