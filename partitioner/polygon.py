@@ -111,8 +111,12 @@ class Polygon(Region):
 
     def contains_xyz(self, xyz: Floats) -> Bools:
         """Return which unit vectors, shape (n, 3), lie in the polygon or within `EDGE_RAD` of its edge."""
-        on_edge = self._chain.nearest_rad(xyz) <= EDGE_RAD
-        return np.asarray(on_edge | (self._crossings(xyz) % 2 == 1), dtype=np.bool_)
+        inside: Bools = np.asarray(self._crossings(xyz) % 2 == 1, dtype=np.bool_)
+        # Few positions are this close to the great circle of any edge; only theirs are distances from the edges themselves.
+        for part in self._chain.parts(len(xyz)):
+            close = part.start + np.flatnonzero((np.abs(xyz[part] @ self._chain.normals.T) <= 2 * EDGE_RAD).any(axis=1))
+            inside[close] |= self._chain.nearest_rad(xyz[close]) <= EDGE_RAD
+        return inside
 
     def bounding_circle(self) -> tuple[Floats, float]:
         """Return a circle around the polygon: around the vertices' middle if they are within 90 degrees of it.

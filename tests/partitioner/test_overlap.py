@@ -84,7 +84,7 @@ def mixed_map(rng, splits):
 
 
 @given(st.integers(0, 3), st.floats(-4, -0.2), st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=35, deadline=None)
 def test_uniform_maps(order, log_sides, seed):
     rng = np.random.default_rng(seed)
     chunk_map = ChunkMap.uniform(order)
@@ -94,7 +94,7 @@ def test_uniform_maps(order, log_sides, seed):
 
 
 @given(st.integers(1, 5), st.floats(-3, 1), st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_maps_of_several_orders(splits, log_overlap, seed):
     rng = np.random.default_rng(seed)
     chunk_map = mixed_map(rng, splits)
