@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from qserv.embedded.ports import PORT_RANGE, find_free_port, holder, is_free, require_free
+from qserv.embedded.ports import PORT_RANGE, find_free_port, holder, is_free, listens, require_free
 from qserv.errors import ClusterError, PortInUseError
 
 
@@ -30,6 +30,12 @@ def test_a_found_port_is_free_and_not_one_already_given_away():
 def test_error_says_who_holds_the_port_and_what_to_do(listening):
     with pytest.raises(PortInUseError, match=rf"port {listening} .* \(process {os.getpid()}\).*QSERV_TAP_PORT"):
         require_free(listening, "127.0.0.1", "QSERV_TAP_PORT")
+
+
+def test_a_listener_is_known_as_the_process_that_holds_the_socket(listening):
+    assert listens(os.getpid(), listening)
+    assert not listens(os.getppid(), listening)
+    assert not listens(os.getpid(), find_free_port(set()))
 
 
 def test_nobody_known_holds_a_free_port():
