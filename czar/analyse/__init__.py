@@ -33,7 +33,7 @@ RULES: tuple[Callable[[Query], Query], ...] = (
 
 def analyse(tree: exp.Select, catalogue: Catalogue, text: str = "") -> Query:
     """Apply the rules to a parsed query; ``text`` is what it was parsed from, for the places in messages."""
-    query = Query(text=text, tree=tree, catalogue=catalogue)
+    query = Query(text=text, tree=tree.copy(), catalogue=catalogue)
     for rule in RULES:
         query = rule(query)
     return query

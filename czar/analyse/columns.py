@@ -21,13 +21,13 @@ def resolve_columns(query: Query) -> Query:
     QueryError
         A position in GROUP BY or ORDER BY is not that of an output column.
     """
-    tree = query.tree.copy()
+    tree = query.tree
+    names = _Names(query, _merged_by_using(tree))
     _spell_out_using(tree, query)
-    names = _Names(query)
     items: list[exp.Expr] = []
     outputs: list[Output] = []
     for item in tree.expressions:
-        for part in _spelled_out(item, query):
+        for part in _spelled_out(item, query, names.merged):
             expression = names.resolved(part.unalias() if isinstance(part, exp.Alias) else part)
             items.append(expression)
             outputs.append(_output(part, expression, query, len(outputs) + 1))
@@ -54,6 +54,8 @@ class _Names:
     """Resolves column names against the sources of a query."""
 
     query: Query
+    merged: frozenset[str]
+    """Columns that USING made one of two, in lower case."""
 
     def resolved(self, node: exp.Expr) -> exp.Expr:
         """Return the expression with every column qualified and quoted."""
@@ -61,7 +63,7 @@ class _Names:
         def qualify(part: exp.Expr) -> exp.Expr:
             return self.column(part) if isinstance(part, exp.Column) else part
 
-        return node.copy().transform(qualify, copy=False)
+        return node.transform(qualify, copy=False)
 
     def column(self, node: exp.Column) -> exp.Column:
         """Return the qualified, quoted form of a column."""
@@ -75,8 +77,7 @@ class _Names:
             raise UnknownNameError(msg, place)
         found = [(source, name) for source in sources for name in _columns(source) if _same(name, node.name, quoted=quoted)]
         if len(found) > 1 and not node.table:
-            merged = _merged_by_using(self.query, node.name)
-            found = found[:1] if merged else found
+            found = found[:1] if node.name.lower() in self.merged else found
         if not found:
             msg = f"unknown column {written}{nearest(node.name, [name for source in sources for name in _columns(source)])}"
             raise UnknownNameError(msg, place)
@@ -107,9 +108,9 @@ def _named(node: exp.Column, source: Source) -> bool:
     return _same(source.alias, node.table, quoted=quoted)
 
 
-def _merged_by_using(query: Query, name: str) -> bool:
-    joins = query.tree.args.get("joins") or []
-    return any(_same(part.name, name, quoted=False) for join in joins for part in join.args.get("using") or [])
+def _merged_by_using(tree: exp.Select) -> frozenset[str]:
+    joins = tree.args.get("joins") or []
+    return frozenset(part.name.lower() for join in joins for part in join.args.get("using") or [])
 
 
 def _spell_out_using(tree: exp.Select, query: Query) -> None:
@@ -133,7 +134,7 @@ def _spell_out_using(tree: exp.Select, query: Query) -> None:
         join.set("on", exp.and_(*conditions))
 
 
-def _spelled_out(item: exp.Expr, query: Query) -> list[exp.Expr]:
+def _spelled_out(item: exp.Expr, query: Query, merged: frozenset[str]) -> list[exp.Expr]:
     """Return the output items that one item of SELECT stands for: ``*`` and ``alias.*`` stand for columns."""
     if isinstance(item, exp.Star):
         sources = query.sources
@@ -148,7 +149,7 @@ def _spelled_out(item: exp.Expr, query: Query) -> list[exp.Expr]:
     shown: set[str] = set()
     for source in sources:
         for column in source.entry.table.columns:
-            if column.name in shown and isinstance(item, exp.Star) and _merged_by_using(query, column.name):
+            if column.name in shown and isinstance(item, exp.Star) and column.name.lower() in merged:
                 continue
             shown.add(column.name)
             quoted = exp.to_identifier(column.name, quoted=True)

@@ -1,7 +1,6 @@
 """Rule: every function is known, and means in PostgreSQL what its writer meant."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from sqlglot import exp
 
@@ -95,9 +94,8 @@ def known_functions(query: Query) -> Query:
         change = _REWRITES.get(type(node))
         return change(node) if change else _checked_cast(node, query)
 
-    tree = query.tree.copy()
-    tree.transform(rewrite, copy=False)
-    return replace(query, tree=tree)
+    query.tree.transform(rewrite, copy=False)
+    return query
 
 
 def node_function(name: str, *arguments: exp.Expr) -> exp.Dot:

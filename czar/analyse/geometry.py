@@ -11,7 +11,7 @@ ADQL ``DISTANCE(...)``, ``scisql_angSep``                           ``qserv.angu
 ``CAST(condition AS INT) = 1`` becomes the condition itself, so that PostgreSQL and rule `find_regions` see it bare.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlglot import exp
 
@@ -43,15 +43,14 @@ def lower_geometry(query: Query) -> Query:
         The shape of a geometry is not constant, or a geometry is selected as a value.
     """
     lowering = _Lowering(query)
-    tree = query.tree.copy()
-    tree.transform(lowering.lowered, copy=False)
-    tree.transform(_bare, copy=False)
-    for part in tree.walk():
+    query.tree.transform(lowering.lowered, copy=False)
+    query.tree.transform(_bare, copy=False)
+    for part in query.tree.walk():
         call = called(part)
         if call and not isinstance(part.parent, exp.Dot) and call[0] in VALUES:
             msg = f"not yet supported: {call[0].upper()} as a value; use it inside CONTAINS or DISTANCE"
             raise NotYetSupportedError(msg, place_of(part, query.text))
-    return replace(query, tree=tree)
+    return query
 
 
 def _bare(node: exp.Expr) -> exp.Expr:

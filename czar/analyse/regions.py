@@ -12,10 +12,11 @@ from sqlglot import exp
 
 from czar.analyse.constants import Number, number
 from czar.analyse.functions import called
-from czar.analyse.query import Query, Source, conjuncts, restrictions
+from czar.analyse.query import Query, Source, conjuncts, opaque, restrictions
 from partitioner.ranges import EMPTY, PixelRanges
 from partitioner.regions import Circle, Ellipse, LonLatBox, Polygon
 from schema.model import HEALPIX_COLUMN
+from schema.physical import quote
 
 MAX_INDEXED_DEG2 = 400.0
 """Largest area whose pixels are given to PostgreSQL as ranges: beyond it most touched chunks lie wholly inside, and testing the
@@ -48,7 +49,7 @@ def find_regions(query: Query) -> Query:
         query = replace(query, coverage={**query.coverage, source.alias: covered})
         query = _in_chunks(query, source, covered, conditions)
         if covered.area_deg2 < MAX_INDEXED_DEG2:
-            query = replace(query, tree=query.tree.copy().where(_in_pixels(source, covered.coarsened(MAX_RANGES)), copy=False))
+            query.tree.where(_in_pixels(source, covered.coarsened(MAX_RANGES)), copy=False)
     return query
 
 
@@ -72,13 +73,10 @@ def _in_chunks(query: Query, source: Source, covered: PixelRanges, conditions: l
 
 
 def _in_pixels(source: Source, covered: PixelRanges) -> exp.Expr:
-    alias = exp.to_identifier(source.alias, quoted=True)
-    column = exp.column(exp.to_identifier(HEALPIX_COLUMN, quoted=True), table=alias)
-    tests = [
-        exp.Between(this=column.copy(), low=exp.Literal.number(int(low)), high=exp.Literal.number(int(high) - 1))
-        for low, high in covered.array.tolist()
-    ]
-    return exp.paren(exp.or_(*tests, wrap=False)) if tests else exp.false()
+    """Return the condition on the pixel column as one opaque part, because nothing later looks into its many ranges."""
+    column = f"{quote(source.alias)}.{quote(HEALPIX_COLUMN)}"
+    tests = [f"{column} BETWEEN {low} AND {high - 1}" for low, high in covered.array.tolist()]
+    return opaque(f"({' OR '.join(tests)})") if tests else exp.false()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from czar.analyse.constants import number
 from czar.analyse.functions import node_function
+from czar.analyse.query import opaque
 from czar.parse import place_of
 from partitioner.regions import Circle, Ellipse, LonLatBox, Polygon, adql_box
 from qserv.errors import NotYetSupportedError, QueryError, QueryValueError
@@ -118,6 +119,4 @@ class Inside:
 
 
 def _array(values: list[float]) -> exp.Expr:
-    literals = [exp.Literal.number(repr(abs(value))) for value in values]
-    signed = [exp.Neg(this=literal) if value < 0 else literal for value, literal in zip(values, literals, strict=True)]
-    return exp.cast(exp.Array(expressions=signed), exp.DataType.build("double precision[]", dialect="postgres"))
+    return opaque(f"CAST(ARRAY[{', '.join(map(repr, values))}] AS DOUBLE PRECISION[])")

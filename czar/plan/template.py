@@ -9,12 +9,11 @@ from czar.plan.model import Slot
 
 
 def chunk_query(tree: exp.Select, sources: Sequence[Source]) -> tuple[str, tuple[Slot, ...]]:
-    """Return the SQL text with ``{slot}`` in place of every relation, and the slots.
+    """Return the SQL text with ``{slot}`` in place of every relation, and the slots. The tree is used up.
 
     Braces in names and texts of the user are doubled, so that only ours are slots.
     """
-    tree = tree.copy()
-    for part in list(tree.find_all(exp.Literal, exp.Identifier)):
+    for part in list(tree.find_all(exp.Literal, exp.Identifier, exp.Var)):
         if isinstance(part.this, str) and ("{" in part.this or "}" in part.this):
             part.set("this", part.this.replace("{", "{{").replace("}", "}}"))
     slots: list[Slot] = []
