@@ -164,7 +164,7 @@ class WorkerClient:
         return LoadReceipt.decode(receipt.to_pybytes())
 
     def health(self) -> dict[str, Any]:
-        """Ask how the worker is: ``node``, ``postgres`` (its version) and ``queries`` (running)."""
+        """Ask how the worker is: ``node``, ``postgres`` (its version), ``queries`` (running) and ``waiting``."""
         return self._act(Health(), PROBE_TIMEOUT_S)
 
     def cancel(self, query_id: str) -> int:

@@ -129,7 +129,10 @@ class Action(Message):
 
 @dataclass(frozen=True)
 class Health(Action):
-    """Ask whether the worker and its PostgreSQL answer. Answer: ``{"node": ..., "postgres": version, "queries": running}``."""
+    """Ask whether the worker and its PostgreSQL answer.
+
+    Answer: ``{"node": ..., "postgres": version, "queries": running, "waiting": ...}``.
+    """
 
     kind: ClassVar[str] = "health"
 

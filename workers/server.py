@@ -150,7 +150,7 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
             case protocol.Health.kind:
                 version = self._executor.postgres_version()
                 with self._changed:
-                    return {"node": self._node, "postgres": version, "queries": self._tasks.running}
+                    return {"node": self._node, "postgres": version, "queries": self._tasks.running, "waiting": self._tasks.waiting}
             case protocol.Cancel.kind:
                 return {"cancelled": self._cancel(protocol.Cancel.decode(body).query_id)}
             case protocol.PrepareTable.kind:

@@ -12,6 +12,7 @@ from schema.physical import relation
 from schema.serialise import table_to_json
 from workers.client import WorkerClient
 from workers.factory import make_server
+from workers.functions import install
 from workers.protocol import ChunkLoad, ChunkQuery, ChunkTask, DropTable, PrepareTable
 
 DATABASE = "worker_test"
@@ -27,6 +28,9 @@ def node(postgres_cluster):
 
 @pytest.fixture(scope="session")
 def server(node, postgres_cluster):
+    conninfo = node.postgres.conninfo(Role.LOADER, NODE_DATABASE, postgres_cluster.secrets)
+    with psycopg.connect(conninfo, autocommit=True) as session:
+        install(session)
     server = make_server(node, postgres_cluster.secrets)
     yield server
     server.close()

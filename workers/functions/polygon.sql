@@ -126,7 +126,7 @@ BEGIN
         IF turn = 0 OR turn <> winding OR turn * (nx * x[c] + ny * y[c] + nz * z[c]) <= 0 THEN
             RETURN NULL;
         END IF;
-        inside := inside AND winding * (p_x * nx + p_y * ny + p_z * nz) >= -1e-12;
+        inside := inside AND winding * (p_x * nx + p_y * ny + p_z * nz) >= -1e-12 * sqrt(nx * nx + ny * ny + nz * nz);
     END LOOP;
     RETURN inside::integer;
 END;

@@ -1,0 +1,155 @@
+"""Cancel reaches PostgreSQL, from wherever it comes."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from qserv.errors import NodeUnavailableError, QueryCancelledError
+from workers.client import WorkerClient
+from workers.execute import Limits
+from workers.factory import make_server
+from workers.protocol import ChunkQuery, ChunkTask
+
+WAIT_S = 10.0
+
+
+def sleeping(query_id, chunks=1, seconds=30):
+    tasks = tuple(ChunkTask(chunk, {}) for chunk in range(4, 4 + chunks))
+    return ChunkQuery(query_id, f"SELECT pg_sleep({seconds}) /* {query_id} */", tasks, 60.0)
+
+
+def backends(admin, query_id):
+    """Number of PostgreSQL backends that run a query."""
+    text = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() AND query LIKE %s"
+    return admin.execute(text, [f"%/* {query_id} */%"]).fetchone()[0]
+
+
+def until(condition):
+    """Wait until a condition holds."""
+    end_s = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < end_s, "it did not come to pass"
+        time.sleep(0.01)
+
+
+class Asker(threading.Thread):
+    """Runs a chunk query to its end; keeps its error."""
+
+    def __init__(self, client, query):
+        super().__init__()
+        self.error = None
+        self._client = client
+        self._query = query
+        self.start()
+
+    def run(self):
+        try:
+            with self._client.query(self._query) as answer:
+                list(answer)
+        except QueryCancelledError as error:
+            self.error = error
+
+
+def test_a_cancel_stops_the_query_in_postgresql(client, admin, query_id):
+    asker = Asker(client, sleeping(query_id))
+    until(lambda: backends(admin, query_id) == 1)
+    begun_s = time.monotonic()
+    assert client.cancel(query_id) == 1
+    until(lambda: backends(admin, query_id) == 0)
+    asker.join()
+    assert time.monotonic() - begun_s < 2.0
+    assert str(asker.error) == f"query {query_id} was cancelled"
+
+
+def test_a_cancel_stops_all_chunks_in_flight_and_those_to_come(client, admin, query_id):
+    # The first chunk is quick to first rows but slow enough that the next one is begun beside it.
+    asker = Asker(client, sleeping(query_id, chunks=5))
+    until(lambda: backends(admin, query_id) >= 1)
+    client.cancel(query_id)
+    asker.join()
+    until(lambda: backends(admin, query_id) == 0)
+    assert isinstance(asker.error, QueryCancelledError)
+
+
+def test_a_cancel_while_rows_are_streamed_ends_the_stream(client, query_id):
+    sql = "SELECT generate_series(1, 100000000), repeat('x', 1000)"
+    with client.query(ChunkQuery(query_id, sql, (ChunkTask(4, {}),), 60.0)) as answer:
+        rows = iter(answer)
+        next(rows)
+        assert client.cancel(query_id) == 1
+        with pytest.raises(QueryCancelledError):
+            list(rows)
+
+
+def test_a_cancel_before_the_query_refuses_it(client, query_id):
+    assert client.cancel(query_id) == 0
+    with pytest.raises(QueryCancelledError):
+        client.query(sleeping(query_id))
+
+
+def test_a_cancel_after_the_query_does_no_harm(client, ask, query_id):
+    assert ask("SELECT 1 AS one").num_rows == 1
+    assert client.cancel(query_id) == 0
+
+
+def test_the_connections_of_cancelled_queries_do_not_hurt_later_ones(client, ask, query_id):
+    for attempt in range(10):
+        asker = Asker(client, sleeping(f"{query_id}-{attempt}"))
+        until(lambda: client.health()["queries"] == 1)
+        client.cancel(f"{query_id}-{attempt}")
+        asker.join()
+        assert ask("SELECT pg_sleep(0.01), 1 AS one").num_rows == 1
+
+
+def test_a_reader_that_goes_away_in_mid_stream_ends_the_query(client, admin, query_id):
+    sql = f"SELECT generate_series(1, 100000000), repeat('x', 1000) /* {query_id} */"
+    with client.query(ChunkQuery(query_id, sql, (ChunkTask(4, {}), ChunkTask(5, {})), 60.0)) as answer:
+        next(iter(answer))
+        assert backends(admin, query_id) >= 1
+    until(lambda: backends(admin, query_id) == 0)
+    until(lambda: client.health()["queries"] == 0)
+
+
+def test_a_reader_that_is_killed_before_the_first_row_ends_the_query(server, postgres_cluster, admin, query_id):
+    secret = postgres_cluster.secrets.cluster.get_secret_value()
+    program = (
+        "import sys; from workers.client import WorkerClient; from workers.protocol import ChunkQuery; "
+        "WorkerClient('127.0.0.1', int(sys.argv[1]), sys.argv[2]).query(ChunkQuery.decode(sys.argv[3].encode()))"
+    )
+    call = [sys.executable, "-c", program, str(server.port), secret, sleeping(query_id).encode().decode()]
+    with subprocess.Popen(call) as reader:
+        until(lambda: backends(admin, query_id) == 1)
+        reader.kill()
+    until(lambda: backends(admin, query_id) == 0)
+
+
+def test_calls_beyond_the_limit_wait_and_can_be_cancelled(node, postgres_cluster, admin, query_id):
+    server = make_server(node, postgres_cluster.secrets, limits=Limits(max_running=1, max_waiting=1))
+    with WorkerClient("127.0.0.1", server.port, postgres_cluster.secrets.cluster.get_secret_value()) as client:
+        first = Asker(client, sleeping(f"{query_id}-first"))
+        until(lambda: backends(admin, f"{query_id}-first") == 1)
+        second = Asker(client, sleeping(f"{query_id}-second"))
+        until(lambda: client.health()["waiting"] == 1)
+        with pytest.raises(NodeUnavailableError, match="try again later"):
+            client.query(sleeping(f"{query_id}-third"))
+        assert backends(admin, f"{query_id}-second") == 0
+        assert client.cancel(f"{query_id}-second") == 1
+        second.join()
+        client.cancel(f"{query_id}-first")
+        first.join()
+        assert [type(asker.error) for asker in (first, second)] == [QueryCancelledError] * 2
+    server.close()
+
+
+def test_a_worker_that_closes_cancels_what_runs(node, postgres_cluster, admin, query_id):
+    server = make_server(node, postgres_cluster.secrets)
+    with WorkerClient("127.0.0.1", server.port, postgres_cluster.secrets.cluster.get_secret_value()) as client:
+        asker = Asker(client, sleeping(query_id))
+        until(lambda: backends(admin, query_id) == 1)
+        server.close()
+        asker.join()
+    assert "shutting down" in str(asker.error)
+    until(lambda: backends(admin, query_id) == 0)
