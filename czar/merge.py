@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 import duckdb
 import pyarrow as pa
 
+from qserv.errors import QueryEvaluationError, QueryLimitError
+
 BATCH_ROWS = 100_000
 """Rows of a batch of the answer: some megabytes."""
 
@@ -45,6 +47,10 @@ class Merger:
 
         Raises
         ------
+        QueryEvaluationError
+            A sum is out of the range of bigint.
+        QueryLimitError
+            Groups or sorts need more memory or disk than there is.
         Exception
             Whatever reading the batches raised.
         """
@@ -63,7 +69,8 @@ class Merger:
         try:
             reader = cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
         except duckdb.Error as error:
-            raise (failure[0] if failure else error) from error
+            cursor.close()
+            raise (failure[0] if failure else _meaning(error)) from error
         target = _whole_numbers(reader.schema)
 
         def answer() -> Iterator[pa.RecordBatch]:
@@ -71,7 +78,7 @@ class Merger:
                 for batch in reader:
                     yield batch.cast(target)
             except (duckdb.Error, pa.ArrowException) as error:
-                raise (failure[0] if failure else error) from error
+                raise (failure[0] if failure else _meaning(error)) from error
             finally:
                 cursor.close()
 
@@ -80,6 +87,15 @@ class Merger:
     def close(self) -> None:
         """Let go of the memory."""
         self._database.close()
+
+
+def _meaning(error: Exception) -> Exception:
+    """Return the error of ours that one of DuckDB's or Arrow's stands for."""
+    if isinstance(error, pa.ArrowInvalid | duckdb.ConversionException | duckdb.OutOfRangeException):
+        return QueryEvaluationError("a sum is out of range: it does not fit into a bigint")
+    if isinstance(error, duckdb.OutOfMemoryException | duckdb.IOException):
+        return QueryLimitError("the groups or the order of the answer need more memory than there is; ask for fewer rows")
+    return error
 
 
 def _whole_numbers(schema: pa.Schema) -> pa.Schema:

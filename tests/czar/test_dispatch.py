@@ -1,0 +1,124 @@
+"""Chunks from nodes that answer, that are lost half-way, that fail: whole chunks only, each once."""
+
+import threading
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pytest
+
+from czar.dispatch import Assignment, Dispatch
+from qserv.errors import NodeUnavailableError, QueryEvaluationError
+from qserv.ids import NodeId
+from workers.protocol import BatchMark, ChunkTask
+
+SCHEMA = pa.schema([("chunk", pa.int64()), ("row", pa.int64())])
+ROWS = 5
+
+
+class Worker:
+    """Answers each task with two batches and an empty one that carries the end mark; may break off inside a chunk."""
+
+    def __init__(self, *, breaks_in=None, error=None):
+        self.breaks_in, self.error = breaks_in, error
+        self.asked = []
+        self.closed = threading.Event()
+
+    @contextmanager
+    def query(self, query):
+        if self.error and self.breaks_in is None:
+            raise self.error
+        yield Answer(self, query)
+        self.closed.set()
+
+
+class Answer:
+    schema = SCHEMA
+
+    def __init__(self, worker, query):
+        self.worker, self.query = worker, query
+
+    def __iter__(self):
+        for task in self.query.tasks:
+            self.worker.asked.append(task.chunk)
+            yield self.batch(task.chunk, 0, ROWS - 2), BatchMark(task.chunk, end=False)
+            if task.chunk == self.worker.breaks_in:
+                raise self.worker.error
+            yield self.batch(task.chunk, ROWS - 2, ROWS), BatchMark(task.chunk, end=False)
+            yield self.batch(task.chunk, 0, 0), BatchMark(task.chunk, end=True)
+
+    @staticmethod
+    def batch(chunk, low, high):
+        return pa.RecordBatch.from_pydict({"chunk": [chunk] * (high - low), "row": list(range(low, high))}, SCHEMA)
+
+    def close(self):
+        self.worker.closed.set()
+
+
+def dispatched(workers, replicas, held_bytes=1_000_000):
+    return Dispatch(
+        query_id="q",
+        template="SELECT",
+        assignments=[Assignment(ChunkTask(chunk, {}), tuple(map(NodeId, nodes))) for chunk, nodes in replicas.items()],
+        workers=workers,
+        timeout_s=10,
+        held_bytes=held_bytes,
+    )
+
+
+def expected(chunks):
+    return sorted((chunk, row) for chunk in chunks for row in range(ROWS))
+
+
+def rows_of(batches):
+    return sorted((row["chunk"], row["row"]) for batch in batches for row in batch.to_pylist())
+
+
+@pytest.mark.parametrize("held_bytes", [1_000_000, 1])
+def test_all_rows_of_all_chunks_come_once(held_bytes):
+    workers = {"a": Worker(), "b": Worker()}
+    dispatch = dispatched(workers, {1: "a", 2: "b", 3: "a", 4: "b"}, held_bytes)
+    assert dispatch.schema == SCHEMA
+    assert rows_of(dispatch) == expected([1, 2, 3, 4])
+    assert workers["a"].asked == [1, 3]
+
+
+@pytest.mark.parametrize("lost_in", [1, 3, 5])
+def test_a_lost_nodes_unfinished_chunks_are_asked_of_replicas(lost_in):
+    workers = {"a": Worker(breaks_in=lost_in, error=NodeUnavailableError("gone")), "b": Worker()}
+    replicas = {1: "ab", 2: "ba", 3: "ab", 4: "ba", 5: "ab"}
+    assert rows_of(dispatched(workers, replicas)) == expected(replicas)
+
+
+def test_a_node_that_was_never_there_is_replaced():
+    workers = {"a": Worker(error=NodeUnavailableError("refused")), "b": Worker()}
+    dispatch = dispatched(workers, {1: "ab", 2: "ab"})
+    assert dispatch.schema == SCHEMA
+    assert rows_of(dispatch) == expected([1, 2])
+
+
+def test_without_a_replica_the_error_names_the_chunk_and_the_node():
+    workers = {"a": Worker(breaks_in=1, error=NodeUnavailableError("gone"))}
+    with pytest.raises(NodeUnavailableError, match="chunk 1 is on a, which does not answer"):
+        list(dispatched(workers, {1: "a", 2: "a"}))
+
+
+def test_an_error_before_the_first_answer_comes_out_of_the_schema():
+    workers = {"a": Worker(error=QueryEvaluationError("division by zero"))}
+    with pytest.raises(QueryEvaluationError, match="division by zero"):
+        _ = dispatched(workers, {1: "a"}).schema
+
+
+def test_an_error_of_the_query_is_not_tried_elsewhere():
+    workers = {"a": Worker(breaks_in=1, error=QueryEvaluationError("division by zero")), "b": Worker()}
+    with pytest.raises(QueryEvaluationError, match="division by zero"):
+        list(dispatched(workers, {1: "ab"}))
+    assert workers["b"].asked == []
+
+
+def test_closing_early_stops_the_nodes():
+    workers = {"a": Worker()}
+    dispatch = dispatched(workers, dict.fromkeys(range(1000), "a"))
+    next(iter(dispatch))
+    dispatch.close()
+    assert workers["a"].closed.wait(5)
+    assert len(workers["a"].asked) < 1000
