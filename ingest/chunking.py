@@ -89,7 +89,7 @@ async def chunk_dependent_rows(rows: Rows, table: Table, engine: AsyncEngine, da
     Raises
     ------
     BadRowError
-        A row's director is not there.
+        A row's director is not there, or has no position while the row has one.
     """
     name = str(table.director_key)
     keys = rows.batch.column(name)
@@ -101,7 +101,14 @@ async def chunk_dependent_rows(rows: Rows, table: Table, engine: AsyncEngine, da
     row = first_true(pc.invert(pc.is_in(keys, pa.array(known, keys.type))))
     if row is not None:
         raise rows.origin.error(row, name, keys[row], f"table {table.director} has no row of this key")
-    return whole_rows(rows, chunks[np.searchsorted(known, keys.to_numpy())])
+    of_rows = chunks[np.searchsorted(known, keys.to_numpy())]
+    if len(rows.ra):
+        # A region never leads to chunk 0: a row with a position would be lost there.
+        lost = np.flatnonzero((of_rows == NULL_CHUNK) & ~np.isnan(rows.ra))
+        if len(lost):
+            reason = f"the row has a position, but that of its {table.director} is NULL"
+            raise rows.origin.error(int(lost[0]), name, keys[int(lost[0])], reason)
+    return whole_rows(rows, of_rows)
 
 
 def whole_rows(rows: Rows, chunks: Pixels) -> ChunkedRows:

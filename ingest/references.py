@@ -143,13 +143,14 @@ class Measurement:
         director = self.database.by_name[str(table.director)]
         ra, dec, key = (_slot_safe(name) for name in (table.ra, table.dec, table.director_key))
         director_ra, director_dec, director_key = (_slot_safe(name) for name in (director.ra, director.dec, director.director_key))
-        # The haversine; that it loses digits next to 180 degrees does not matter here.
+        # The haversine; that it loses digits next to 180 degrees does not matter here. Mind that LEAST(1, NULL) is 1.
         template = f"""
             SELECT max(degrees(2 * asin(least(1, sqrt(
                 sin(radians(source.{dec} - target.{director_dec}) / 2) ^ 2
                 + cos(radians(source.{dec})) * cos(radians(target.{director_dec}))
                 * sin(radians(source.{ra} - target.{director_ra}) / 2) ^ 2))))) AS separation
-            FROM {{source}} AS source JOIN {{target}} AS target ON target.{director_key} = source.{key}"""  # noqa: S608 (as above)
+            FROM {{source}} AS source JOIN {{target}} AS target ON target.{director_key} = source.{key}
+            WHERE source.{ra} IS NOT NULL AND target.{director_ra} IS NOT NULL"""  # noqa: S608 (as above)
         found = [0.0]
         await self._each_batch(
             template,
