@@ -219,14 +219,16 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
         """Stop queries whose reader went away, and repeat cancels that may have come between two statements."""
         while not self._closing.wait(WATCH_INTERVAL_S):
             with self._changed:
-                gone = [running for running in self._calls.values() if running.context.is_cancelled()]
+                # A context is good only while its call is registered; a stop may be asked at any time.
+                gone = [running.stop for running in self._calls.values() if running.context.is_cancelled()]
                 stops = [running.stop for running in self._calls.values()]
-                for running in gone:
-                    running.stop.request(QueryCancelledError("the reader of the query went away"))
-                if gone:
-                    self._changed.notify_all()
+            for stop in gone:
+                stop.request(QueryCancelledError("the reader of the query went away"))
             for stop in stops:
                 stop.insist()
+            if gone:
+                with self._changed:
+                    self._changed.notify_all()
 
 
 def _complete_rows(reader: flight.MetadataRecordBatchReader) -> Iterator[pa.RecordBatch]:

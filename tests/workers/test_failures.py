@@ -93,6 +93,15 @@ def test_a_killed_backend_is_a_node_that_cannot_answer_and_the_next_query_is_ans
     assert ask("SELECT 1 AS one").to_pylist() == [{"one": 1}]
 
 
+def test_after_a_restart_of_postgresql_the_next_calls_are_answered(client, ask, admin):
+    # Both pools hold idle connections now, which lose their servers.
+    ask("SELECT 1 AS one")
+    client.health()
+    admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'qserv-worker%'")
+    assert ask("SELECT 1 AS one").to_pylist() == [{"one": 1}]
+    assert client.health()["queries"] == 0
+
+
 def test_nobody_listening_is_a_node_that_cannot_answer():
     with WorkerClient("127.0.0.1", 1, "secret") as client, pytest.raises(NodeUnavailableError, match="refused"):
         client.health()

@@ -61,10 +61,15 @@ class Pool(Generic[C]):
         finally:
             self._free.release()
 
+    def forget_idle(self) -> None:
+        """Close the idle connections, as when the server was restarted and they all are dead."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
     def close(self) -> None:
         """Close the idle connections now, those in use when they come back."""
         with self._lock:
             self._closed = True
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        self.forget_idle()

@@ -48,9 +48,14 @@ def load_error(sqlstate: str | None, message: str, table: str) -> QservError:
     return _either(sqlstate, message) or IngestError(f"{table}: PostgreSQL refused it: {message}")
 
 
+def connection_lost(sqlstate: str | None) -> bool:
+    """Tell whether an error means that the connection is gone, so that the same may succeed on another one."""
+    return sqlstate is None or sqlstate == "00000" or sqlstate.startswith(_UNAVAILABLE)
+
+
 def _either(sqlstate: str | None, message: str) -> QservError | None:
     """Return the error that means the same for queries and loads."""
-    if sqlstate is None or sqlstate == "00000" or sqlstate.startswith(_UNAVAILABLE):
+    if connection_lost(sqlstate):
         return NodeUnavailableError(f"PostgreSQL of this node does not answer: {message}")
     if sqlstate == _DISK_FULL:
         return StorageFullError(f"a disk of this node is full: {message}; make room, then try again")

@@ -64,13 +64,24 @@ class Sessions:
         """Hand out a session in autocommit mode. `table` is what it is for, to be named in errors."""
         connection: LoadConnection | None = None
         try:
-            connection = self._pool.take()
+            connection = self._take()
             yield connection.session
         except psycopg.Error as error:
             raise load_error(error.sqlstate, error.diag.message_primary or str(error), table) from error
         finally:
             if connection is not None:
                 self._pool.give_back(connection)
+
+    def _take(self) -> LoadConnection:
+        """Return a session that is alive: one that idled may have died with a restart of PostgreSQL."""
+        connection = self._pool.take()
+        try:
+            connection.session.execute("SELECT 1")
+        except psycopg.OperationalError:
+            self._pool.give_back(connection)
+            self._pool.forget_idle()
+            return self._pool.take()
+        return connection
 
     def close(self) -> None:
         """End the idle sessions."""

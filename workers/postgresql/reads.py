@@ -1,6 +1,7 @@
 """Chunk queries on PostgreSQL: SQL in, Arrow record batches out, by binary COPY through ADBC."""
 
 import math
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -14,9 +15,9 @@ import pyarrow as pa
 # pyarrow's own raises OSError with nothing but text.
 from adbc_driver_manager._reader import AdbcRecordBatchReader
 
-from qserv.errors import QservError, QueryLimitError
+from qserv.errors import NodeUnavailableError, QservError, QueryLimitError
 from workers.postgresql.connections import Pool
-from workers.postgresql.failures import query_error
+from workers.postgresql.failures import connection_lost, query_error
 from workers.stop import Stop
 
 BATCH_HINT_BYTES: Final = 4 << 20
@@ -32,6 +33,10 @@ _KEEPALIVE: Final = "keepalives_idle=30&keepalives_interval=10&keepalives_count=
 """A node that vanishes is noticed within a minute, instead of after the system's two hours."""
 
 
+class _IdleConnectionLostError(NodeUnavailableError):
+    """A connection broke while it was idle: PostgreSQL was restarted. A new one may serve."""
+
+
 class ReadConnection:
     """A connection for chunk queries, one at a time."""
 
@@ -42,6 +47,8 @@ class ReadConnection:
             # Refused before there is a session: whatever the reason, this node cannot answer.
             raise query_error(None, _message(error)) from error
         self._timeout_ms = 0
+        self.used = False
+        """Whether a query was answered on it before."""
         self._relations: set[str] = set()
         self.broken = False
         """Set while a query runs on it: only one that was read to its end leaves the connection fit for another."""
@@ -149,6 +156,7 @@ class ChunkRows:
             reader.close()
             # A cancel that came too late for this query could still hit the next one of this connection.
             self._connection.broken = self._stop.reason is not None
+            self._connection.used = True
             return None
 
     def _meaning(self, error: Exception) -> QservError:
@@ -173,15 +181,17 @@ class Reads:
         options = f"application_name=qserv-worker&connect_timeout=5&{_KEEPALIVE}&options={quote(_SESSION)}"
         self._uri = f"{conninfo}{'&' if '?' in conninfo else '?'}{options}"
         self._database: adbc.AdbcDatabase | None = None
+        self._making_database = threading.Lock()
         self.pool = Pool(self._connect, connections)
 
     def _connect(self) -> ReadConnection:
         """Open a connection of the worker's one `AdbcDatabase`: making one reads the whole catalogue, seconds on a full node."""
-        if self._database is None:
-            try:
-                self._database = adbc_driver_postgresql.connect(self._uri)
-            except adbc.Error as error:
-                raise query_error(None, _message(error)) from error
+        with self._making_database:
+            if self._database is None:
+                try:
+                    self._database = adbc_driver_postgresql.connect(self._uri)
+                except adbc.Error as error:
+                    raise query_error(None, _message(error)) from error
         return ReadConnection(self._database)
 
     def open(self, sql: str, relations: Iterable[str], deadline_s: float, stop: Stop) -> ChunkRows:
@@ -204,8 +214,16 @@ class Reads:
             The query failed, was stopped or took too long.
         """
         stop.check()
+        try:
+            return self._open(sql, relations, deadline_s, stop)
+        except _IdleConnectionLostError:
+            self.pool.forget_idle()
+            return self._open(sql, relations, deadline_s, stop)
+
+    def _open(self, sql: str, relations: Iterable[str], deadline_s: float, stop: Stop) -> ChunkRows:
         timeout_ms = remaining_ms(deadline_s - time.monotonic())
         connection = self.pool.take()
+        used_before = connection.used
         try:
             listening = stop.add(connection.cancel)
         except BaseException:
@@ -214,6 +232,11 @@ class Reads:
         rows = ChunkRows(self, connection, listening, stop)
         try:
             rows.begin(sql, relations, timeout_ms)
+        except NodeUnavailableError as error:
+            rows.close()
+            if used_before and connection_lost(getattr(error.__cause__, "sqlstate", None)):
+                raise _IdleConnectionLostError(str(error)) from error
+            raise
         except BaseException:
             rows.close()
             raise

@@ -1,0 +1,171 @@
+"""Physical tables: made, loaded, indexed, replaced, dropped."""
+
+import threading
+
+import pyarrow as pa
+import pytest
+
+from qserv.errors import IngestError, QueryEvaluationError, QueryLimitError, SchemaError
+from schema.model import Column, ColumnType, Table, TableRole
+from schema.serialise import table_to_json
+from workers.postgresql.reads import remaining_ms
+from workers.protocol import ChunkLoad, DropTable, FinishChunks, PrepareTable
+
+DATABASE = "worker_test"
+
+STAR = Table(
+    "star",
+    TableRole.DIRECTOR,
+    (Column("id", ColumnType.LONG, nullable=False), Column("ra", ColumnType.DOUBLE), Column("dec", ColumnType.DOUBLE)),
+    primary_key=("id",),
+    ra="ra",
+    dec="dec",
+    director_key="id",
+)
+
+FILTER = Table(
+    "filter", TableRole.REPLICATED, (Column("name", ColumnType.STRING, length=4), Column("id", ColumnType.INT)), primary_key=("id",)
+)
+
+
+def stars(count):
+    numbers = pa.array(range(count), pa.int64())
+    floats = numbers.cast(pa.float64())
+    return pa.table({"_healpix_29": numbers, "dec": floats, "id": numbers, "ra": floats})
+
+
+def filters(*names):
+    return pa.table({"name": pa.array(names, pa.string()), "id": pa.array(range(len(names)), pa.int32())})
+
+
+def tables(loader):
+    """Names of the physical tables."""
+    text = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY 1"
+    return [name for (name,) in loader.execute(text, [DATABASE]).fetchall()]
+
+
+def indexes(loader, name):
+    """Columns and uniqueness of the indexes of a table."""
+    text = (
+        "SELECT (SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute WHERE attrelid = indexrelid), indisunique"
+        " FROM pg_index WHERE indrelid = %s::regclass"
+    )
+    return sorted(loader.execute(text, [f"{DATABASE}.{name}"]).fetchall())
+
+
+def test_finished_chunks_are_indexed_analysed_and_frozen(client, prepared, load, loader):
+    table = prepared(STAR)
+    load(table, stars(1000), 20)
+    load(table, stars(10), 21)
+    load(table, stars(5), 20, "overlap")
+    assert tables(loader) == ["star", "star_20", "star_20_overlap", "star_21"]
+    finish = FinishChunks(DATABASE, table_to_json(table), (20, 21), (20,))
+    client.finish(finish)
+    client.finish(finish)
+    for name in ("star_20", "star_21", "star_20_overlap"):
+        assert indexes(loader, name) == [(["_healpix_29"], False), (["id"], True)]
+    # All pages are known to be visible to everybody without a VACUUM: COPY wrote frozen rows.
+    text = "SELECT reltuples, relallvisible = relpages FROM pg_class WHERE oid = 'worker_test.star_20'::regclass"
+    assert loader.execute(text).fetchone() == (1000.0, True)
+
+
+def test_replicated_tables_are_replaced_as_a_whole_and_keep_their_indexes(client, prepared, load, loader, ask):
+    table = prepared(FILTER)
+    load(table, filters("u", "g"), None)
+    client.finish(FinishChunks(DATABASE, table_to_json(table), (None,), ()))
+    assert load(table, filters("r", "i", "z"), None) == 3
+    assert ask("SELECT name FROM worker_test.filter ORDER BY id")["name"].to_pylist() == ["r", "i", "z"]
+    assert indexes(loader, "filter") == [(["id"], True)]
+
+
+def test_readers_of_a_replicated_table_see_the_old_or_the_new_rows(client, prepared, load, ask):
+    table = prepared(FILTER)
+    load(table, filters("old"), None)
+    half_sent = threading.Event()
+    go_on = threading.Event()
+
+    def rows():
+        yield from filters("new").to_batches()
+        half_sent.set()
+        assert go_on.wait(10)
+
+    sender = threading.Thread(target=client.load, args=(ChunkLoad(DATABASE, table_to_json(table), None), filters().schema, rows()))
+    sender.start()
+    assert half_sent.wait(10)
+    assert ask("SELECT name FROM worker_test.filter")["name"].to_pylist() == ["old"]
+    go_on.set()
+    sender.join()
+    assert ask("SELECT name FROM worker_test.filter")["name"].to_pylist() == ["new"]
+
+
+def test_two_loads_of_one_chunk_at_once_load_it_once(prepared, load, ask):
+    table = prepared(STAR)
+    senders = [threading.Thread(target=load, args=(table, stars(5000), 33)) for _ in range(4)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert ask("SELECT count(*) AS n FROM worker_test.star_33")["n"].to_pylist() == [5000]
+
+
+def test_a_text_that_is_too_long_is_refused(prepared, load, loader):
+    table = prepared(FILTER)
+    with pytest.raises(IngestError, match="too long"):
+        load(table, filters("infrared"), None)
+    assert loader.execute("SELECT count(*) FROM worker_test.filter").fetchone() == (0,)
+
+
+def test_dropping_takes_every_table_of_the_name_and_no_other(client, prepared, load, loader):
+    near = Table("star_like", STAR.role, STAR.columns, ra="ra", dec="dec")
+    for table in (STAR, near):
+        prepared(table)
+        for chunk in (4, 5):
+            load(table, stars(1), chunk)
+    load(STAR, stars(1), 5, "overlap")
+    assert client.drop(DropTable(DATABASE, "star")) == 4
+    assert tables(loader) == ["star_like", "star_like_4", "star_like_5"]
+    assert client.drop(DropTable(DATABASE, "star")) == 0
+    assert client.drop(DropTable("no_such_database", "star")) == 0
+
+
+def test_more_tables_are_dropped_than_one_transaction_takes(client, prepared, loader):
+    prepared(STAR)
+    loader.execute("DO $$BEGIN FOR i IN 1..1100 LOOP EXECUTE format('CREATE TABLE worker_test.star_%s ()', i); END LOOP; END$$")
+    assert client.drop(DropTable(DATABASE, "star")) == 1101
+    assert tables(loader) == []
+
+
+def test_preparing_again_keeps_what_is_there(client, prepared, load, ask):
+    table = prepared(FILTER)
+    load(table, filters("u"), None)
+    client.prepare(PrepareTable(DATABASE, table_to_json(table)))
+    assert ask("SELECT name FROM worker_test.filter")["name"].to_pylist() == ["u"]
+
+
+def test_a_declaration_that_cannot_be_read_is_told(client):
+    with pytest.raises(SchemaError, match="cannot be read"):
+        client.prepare(PrepareTable(DATABASE, {"name": "x"}))
+
+
+def test_names_are_quoted_wherever_they_go(client, loader):
+    odd = Table('we"ird; DROP', TableRole.REPLICATED, (Column('se"lect', ColumnType.INT),), indexes=(('se"lect',),))
+    action = PrepareTable('Odd "db"', table_to_json(odd))
+    client.prepare(action)
+    rows = pa.table({'se"lect': pa.array([1, 2], pa.int32())})
+    receipt = client.load(ChunkLoad('Odd "db"', table_to_json(odd), None), rows.schema, rows.to_batches())
+    assert receipt.rows == 2
+    client.finish(FinishChunks('Odd "db"', table_to_json(odd), (None,), ()))
+    assert client.drop(DropTable('Odd "db"', odd.name)) == 1
+    loader.execute('DROP SCHEMA "Odd ""db"""')
+
+
+def test_time_limits_are_rounded_up_to_whole_seconds_but_short_ones_are_kept():
+    assert [remaining_ms(s) for s in (0.0001, 0.2, 0.9999, 1.0, 1.01, 59.99)] == [1, 200, 1000, 1000, 2000, 60000]
+    with pytest.raises(QueryLimitError):
+        remaining_ms(0.0)
+
+
+def test_a_query_may_use_the_sky_functions(ask):
+    assert ask("SELECT qserv.in_circle(10, 20, 10, 20.5, 0.5) AS inside").to_pylist() == [{"inside": True}]
+    with pytest.raises(QueryEvaluationError):
+        ask("SELECT qserv.in_circle(10)")
