@@ -78,7 +78,7 @@ def _find(name: str, file: SourceFile) -> str | None:
 
 
 def _missing(name: str, file: SourceFile, what: str) -> BadFileError:
-    folded = {column.casefold(): column for column in file.columns}
-    near = [folded[key] for key in difflib.get_close_matches(name.casefold(), folded, NEAREST_NAMES)]
+    alike = difflib.get_close_matches(name.casefold(), {column.casefold() for column in file.columns}, NEAREST_NAMES)
+    near = [column for folded in alike for column in file.columns if column.casefold() == folded]
     hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"it has {', '.join(map(repr, file.columns))}"
     return BadFileError(f"{file.path}: {what}; {hint}")

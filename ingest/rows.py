@@ -34,7 +34,7 @@ class Origin:
 
     def error(self, row: int, column: str, value: pa.Scalar, reason: str) -> BadRowError:
         """Return the error of a row, given by its place in the batch, from 0."""
-        shown = repr(value.as_py())
+        shown = repr(value.as_py()) if value.is_valid else "NULL"
         if len(shown) > SHOWN_CHARACTERS:
             shown = shown[:SHOWN_CHARACTERS] + "..."
         number = self.first_row + row

@@ -71,8 +71,8 @@ def changed(column, row, value, count=1000):
     [
         (changed("dec", 800, 95.0), r"rows\.parquet, row 801, column 'dec', value 95\.0: a latitude is from -90 to 90 degrees"),
         (changed("ra", 0, float("inf")), r"row 1, column 'ra', value inf: a position is finite"),
-        (changed("ra", 5, None), r"row 6, column 'ra', value None: one of longitude and latitude is missing"),
-        (changed("id", 7, None), r"row 8, column 'id', value None: it is NULL, and the column is a key"),
+        (changed("ra", 5, None), r"row 6, column 'ra', value NULL: one of longitude and latitude is missing"),
+        (changed("id", 7, None), r"row 8, column 'id', value NULL: it is NULL, and the column is a key"),
         (changed("name", 9, "ninecharacters"), r"row 10, column 'name', value 'ninecharacters': it is longer than the 8"),
     ],
 )
