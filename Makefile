@@ -11,7 +11,7 @@ help:
 	@echo "make demo BIG=1     also load the 981,852 stars of $(STARS)"
 	@echo "make test           format, lint, types, import rules, tests"
 	@echo "make nightly        long randomised checks for SECONDS=$(SECONDS), SEED=n to repeat a run"
-	@echo "make bench          benchmarks, as ratios to one plain PostgreSQL"
+	@echo "make bench          benchmarks, as ratios to one plain PostgreSQL (FULL=1: and a load of 10,000,000 rows)"
 	@echo "make lock           write requirements.lock anew (needs uv)"
 
 environment:
@@ -33,7 +33,7 @@ nightly: environment
 	.venv/bin/pytest -m nightly --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) --timeout 0 -s
 
 bench: environment
-	.venv/bin/python -m tests.benchmarks
+	.venv/bin/python tests/benchmarks $(if $(FULL),--full)
 
 lock:
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
