@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from czar.analyse.query import Output
 from qserv.errors import QservError, QueryCancelledError
-from schema.model import Column, ColumnType, Table
+from schema.model import HEALPIX, Column, ColumnType, Table
 
 INFERRED: dict[pa.DataType, ColumnType] = {
     pa.bool_(): ColumnType.BOOLEAN,
@@ -104,9 +104,7 @@ class Answer:
 def _column(output: Output, found: pa.DataType) -> ResultColumn:
     if output.source is not None and output.column is not None:
         table = output.source.entry.table
-        column = table.by_name.get(output.column)
-        if column is not None:
-            return ResultColumn(output.name, column, table)
+        return ResultColumn(output.name, table.by_name.get(output.column, HEALPIX), table)
     if pa.types.is_timestamp(found) or pa.types.is_date(found):
         return ResultColumn(output.name, Column(output.name, ColumnType.TIMESTAMP))
     return ResultColumn(output.name, Column(output.name, INFERRED.get(found, ColumnType.TEXT)))

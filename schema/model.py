@@ -62,6 +62,15 @@ class Column:
     """Names of the file's columns that `derived_by` takes, in order."""
 
 
+HEALPIX = Column(
+    HEALPIX_COLUMN,
+    ColumnType.LONG,
+    description="HEALPix pixel of the position, NESTED, order 29; NULL where the row has no position.",
+    ucd="pos.healpix",
+)
+"""The pixel column, which no schema declares. ``SELECT *`` leaves it out, so TAP_SCHEMA does not list it either."""
+
+
 @dataclass(frozen=True)
 class Frame:
     """Coordinate system of a table's positions (VOTable COOSYS)."""

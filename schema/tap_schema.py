@@ -1,7 +1,7 @@
 """TAP_SCHEMA: the tables that describe all tables, as a database of replicated tables, and their rows.
 
 Source: TAP 1.1 (IVOA Recommendation 2019-09-27), section 4. Types are VOTable's, names are written as ADQL takes them (`"size"` is
-delimited, because SIZE is reserved), and ``_healpix_29`` is listed, delimited and not principal: it is not a regular identifier.
+delimited, because SIZE is reserved). ``_healpix_29`` is not listed: ``SELECT *`` leaves it out.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,20 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from schema.ddl import indexes
-from schema.model import HEALPIX_COLUMN, Column, ColumnType, Database, ForeignKey, Table, TableRole
+from schema.model import Column, ColumnType, Database, ForeignKey, Table, TableRole
 from schema.reserved import adql_name
 from schema.types import arrow_schema, votable_type
 
 NAME = "tap_schema"
 """Name of the database; ADQL does not tell it from TAP_SCHEMA."""
-
-HEALPIX = Column(
-    HEALPIX_COLUMN,
-    ColumnType.LONG,
-    description="HEALPix pixel of the position, NESTED, order 29; NULL where the row has no position.",
-    ucd="pos.healpix",
-)
-"""What clients are told of the pixel column."""
 
 _Row = dict[str, Any]
 """A row by its columns' names; ``Any`` because each column has its own type."""
@@ -140,11 +132,6 @@ def qualified_name(database: Database, table: str) -> str:
     return f"{adql_name(database.name)}.{adql_name(table)}"
 
 
-def listed_columns(table: Table) -> tuple[Column, ...]:
-    """Return the columns of a table that clients are told of: the declared ones, and the pixel of a partitioned table."""
-    return (*table.columns, HEALPIX) if table.partitioned else table.columns
-
-
 def indexed_columns(table: Table) -> frozenset[str]:
     """Return the names of the columns that an index begins with."""
     return frozenset(columns[0] for columns, _ in indexes(table))
@@ -208,7 +195,7 @@ def tap_schema_rows(databases: Iterable[Database]) -> dict[str, pa.Table]:
 def _column_rows(database: Database, table: Table) -> list[_Row]:
     indexed = indexed_columns(table)
     rows = []
-    for place, column in enumerate(listed_columns(table), 1):
+    for place, column in enumerate(table.columns, 1):
         form = votable_type(column)
         rows.append(
             {

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from czar.catalogue import Catalogue
 from schema.model import Column, Database, Table
 from schema.reserved import adql_name
+from schema.tap_schema import indexed_columns
 from schema.types import votable_type
 
 VOSI = "http://www.ivoa.net/xml/VOSITables/v1.0"
@@ -66,7 +67,7 @@ def _table(element: ET.Element, catalogue: Catalogue, database: Database, table:
     _text(element, "nrows", str(catalogue.row_count(database.name, table.name)))
     if not columns:
         return
-    indexed = {name for index in (table.primary_key, *table.indexes) for name in index[:1]} | {table.director_key}
+    indexed = indexed_columns(table)
     for column in table.columns:
         _column(ET.SubElement(element, "column"), column, indexed=column.name in indexed, primary=column.name in table.primary_key)
     for key in table.foreign_keys:

@@ -1,5 +1,6 @@
 """``qserv up``."""
 
+import asyncio
 import logging
 import sys
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ import typer
 from qserv.cli.options import HomeOption, JsonOption, load_settings
 from qserv.cli.output import console, print_json
 from qserv.cli.status import print_status
+from qserv.cluster import Cluster, Secrets
 from qserv.embedded.logfile import LOG_DIRECTORY
 from qserv.errors import QservError
+from qserv.metadata.startup import published_version
 from qserv.supervisor.detach import READY, failure_message, start_detached, tell_parent
 from qserv.supervisor.services import all_services, no_services
 from qserv.supervisor.signals import stop_signals
@@ -44,7 +47,9 @@ def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters
     quiet = as_json or ready_fd is not None
     with _told_to_parent(ready_fd), stop_signals() as stop:
         starting = nullcontext() if quiet else console.status(f"starting the cluster in {settings.home}")
-        with starting as spinner, embedded_cluster(settings, services=services, cancelled=stop):
+        with starting as spinner, embedded_cluster(settings, services=services, cancelled=stop) as cluster:
+            if not postgres_only:
+                show_tap_schema(cluster)
             if spinner is not None:
                 spinner.stop()
             if ready_fd is not None:
@@ -55,6 +60,15 @@ def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters
                     console.print(f"logs  {settings.home / LOG_DIRECTORY}", soft_wrap=True)
                     console.print("\nCtrl-C stops it.")
             stop.wait()
+
+
+def show_tap_schema(cluster: Cluster) -> None:
+    """Publish TAP_SCHEMA in a cluster in which nothing was published yet."""
+    secrets = Secrets.load(cluster.home)
+    if asyncio.run(published_version(cluster, secrets)) == 0:
+        from ingest.first_publication import publish_tap_schema  # noqa: PLC0415 (heavy, and needed once in a cluster's life)
+
+        asyncio.run(publish_tap_schema(cluster, secrets))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import asyncio
 
 from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
+from qserv.metadata.catalogue import catalogue_version
 from qserv.metadata.engine import connect, make_engine
 from qserv.metadata.migrate import upgrade
 from qserv.metadata.nodes import Node, register_node
@@ -27,5 +28,15 @@ async def _register_nodes(cluster: Cluster, secrets: Secrets) -> None:
             for node in cluster.nodes:
                 await register_node(connection, Node(node.node, node.host, node.postgres_port, node.worker_port))
             await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+async def published_version(cluster: Cluster, secrets: Secrets) -> int:
+    """Return the version of the catalogue; 0 where nothing was published yet."""
+    engine = make_engine(cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
+    try:
+        async with connect(engine) as connection:
+            return await catalogue_version(connection)
     finally:
         await engine.dispose()

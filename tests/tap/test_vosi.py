@@ -18,7 +18,7 @@ def test_capabilities_say_what_there_is(service, tap):
     (language,) = tap.get_tap_capability().languages
     assert [version.content for version in language.versions] == ["2.1", "2.0"]
     features = {feature.form for group in language.languagefeaturelists for feature in group}
-    assert {"POINT", "CONTAINS", "DISTANCE", "COALESCE", "OFFSET", "STDDEV(x DOUBLE PRECISION) -> DOUBLE PRECISION"} <= features
+    assert {"POINT", "CONTAINS", "DISTANCE", "OFFSET", "STDDEV(x DOUBLE PRECISION) -> DOUBLE PRECISION"} <= features
     assert "AREA" not in features
     formats = {form.mime: form.aliases for form in tap.get_tap_capability().outputformats}
     assert "csv" in formats["text/csv;header=present"]
