@@ -124,7 +124,7 @@ class Archive:
 
     def drop(self):
         for place in range(len(self.addresses)):
-            self.ask(place, f'DROP SCHEMA IF EXISTS "{self.name}" CASCADE', Role.LOADER)
+            self.ask(place, f'DROP SCHEMA IF EXISTS "{self.name}", tap_schema CASCADE', Role.LOADER)
 
 
 @pytest.fixture

@@ -1,0 +1,112 @@
+"""``qserv ingest``, run as a user runs it."""
+
+import json
+import subprocess
+import sys
+
+import psycopg
+import pytest
+
+from qserv.cluster import METADATA_DATABASE, NODE_DATABASE, Role
+from qserv.metadata.engine import connect, make_engine
+from qserv.metadata.migrate import upgrade
+from qserv.metadata.nodes import register_node
+from qserv.metadata.registration import delete_table, delete_unused
+from schema.tap_schema import TAP_SCHEMA
+
+FELIS = """
+name: command_test
+"@id": "#command_test"
+tables:
+- name: object
+  "@id": "#object"
+  primaryKey: "#object.id"
+  columns:
+  - {name: id, "@id": "#object.id", datatype: long, nullable: false, description: Key., "ivoa:ucd": meta.id;meta.main}
+  - {name: ra, "@id": "#object.ra", datatype: double, description: RA., "ivoa:ucd": pos.eq.ra;meta.main, "ivoa:unit": deg}
+  - {name: dec, "@id": "#object.dec", datatype: double, description: Dec., "ivoa:ucd": pos.eq.dec;meta.main, "ivoa:unit": deg}
+"""
+
+PARTITION = """
+family: command_test
+overlap_deg: 0.1
+tables:
+  object: {role: director, ra: ra, dec: dec, director_key: id, frame: {system: ICRS, epoch: J2000}}
+"""
+
+
+@pytest.fixture
+async def home(postgres_cluster, ingest_nodes):
+    """Home of a cluster whose metadata knows the nodes."""
+    url = postgres_cluster.cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, postgres_cluster.secrets)
+    upgrade(url)
+    engine = make_engine(url)
+    async with connect(engine) as connection, connection.begin():
+        for node in ingest_nodes:
+            await register_node(connection, node)
+    yield postgres_cluster.home
+    async with connect(engine) as connection, connection.begin():
+        for database, table in [("command_test", "object"), *(("tap_schema", table.name) for table in TAP_SCHEMA.tables)]:
+            await delete_table(connection, database, table)
+        await delete_unused(connection)
+    await engine.dispose()
+    for node in postgres_cluster.cluster.nodes:
+        conninfo = node.postgres.conninfo(Role.LOADER, NODE_DATABASE, postgres_cluster.secrets)
+        with psycopg.connect(conninfo, autocommit=True) as session:
+            session.execute("DROP SCHEMA IF EXISTS command_test, tap_schema CASCADE")
+
+
+@pytest.fixture
+def qserv(home, tmp_path):
+    (tmp_path / "test.yaml").write_text(FELIS)
+    (tmp_path / "test.partition.yaml").write_text(PARTITION)
+    (tmp_path / "good.csv").write_text(
+        "id,ra,dec,colour\n1,10.5,20\n2,,\n3,370,-90\n".replace("\n", ",red\n").replace("colour,red", "colour")
+    )
+    (tmp_path / "bad.csv").write_text("id,ra,dec\n1,10.5,95\n")
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "qserv.cli", "ingest", "--home", str(home), "test.yaml", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.mark.anyio
+async def test_files_are_loaded_and_the_report_is_printed(qserv):
+    done = qserv("object=good.csv", "--replace", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [(table["table"], table["rows"], table["ignored_columns"]) for table in report["tables"]] == [("object", 3, ["colour"])]
+    done = qserv("object=good.csv", "--replace")
+    assert "command_test.object" in done.stdout
+    assert "object: not in the schema, left out: colour" in done.stdout
+    assert "3 rows published" in done.stdout
+    assert "reading" in done.stderr
+    done = qserv("object=good.csv")
+    assert done.returncode == 1
+    assert "published already; `--replace`" in done.stderr
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("arguments", "code", "error", "message"),
+    [
+        (["object=bad.csv", "--replace"], 4, "ingest.bad_row", "bad.csv, row 1, column 'dec', value 95.0"),
+        (["object=gone.csv"], 4, "ingest.bad_file", "gone.csv does not exist"),
+        (["objct=good.csv"], 1, "ingest", "did you mean 'object'"),
+    ],
+)
+async def test_an_error_has_its_exit_code_and_document(qserv, arguments, code, error, message):
+    done = qserv(*arguments, "--json")
+    assert done.returncode == code
+    told = json.loads(done.stdout)["error"]
+    assert told["code"] == error
+    assert message in told["message"]
+
+
+@pytest.mark.anyio
+async def test_a_word_that_is_no_file_of_a_table_is_wrong_usage(qserv):
+    done = qserv("good.csv")
+    assert done.returncode == 2
+    assert "'good.csv' is not of the form TABLE=FILE" in done.stderr
