@@ -4,7 +4,6 @@ healpy alone gives the pixel of a row: implementations disagree on about one poi
 agree. hpgeom, with the same numbering, gives everything that starts from a pixel.
 """
 
-import healpy
 import hpgeom
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -51,6 +50,8 @@ def pixel_of(ra: ArrayLike, dec: ArrayLike, order: int = ORDER) -> Pixels:
     if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
         msg = "a position is NaN or infinite: it has no HEALPix pixel"
         raise ValueError(msg)
+    import healpy  # noqa: PLC0415 (takes a second, astropy with it; a czar or worker never asks for the pixel of a row)
+
     return np.asarray(healpy.ang2pix(1 << order, lon, lat, nest=True, lonlat=True), dtype=np.int64)
 
 
