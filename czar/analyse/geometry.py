@@ -61,7 +61,9 @@ def _bare(node: exp.Expr) -> exp.Expr:
         truth = number(other)
         if isinstance(side, exp.Cast) and side.meta.get("condition") and truth in {0, 1}:
             wanted = (truth == 1) == isinstance(node, exp.EQ)
-            return side.this if wanted else exp.Not(this=side.this)
+            certain = isinstance(side.this, exp.Is)
+            condition = side.this.this if certain and wanted else side.this
+            return condition if wanted else exp.Not(this=condition)
     return node
 
 
@@ -88,7 +90,9 @@ class _Lowering:
         if name in {"distance", "scisql_angsep"}:
             return self._distance(name, arguments, node)
         if name in SCISQL_SHAPES:
-            return _as_integer(Inside(arguments[:2], node, self.query.text).shape(SCISQL_SHAPES[name], arguments[2:]))
+            within = Inside(arguments[:2], node, self.query.text).shape(SCISQL_SHAPES[name], arguments[2:])
+            # scisql answers 0, not NULL, where there is no position.
+            return _as_integer(exp.Is(this=within, expression=exp.true()))
         if name.startswith("qserv_areaspec_"):
             inside = Inside(self._director_position(node), node, self.query.text)
             return inside.shape(name.removeprefix("qserv_areaspec_"), arguments)

@@ -8,6 +8,9 @@ from czar.analyse.constants import number
 from czar.analyse.query import KeyRestriction, Query, Source, restrictions
 from schema.model import TableRole
 
+BIGINT = 2**63
+"""Keys are signed 64-bit numbers."""
+
 MAX_KEYS = 100_000
 """Longest list of keys that is looked up; a longer one is nearer to a scan, and statistics prune it."""
 
@@ -39,4 +42,5 @@ def _keys(condition: exp.Expr, source: Source, key: str) -> tuple[int, ...] | No
         return None
     if not values or not all(isinstance(value, int) for value in values):
         return None
-    return tuple(sorted({int(value) for value in values if value is not None}))
+    # A number beyond bigint is no key.
+    return tuple(sorted({int(value) for value in values if value is not None and -BIGINT <= value < BIGINT}))

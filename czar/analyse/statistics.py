@@ -55,9 +55,10 @@ def _of(condition: exp.Expr, source: Source) -> NDArray[np.bool_] | None:  # noq
         case exp.In() if condition.expressions:
             each = [_compared(exp.EQ, condition.this, value(part), source) for part in condition.expressions]
             return None if any(mask is None for mask in each) else np.logical_or.reduce([m for m in each if m is not None])
-        case exp.Is() if isinstance(condition.expression, exp.Null):
-            return _null(condition.this, source)
-        case exp.Not(this=exp.Is(expression=exp.Null()) as is_null):
+        case exp.Is(expression=exp.Null()):
+            # sqlglot reads IS NOT NULL as a negated IS; a tree of ADQL has NOT around it.
+            return _not_null(condition.this, source) if condition.args.get("negate") else _null(condition.this, source)
+        case exp.Not(this=exp.Is(expression=exp.Null()) as is_null) if not is_null.args.get("negate"):
             return _not_null(is_null.this, source)
         case exp.LT() | exp.LTE() | exp.GT() | exp.GTE() | exp.EQ():
             mask = _compared(type(condition), condition.left, value(condition.right), source)
