@@ -19,6 +19,9 @@ from schema.types import arrow_schema, arrow_type
 
 MAX_LATITUDE_DEG = 90.0
 
+TINY_DEG = 1e-100
+"""Below it a coordinate is 0 to every instrument, and its square is 0 to a double."""
+
 SHOWN_CHARACTERS = 80
 """Of a bad value in a message: enough to find it, whatever its length."""
 
@@ -142,10 +145,17 @@ def _positions(table: Table, columns: dict[str, pa.Array], origin: Origin) -> tu
     half = "one of longitude and latitude is missing, the other is not"
     _refuse(no_ra & ~no_dec, table.ra, columns, origin, half)
     _refuse(no_dec & ~no_ra, table.dec, columns, origin, half)
-    reduced = reduced_longitude(ra)
-    if reduced is not ra and not np.array_equal(reduced, ra, equal_nan=True):
-        columns[table.ra] = pa.array(reduced, arrow_type(table.by_name[table.ra]), from_pandas=True)
-    return reduced, dec
+    stored = {table.ra: _flushed(reduced_longitude(ra)), table.dec: _flushed(dec)}
+    for (name, values), given in zip(stored.items(), (ra, dec), strict=True):
+        if values is not given and not np.array_equal(values, given, equal_nan=True):
+            columns[name] = pa.array(values, arrow_type(table.by_name[name]), from_pandas=True)
+    return stored[table.ra], stored[table.dec]
+
+
+def _flushed(degrees: Floats) -> Floats:
+    """Return coordinates with those that are nothing but rounding made 0: PostgreSQL's products of them underflow, an error."""
+    tiny = (np.abs(degrees) < TINY_DEG) & (degrees != 0)
+    return np.where(tiny, 0.0, degrees) if tiny.any() else degrees
 
 
 def _refuse(wrong: Bools, name: str, columns: dict[str, pa.Array], origin: Origin, reason: str) -> None:

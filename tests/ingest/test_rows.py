@@ -37,6 +37,12 @@ def test_longitudes_are_reduced_in_the_rows_as_in_their_pixels(read):
     assert rows.batch["_healpix_29"].to_pylist() == pixel_of([350.0, 0.0, 10.0, 0.0], np.zeros(4)).tolist()
 
 
+def test_coordinates_that_are_only_rounding_become_zero(read):
+    (rows,) = read(id=[1, 2, 3], ra=[5e-324, 0.0, 1e-9], dec=[0.0, -1e-200, -1e-9])
+    assert rows.batch["ra"].to_pylist() == rows.ra.tolist() == [0.0, 0.0, 1e-9]
+    assert rows.batch["dec"].to_pylist() == rows.dec.tolist() == [0.0, 0.0, -1e-9]
+
+
 def test_poles_and_missing_positions(read):
     (rows,) = read(id=[1, 2, 3, 4], ra=[5.0, None, float("nan"), 5.0], dec=[90.0, None, float("nan"), -90.0])
     pixels = rows.batch["_healpix_29"].to_pylist()
