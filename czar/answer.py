@@ -8,28 +8,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from czar.analyse.query import Output
+from czar.result import result_column
 from qserv.errors import QservError, QueryCancelledError
-from schema.model import HEALPIX, Column, ColumnType, Table
-
-INFERRED: dict[pa.DataType, ColumnType] = {
-    pa.bool_(): ColumnType.BOOLEAN,
-    pa.int16(): ColumnType.SHORT,
-    pa.int32(): ColumnType.INT,
-    pa.int64(): ColumnType.LONG,
-    pa.float32(): ColumnType.FLOAT,
-    pa.float64(): ColumnType.DOUBLE,
-    pa.binary(): ColumnType.BINARY,
-}
-"""Types of expressions by the Arrow type that PostgreSQL's answer has; times and texts follow below."""
-
-
-@dataclass(frozen=True)
-class ResultColumn:
-    """A column of an answer. ``table`` is the table that it shows a column of, or None for an expression."""
-
-    name: str
-    column: Column
-    table: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +39,7 @@ class Answer:
         names = [output.name for output in outputs]
         fields = list(schema)[: len(names)]
         self.schema: pa.Schema = pa.schema([pa.field(name, field.type) for name, field in zip(names, fields, strict=True)])
-        self.columns = tuple(_column(output, field.type) for output, field in zip(outputs, self.schema, strict=True))
+        self.columns = tuple(result_column(output, field.type) for output, field in zip(outputs, self.schema, strict=True))
         self._rows, self._stop, self._ended, self._threads = rows, stop, ended, threads
         self._open = True
 
@@ -99,12 +79,3 @@ class Answer:
         self._open = False
         self._stop()
         await asyncio.shield(self._ended(outcome))
-
-
-def _column(output: Output, found: pa.DataType) -> ResultColumn:
-    if output.source is not None and output.column is not None:
-        table = output.source.entry.table
-        return ResultColumn(output.name, table.by_name.get(output.column, HEALPIX), table)
-    if pa.types.is_timestamp(found) or pa.types.is_date(found):
-        return ResultColumn(output.name, Column(output.name, ColumnType.TIMESTAMP))
-    return ResultColumn(output.name, Column(output.name, INFERRED.get(found, ColumnType.TEXT)))

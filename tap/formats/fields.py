@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from czar.answer import ResultColumn
+from czar.result import ResultColumn
 from schema.model import Column, ColumnType, Frame, Table, TimeSystem
 from schema.types import VOTableType, votable_type, votable_type_of
 

@@ -1,0 +1,38 @@
+"""What a column of an answer is: the declaration of the table column it shows, or what its type says."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from czar.analyse.query import Output
+from schema.model import HEALPIX, Column, ColumnType, Table
+
+INFERRED: dict[pa.DataType, ColumnType] = {
+    pa.bool_(): ColumnType.BOOLEAN,
+    pa.int16(): ColumnType.SHORT,
+    pa.int32(): ColumnType.INT,
+    pa.int64(): ColumnType.LONG,
+    pa.float32(): ColumnType.FLOAT,
+    pa.float64(): ColumnType.DOUBLE,
+    pa.binary(): ColumnType.BINARY,
+}
+"""Types of expressions by the Arrow type that PostgreSQL's answer has; times and texts follow below."""
+
+
+@dataclass(frozen=True)
+class ResultColumn:
+    """A column of an answer. ``table`` is the table that it shows a column of, or None for an expression."""
+
+    name: str
+    column: Column
+    table: Table | None = None
+
+
+def result_column(output: Output, found: pa.DataType) -> ResultColumn:
+    """Return the column for an output of a plan whose values have an Arrow type."""
+    if output.source is not None and output.column is not None:
+        table = output.source.entry.table
+        return ResultColumn(output.name, table.by_name.get(output.column, HEALPIX), table)
+    if pa.types.is_timestamp(found) or pa.types.is_date(found):
+        return ResultColumn(output.name, Column(output.name, ColumnType.TIMESTAMP))
+    return ResultColumn(output.name, Column(output.name, INFERRED.get(found, ColumnType.TEXT)))
