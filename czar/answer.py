@@ -34,8 +34,10 @@ class Answer:
         stop: Callable[[], None],
         ended: Callable[[Outcome], Awaitable[None]],
         threads: Executor,
+        max_rows: int | None = None,
     ) -> None:
         self.query_id = query_id
+        self._max_rows = max_rows
         names = [output.name for output in outputs]
         fields = list(schema)[: len(names)]
         self.schema: pa.Schema = pa.schema([pa.field(name, field.type) for name, field in zip(names, fields, strict=True)])
@@ -62,6 +64,8 @@ class Answer:
                     return
                 rows += batch.num_rows
                 size_bytes += batch.nbytes
+                if self._enough(rows):
+                    error = None
                 yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
         except QservError as failure:
             error = failure
@@ -71,7 +75,12 @@ class Answer:
 
     async def close(self) -> None:
         """Cancel the query, unless it has ended."""
-        await self._close(Outcome(0, 0, QueryCancelledError("the answer was closed unread")))
+        unread = QueryCancelledError("the answer was closed unread")
+        await self._close(Outcome(0, 0, None if self._enough(0) else unread))
+
+    def _enough(self, rows: int) -> bool:
+        """Whether these are all the rows that the reader asked for: then going away is no cancellation."""
+        return self._max_rows is not None and rows >= self._max_rows
 
     async def _close(self, outcome: Outcome) -> None:
         if not self._open:

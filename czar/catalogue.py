@@ -118,7 +118,8 @@ class Catalogue:
             names = " or ".join(entry.name for entry in candidates)
             msg = f"table {written} is ambiguous: write {names}"
             raise UnknownNameError(msg, place)
-        msg = f"unknown table {written}{nearest(written, self._spellings(bare=database is None))}"
+        hint = nearest(written, self._spellings(bare=database is None)) or "; tap_schema.tables lists all tables"
+        msg = f"unknown table {written}{hint}"
         raise UnknownNameError(msg, place)
 
     def _spellings(self, *, bare: bool) -> list[str]:

@@ -1,5 +1,6 @@
 """A plan as text and as facts: which chunks and nodes, why, what runs there and what is done with the answers."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,12 @@ from sqlglot import parse_one
 from czar.catalogue import Catalogue
 from czar.placing import assignments
 from czar.plan.model import Plan
+
+
+PIXEL_RANGES = re.compile(
+    r"""\(("[^"]*"\."_healpix_29") BETWEEN \d+ AND \d+(?: OR "[^"]*"\."_healpix_29" BETWEEN \d+ AND \d+)*\)"""
+)
+"""The condition on the pixel column, as rule `find_regions` writes it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,8 @@ def explain(plan: Plan, catalogue: Catalogue) -> Explanation:
 
 
 def _indented(sql: str, dialect: str) -> list[str]:
-    """Return the statement over several lines; slots stand as plain names meanwhile."""
+    """Return the statement over several lines; slots stand as plain names meanwhile, and ranges of pixels as their number."""
+    sql = PIXEL_RANGES.sub(lambda found: f"in_pixel_ranges({found[1]}, {found[0].count(' BETWEEN ')})", sql)
     named = sql.replace("{{", "\0").replace("}}", "\1").replace("{", "slot_").replace("}", "_slot")
     pretty = parse_one(named, read=dialect).sql(dialect, pretty=True)
     pretty = pretty.replace("slot_", "{").replace("_slot", "}").replace("\0", "{").replace("\1", "}")

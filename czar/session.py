@@ -107,7 +107,7 @@ class Session:
         started = self._log_start(query_id, user, dialect, written)
         try:
             plan, catalogue = await self._plan(statement, written, max_rows)
-            return await self._run(plan, catalogue, query_id, started)
+            return await self._run(plan, catalogue, query_id, started, max_rows)
         except (QservError, asyncio.CancelledError) as error:
             await self._log_end(query_id, started, Outcome(0, 0, _reason(error)), 0)
             raise
@@ -141,10 +141,18 @@ class Session:
         for restriction in query.keys:
             async with connect(self._metadata) as connection:
                 _, chunks = await find_chunks(connection, restriction.database, restriction.director, restriction.keys)
-            query = query.narrowed(np.unique(chunks), f"{len(restriction.keys):,} keys of {restriction.director}")
+            count = len(restriction.keys)
+            query = query.narrowed(np.unique(chunks), f"{count:,} {'key' if count == 1 else 'keys'} of {restriction.director}")
         return replace(query, keys=())
 
-    async def _run(self, plan: Plan, catalogue: Catalogue, query_id: uuid.UUID, started: asyncio.Task[None]) -> Answer:
+    async def _run(
+        self,
+        plan: Plan,
+        catalogue: Catalogue,
+        query_id: uuid.UUID,
+        started: asyncio.Task[None],
+        max_rows: int | None,
+    ) -> Answer:
         rows: Iterator[pa.RecordBatch]
         if plan.known_row is not None:
             batch = pa.RecordBatch.from_pydict({f"c{i}": pa.array([n], pa.int64()) for i, n in enumerate(plan.known_row)})
@@ -164,6 +172,7 @@ class Session:
             stop=stop,
             ended=ended,
             threads=self._threads,
+            max_rows=max_rows,
         )
 
     def _start(

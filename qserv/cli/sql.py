@@ -24,9 +24,7 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     """Ask the running cluster a query and print the answer."""
-    started = time.perf_counter()
-    table = asyncio.run(_asked(load_settings(home=home), statement_text(statement), dialect, max_rows + 1))
-    elapsed_s = time.perf_counter() - started
+    table, elapsed_s = asyncio.run(_asked(load_settings(home=home), statement_text(statement), dialect, max_rows + 1))
     more = table.num_rows > max_rows
     table = table.slice(0, max_rows)
     if as_json:
@@ -35,11 +33,14 @@ def command(
         return
     print_table(table.column_names, ([_text(value) for value in row.values()] for row in table.to_pylist()))
     count = f"first {table.num_rows:,} rows (--max-rows shows more)" if more else f"{table.num_rows:,} rows"
-    console.print(f"\n{count}, {elapsed_s:.2f} s")
+    console.print(f"\n{count}, {elapsed_s:.3f} s")
 
 
-async def _asked(settings: Settings, text: str, dialect: Dialect, max_rows: int) -> pa.Table:
+async def _asked(settings: Settings, text: str, dialect: Dialect, max_rows: int) -> tuple[pa.Table, float]:
+    """Return the answer and the seconds that it took, the opening of the session not counted."""
     async with open_session(settings) as session:
+        await session.catalogue()
+        started = time.perf_counter()
         answer = await session.query(
             read_statement(text, dialect),
             dialect=dialect.value,
@@ -47,7 +48,8 @@ async def _asked(settings: Settings, text: str, dialect: Dialect, max_rows: int)
             max_rows=max_rows,
             text=text,
         )
-        return pa.Table.from_batches([batch async for batch in answer.batches()], answer.schema)
+        table = pa.Table.from_batches([batch async for batch in answer.batches()], answer.schema)
+        return table, time.perf_counter() - started
 
 
 def _text(value: object) -> str:
