@@ -10,7 +10,6 @@ from czar.catalogue import Catalogue
 from czar.placing import assignments
 from czar.plan.model import Plan
 
-
 PIXEL_RANGES = re.compile(
     r"""\(("[^"]*"\."_healpix_29") BETWEEN \d+ AND \d+(?: OR "[^"]*"\."_healpix_29" BETWEEN \d+ AND \d+)*\)"""
 )

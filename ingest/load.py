@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -31,12 +31,13 @@ from ingest.runs import Runs
 from ingest.sending import Destination, Placement
 from partitioner.healpix import Pixels
 from qserv.errors import IngestError
+from qserv.ids import NULL_CHUNK
 from qserv.metadata.catalogue import REPLICATED_CHUNK
 from qserv.metadata.director_index import load_index
 from qserv.metadata.engine import connect
 from qserv.metadata.nodes import list_nodes
 from qserv.metadata.registration import family_lock, record_chunks
-from qserv.placement import place_chunks
+from qserv.placement import place_chunk, place_chunks
 from schema.model import Database, Table, TableRole
 from schema.serialise import table_to_json
 from schema.types import arrow_schema
@@ -111,6 +112,8 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
     inputs = await asyncio.to_thread(open_inputs, database, files, options.delimiter)
     async with connect(engine) as connection:
         listed = await list_nodes(connection)
+    # Too few nodes for the replicas: said now, rather than after hours of reading.
+    place_chunk(database.family, NULL_CHUNK, {node.node_id: node.weight for node in listed}, options.replicas)
     async with family_lock(engine, database.family), connected_nodes(listed, secret) as nodes:
         spill = spill_directory(options.spill, database.family)
         shutil.rmtree(spill, ignore_errors=True)
@@ -120,8 +123,10 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
             table_ids = await register(engine, family, inputs)
             load = _TableLoad(engine, nodes, family, options, spill, progress)
             reports = [await load.run(source, table_ids[source.table.name]) for source in inputs]
+            progress(Progress(database.name, Stage.PUBLISHING, 0, len(inputs)))
             facts = await measure(engine, nodes, database, table_ids)
             version = await publish(engine, nodes, facts)
+            progress(Progress(database.name, Stage.PUBLISHING, len(inputs), len(inputs)))
         except BaseException:
             await withdraw(engine, nodes, database, inputs)
             raise
@@ -173,12 +178,13 @@ class _TableLoad:
         """Read all rows, assign their chunks, and leave them sorted; return how many there are."""
         done = 0
         for file, matching in source.files:
-            async for rows in _read_ahead(read_rows(source.table, file, matching)):
-                chunked = await self._assign(source.table, rows)
-                await asyncio.to_thread(base.add, chunked.batch, chunked.chunks)
-                await asyncio.to_thread(overlap.add, chunked.overlap, chunked.overlap_chunks)
-                done += rows.batch.num_rows
-                self.progress(Progress(source.table.name, Stage.READING, done, source.row_count))
+            async with contextlib.aclosing(_read_ahead(read_rows(source.table, file, matching))) as batches:
+                async for rows in batches:
+                    chunked = await self._assign(source.table, rows)
+                    await asyncio.to_thread(base.add, chunked.batch, chunked.chunks)
+                    await asyncio.to_thread(overlap.add, chunked.overlap, chunked.overlap_chunks)
+                    done += rows.batch.num_rows
+                    self.progress(Progress(source.table.name, Stage.READING, done, source.row_count))
         await asyncio.to_thread(base.seal)
         await asyncio.to_thread(overlap.seal)
         return done
@@ -201,16 +207,18 @@ class _TableLoad:
     async def _index(self, table: Table, base: Runs) -> None:
         """Write the director index, while rows are sent."""
         if table.role is TableRole.DIRECTOR:
-            async with connect(self.engine) as connection:
-                await load_index(connection, self.family.database.name, table.name, _keys(base, str(table.director_key)))
+            keys = contextlib.aclosing(_keys(base, str(table.director_key)))
+            async with connect(self.engine) as connection, keys as batches:
+                await load_index(connection, self.family.database.name, table.name, batches)
 
 
-async def _keys(rows: Runs, column: str) -> AsyncIterator[tuple[Pixels, Pixels]]:
-    async for values, chunks in _read_ahead(rows.values(column)):
-        yield values.cast(pa.int64()).to_numpy(), chunks
+async def _keys(rows: Runs, column: str) -> AsyncGenerator[tuple[Pixels, Pixels], None]:
+    async with contextlib.aclosing(_read_ahead(rows.values(column))) as batches:
+        async for values, chunks in batches:
+            yield values.cast(pa.int64()).to_numpy(), chunks
 
 
-async def _read_ahead(items: Iterator[T]) -> AsyncIterator[T]:
+async def _read_ahead(items: Iterator[T]) -> AsyncGenerator[T, None]:
     """Yield what an iterator gives, which runs in a thread, one item ahead."""
     following = asyncio.ensure_future(asyncio.to_thread(next, items, None))
     try:

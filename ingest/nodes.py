@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from qserv.errors import ClusterError
 from qserv.ids import NodeId
 from qserv.metadata.nodes import Node
 from workers.client import WorkerClient
@@ -56,15 +55,7 @@ async def connected_nodes(nodes: Sequence[Node], secret: str) -> AsyncIterator[N
     ----------
     secret
         The cluster secret.
-
-    Raises
-    ------
-    ClusterError
-        There is no node.
     """
-    if not nodes:
-        msg = "the cluster has no node to load into; is it up (`qserv status`)?"
-        raise ClusterError(msg)
     clients = {node.node_id: WorkerClient(node.host, node.worker_port, secret) for node in nodes}
     pools = {node.node_id: ThreadPoolExecutor(STREAMS_PER_NODE, f"load-{node.node_id}") for node in nodes}
     try:

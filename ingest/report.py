@@ -12,13 +12,15 @@ class Stage(StrEnum):
     READING = "reading"
     SENDING = "sending"
     INDEXING = "indexing"
-    MEASURING = "measuring"
     PUBLISHING = "publishing"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage is: ``done`` of ``total`` rows, chunks or tables; ``total`` None where it is not known."""
+    """How far a stage is: ``done`` of ``total`` rows, chunks or tables; ``total`` None where it is not known.
+
+    ``table`` is the name of the database while it is published.
+    """
 
     table: str
     stage: Stage

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from qserv.errors import BadFileError, BadRowError, IngestError
+from qserv.errors import BadFileError, BadRowError, ClusterError, IngestError, NodeUnavailableError
 from qserv.metadata.engine import connect
+from qserv.metadata.nodes import register_node
 from qserv.metadata.registration import family_lock
 from schema.model import Column, ColumnType, ForeignKey, Table, TableRole
 from schema.serialise import database_to_json
@@ -154,6 +155,35 @@ async def test_ref_match_tables_are_not_yet_supported(archive, write, object_tab
 async def test_an_unknown_table_is_answered_with_the_nearest(archive, write, object_table):
     with pytest.raises(IngestError, match="no table 'objects'; did you mean 'object'"):
         await archive.load(archive.database(object_table), objects=write(objects()))
+
+
+async def test_more_replicas_than_nodes_are_refused_before_anything_is_read(archive, write, object_table):
+    steps = []
+    with pytest.raises(ClusterError, match="3 replicas of a chunk need as many nodes, and there are 2"):
+        await archive.load(
+            archive.database(object_table),
+            options=replace(archive.options, replicas=3),
+            progress=steps.append,
+            object=write(objects()),
+        )
+    assert steps == []
+
+
+async def test_a_node_that_does_not_answer_is_told_and_cleared_up_when_it_is_back(archive, write, object_table):
+    database = archive.database(object_table)
+
+    async def move(port):
+        async with connect(archive.engine) as connection, connection.begin():
+            await register_node(connection, replace(archive.nodes[1], worker_port=port))
+
+    await archive.load(database, object=write(objects()))
+    await move(1)
+    with pytest.raises(NodeUnavailableError):
+        await archive.load(database, options=replace(archive.options, replace=True), object=write(objects()))
+    assert [table.name for table in (await archive.catalogue()).tables if table.database == archive.name] == []
+    await move(archive.nodes[1].worker_port)
+    await archive.load(database, object=write(objects(77)))
+    assert sum((await archive.table("object")).row_counts) == 77
 
 
 async def test_two_loads_into_a_family_do_not_run_at_once(archive, write, object_table):
