@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.load import LoadOptions, load_catalogue
+from partitioner.chunkmap import ChunkMap
 from qserv.cluster import NODE_DATABASE, Role
 from qserv.metadata.catalogue import load_catalogue as read_catalogue
 from qserv.metadata.engine import connect, make_engine
@@ -98,6 +99,11 @@ class Archive:
         """Return the row of a published table."""
         (row,) = [row for row in (await self.catalogue()).tables if (row.database, row.name) == (self.name, name)]
         return row
+
+    async def chunk_map(self):
+        """Return the chunk map of the database's family."""
+        (family,) = [family for family in (await self.catalogue()).families if family.family == self.name]
+        return ChunkMap.from_nuniq(family.chunks)
 
     def ask(self, node, sql, role=Role.READER):
         """Run SQL on a node, given by its place or name."""

@@ -5,7 +5,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from partitioner.chunkmap import ChunkMap
 from partitioner.healpix import pixel_of
 from partitioner.overlap import overlap_chunks
 from qserv.metadata.director_index import find_chunks
@@ -45,7 +44,7 @@ async def test_every_row_is_in_the_chunk_of_its_position_and_sorted(archive, wri
     given = (rows[name].to_pylist() for name in ("ra", "dec"))
     expected = zip(*given, rows["flux"].to_numpy(), rows["name"].to_pylist(), strict=True)
     assert names == dict(zip(rows["id"].to_pylist(), expected, strict=True))
-    chunk_map = ChunkMap.from_nuniq((await archive.catalogue()).families[0].chunks)
+    chunk_map = await archive.chunk_map()
     assert len(chunk_map) == report.chunks > 12
     for chunk, found in stored.items():
         pixels = [row[5] for row in found]
@@ -61,7 +60,7 @@ async def test_overlap_holds_the_neighbours_of_each_chunk(archive, write, object
     rows = sky(6_000).filter(pa.compute.is_valid(sky(6_000)["ra"]))
     report = await archive.load(archive.database(object_table, overlap_deg=2.0), object=write(rows))
     ra, dec = rows["ra"].to_numpy(), rows["dec"].to_numpy()
-    chunk_map = ChunkMap.from_nuniq((await archive.catalogue()).families[0].chunks)
+    chunk_map = await archive.chunk_map()
     row, chunk = overlap_chunks(ra, dec, pixel_of(ra, dec), chunk_map, 2.0)
     expected = sorted(zip(chunk.tolist(), rows["id"].to_numpy()[row].tolist(), strict=True))
     stored = archive.rows(await archive.table("object"), overlap=True)
