@@ -1,7 +1,7 @@
 """The answer of a query: columns that say what they are, and batches as they come."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class Answer:
         schema: pa.Schema,
         rows: Iterator[pa.RecordBatch],
         stop: Callable[[], None],
-        ended: Callable[[Outcome], Awaitable[None]],
+        ended: Callable[[Outcome], None],
         threads: Executor,
         max_rows: int | None = None,
     ) -> None:
@@ -71,20 +71,20 @@ class Answer:
             error = failure
             raise
         finally:
-            await self._close(Outcome(rows, size_bytes, error))
+            self._close(Outcome(rows, size_bytes, error))
 
     async def close(self) -> None:
         """Cancel the query, unless it has ended."""
         unread = QueryCancelledError("the answer was closed unread")
-        await self._close(Outcome(0, 0, None if self._enough(0) else unread))
+        self._close(Outcome(0, 0, None if self._enough(0) else unread))
 
     def _enough(self, rows: int) -> bool:
         """Whether these are all the rows that the reader asked for: then going away is no cancellation."""
         return self._max_rows is not None and rows >= self._max_rows
 
-    async def _close(self, outcome: Outcome) -> None:
+    def _close(self, outcome: Outcome) -> None:
         if not self._open:
             return
         self._open = False
         self._stop()
-        await asyncio.shield(self._ended(outcome))
+        self._ended(outcome)

@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Self
@@ -16,6 +16,7 @@ from sqlglot import exp
 from czar.analyse import Query, analyse
 from czar.answer import Answer, Outcome
 from czar.catalogue import Catalogue
+from czar.catalogue_reader import CatalogueReader
 from czar.dispatch import Dispatch
 from czar.explain import Explanation, explain
 from czar.limiting import limited
@@ -24,16 +25,14 @@ from czar.parse import one_select, parse
 from czar.placing import assignments
 from czar.plan.build import build
 from czar.plan.model import Plan
-from czar.reading import read_catalogue
+from czar.query_log import QueryLog
 from czar.scratch import Scratch
 from czar.snapshot import Snapshot
 from qserv.cluster import METADATA_DATABASE, SCRATCH_DATABASE, Cluster, Role, Secrets
 from qserv.errors import QservError, QueryCancelledError
 from qserv.ids import NodeId
-from qserv.metadata.catalogue import catalogue_version, load_catalogue
 from qserv.metadata.director_index import find_chunks
 from qserv.metadata.engine import connect, make_engine
-from qserv.metadata.query_log import finish_query, start_query
 from qserv.settings import Settings
 from workers.client import WorkerClient
 
@@ -52,8 +51,8 @@ class Session:
         self._spill = tempfile.TemporaryDirectory(prefix="qserv-merge-")
         self._merger = Merger(MERGE_MEMORY_BYTES, self._spill.name)
         self._threads = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="answer")
-        self._catalogue: Catalogue | None = None
-        self._logging: set[asyncio.Task[None]] = set()
+        self._log = QueryLog(metadata)
+        self._catalogues = CatalogueReader(metadata)
 
     @classmethod
     async def open(cls, cluster: Cluster, secrets: Secrets, settings: Settings) -> Self:
@@ -69,13 +68,8 @@ class Session:
         return cls(metadata, workers, scratch, settings)
 
     async def catalogue(self) -> Catalogue:
-        """Return the published tables; read again only when a change was published."""
-        async with connect(self._metadata) as connection:
-            version = await catalogue_version(connection)
-            if self._catalogue is None or self._catalogue.version != version:
-                await connection.rollback()
-                self._catalogue = read_catalogue(await load_catalogue(connection))
-        return self._catalogue
+        """Return the published tables, as of now."""
+        return await self._catalogues.current()
 
     async def query(
         self,
@@ -104,12 +98,12 @@ class Session:
         """
         written = text if text is not None else statement if isinstance(statement, str) else statement.sql("postgres")
         query_id = uuid.uuid4()
-        started = self._log_start(query_id, user, dialect, written)
+        self._log.start(query_id, user, dialect, written)
         try:
             plan, catalogue = await self._plan(statement, written, max_rows)
-            return await self._run(plan, catalogue, query_id, started, max_rows)
+            return await self._run(plan, catalogue, query_id, max_rows)
         except (QservError, asyncio.CancelledError) as error:
-            await self._log_end(query_id, started, Outcome(0, 0, _reason(error)), 0)
+            self._log.end(query_id, Outcome(0, 0, _reason(error)), 0)
             raise
 
     async def explain(self, statement: str | exp.Expr, *, text: str | None = None) -> Explanation:
@@ -120,8 +114,8 @@ class Session:
 
     async def close(self) -> None:
         """Let go of connections, threads and memory."""
-        if self._logging:
-            await asyncio.wait(self._logging)
+        await self._log.close()
+        await self._catalogues.close()
         for worker in self._workers.values():
             worker.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -145,14 +139,7 @@ class Session:
             query = query.narrowed(np.unique(chunks), f"{count:,} {'key' if count == 1 else 'keys'} of {restriction.director}")
         return replace(query, keys=())
 
-    async def _run(
-        self,
-        plan: Plan,
-        catalogue: Catalogue,
-        query_id: uuid.UUID,
-        started: asyncio.Task[None],
-        max_rows: int | None,
-    ) -> Answer:
+    async def _run(self, plan: Plan, catalogue: Catalogue, query_id: uuid.UUID, max_rows: int | None) -> Answer:
         rows: Iterator[pa.RecordBatch]
         if plan.known_row is not None:
             batch = pa.RecordBatch.from_pydict({f"c{i}": pa.array([n], pa.int64()) for i, n in enumerate(plan.known_row)})
@@ -161,16 +148,13 @@ class Session:
             loop = asyncio.get_running_loop()
             schema, rows, stop = await loop.run_in_executor(self._threads, self._start, plan, catalogue, query_id.hex)
 
-        async def ended(outcome: Outcome) -> None:
-            await self._log_end(query_id, started, outcome, len(plan.tasks))
-
         return Answer(
             query_id=query_id.hex,
             outputs=plan.outputs,
             schema=schema,
             rows=rows,
             stop=stop,
-            ended=ended,
+            ended=lambda outcome: self._log.end(query_id, outcome, len(plan.tasks)),
             threads=self._threads,
             max_rows=max_rows,
         )
@@ -198,39 +182,6 @@ class Session:
             dispatch.close()
             raise
         return merged.schema, iter(merged), dispatch.close
-
-    def _log_start(self, query_id: uuid.UUID, user: str, dialect: str, text: str) -> asyncio.Task[None]:
-        async def write() -> None:
-            async with connect(self._metadata) as connection:
-                await start_query(connection, query_id, user, dialect, text)
-                await connection.commit()
-
-        return self._keep(write())
-
-    async def _log_end(self, query_id: uuid.UUID, started: asyncio.Task[None], outcome: Outcome, chunk_count: int) -> None:
-        async def write() -> None:
-            await started
-            cancelled = isinstance(outcome.error, QueryCancelledError)
-            async with connect(self._metadata) as connection:
-                await finish_query(
-                    connection,
-                    query_id,
-                    "completed" if outcome.error is None else "aborted" if cancelled else "error",
-                    chunk_count=chunk_count,
-                    row_count=outcome.rows,
-                    byte_count=outcome.size_bytes,
-                    error=None if outcome.error is None else str(outcome.error),
-                )
-                await connection.commit()
-
-        self._keep(write())
-
-    def _keep(self, writing: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Let the log be written while the query goes on; `close` waits for it."""
-        task = asyncio.get_running_loop().create_task(writing)
-        self._logging.add(task)
-        task.add_done_callback(self._logging.discard)
-        return task
 
 
 def _reason(error: BaseException) -> Exception:

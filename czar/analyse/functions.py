@@ -90,7 +90,7 @@ def known_functions(query: Query) -> Query:
             msg = f"not yet supported: function {node.sql_name()}"
             raise NotYetSupportedError(msg, place_of(node, query.text))
         if isinstance(node, exp.Literal) and not node.is_string and not str(node.this).isdigit():
-            return exp.cast(node, exp.DType.DOUBLE)
+            return exp.cast(node, exp.DType.DOUBLE, copy=False)
         change = _REWRITES.get(type(node))
         return change(node) if change else _checked_cast(node, query)
 

@@ -33,8 +33,7 @@ def aggregates_of(tree: exp.Expr) -> list[exp.Expr]:
 
 
 def canonical_tree(tree: exp.Select) -> exp.Select:
-    """Return a copy with every aggregate in the form whose type does not depend on the plan."""
-    tree = tree.copy()
+    """Give every aggregate, in place, the form whose type does not depend on the plan."""
     for node in aggregates_of(tree):
         node.replace(canonical(node.copy()))
     return tree
@@ -42,7 +41,7 @@ def canonical_tree(tree: exp.Select) -> exp.Select:
 
 def numbered(tree: exp.Select) -> exp.Select:
     """Give the items of SELECT the names c0, c1, ..., in place: those of the user may be of any form, or twice the same."""
-    tree.set("expressions", [exp.alias_(item, f"c{index}") for index, item in enumerate(tree.expressions)])
+    tree.set("expressions", [exp.alias_(item, f"c{index}", copy=False) for index, item in enumerate(tree.expressions)])
     return tree
 
 

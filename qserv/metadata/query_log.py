@@ -1,40 +1,55 @@
 """The query log: who asked what, when, and what became of it (LSST DMS-REQ-0345)."""
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, insert, update
+from sqlalchemy import bindparam, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.metadata import tables
 
-
-async def start_query(connection: AsyncConnection, query_id: UUID, user_name: str, dialect: str, query: str) -> None:
-    """Write that a query was submitted; its state is ``executing``."""
-    await connection.execute(
-        insert(tables.queries).values(query_id=query_id, user_name=user_name, dialect=dialect, text=query, state="executing"),
-    )
+EXECUTING = "executing"
 
 
-async def finish_query(  # noqa: PLR0913 (the facts of one row of the log)
+@dataclass(frozen=True)
+class QueryEnd:
+    """How a query ended. ``state`` is ``completed``, ``error`` or ``aborted``; ``ended`` has a time zone."""
+
+    state: str
+    ended: datetime
+    chunk_count: int
+    row_count: int
+    byte_count: int
+    error: str | None
+
+
+@dataclass(frozen=True)
+class QueryStart:
+    """What was asked. ``submitted`` has a time zone."""
+
+    query_id: UUID
+    user_name: str
+    dialect: str
+    text: str
+    submitted: datetime
+
+
+async def write_queries(
     connection: AsyncConnection,
-    query_id: UUID,
-    state: str,
-    *,
-    chunk_count: int | None = None,
-    row_count: int | None = None,
-    byte_count: int | None = None,
-    error: str | None = None,
+    started: Sequence[tuple[QueryStart, QueryEnd | None]],
+    ended: Sequence[tuple[UUID, QueryEnd]],
 ) -> None:
-    """Write how a query ended: ``completed``, ``error`` or ``aborted``. A query that ended already is left as it is."""
-    await connection.execute(
-        update(tables.queries)
-        .where(tables.queries.c.query_id == query_id, tables.queries.c.ended.is_(None))
-        .values(
-            state=state,
-            ended=func.now(),
-            chunk_count=chunk_count,
-            row_count=row_count,
-            byte_count=byte_count,
-            error=error,
-        ),
-    )
+    """Write queries that are new to the log, ended already or not, and the ends of queries that are in it."""
+    if started:
+        nothing = dict.fromkeys(QueryEnd.__dataclass_fields__) | {"state": EXECUTING}
+        await connection.execute(
+            insert(tables.queries),
+            [asdict(start) | (nothing if end is None else asdict(end)) for start, end in started],
+        )
+    if ended:
+        await connection.execute(
+            update(tables.queries).where(tables.queries.c.query_id == bindparam("ended_query")),
+            [asdict(end) | {"ended_query": query_id} for query_id, end in ended],
+        )
