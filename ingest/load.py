@@ -222,10 +222,10 @@ async def _read_ahead(items: Iterator[T]) -> AsyncGenerator[T, None]:
     """Yield what an iterator gives, which runs in a thread, one item ahead."""
     following = asyncio.ensure_future(asyncio.to_thread(next, items, None))
     try:
-        while (item := await following) is not None:
+        # A thread cannot be cancelled: the wait for it is, and the end below waits again.
+        while (item := await asyncio.shield(following)) is not None:
             following = asyncio.ensure_future(asyncio.to_thread(next, items, None))
             yield item
     finally:
         # The thread must be through with the iterator before its files are closed.
-        following.cancel()
-        await asyncio.wait([following])
+        await asyncio.gather(following, return_exceptions=True)
