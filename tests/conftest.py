@@ -17,11 +17,14 @@ from pathlib import Path
 
 import pytest
 
+from qserv.cli.ingest import load_with_progress
 from qserv.cluster import Cluster, Secrets
 from qserv.embedded.launch import embedded_postgres
 from qserv.embedded.orphans import end_orphans
 from qserv.embedded.processes import Process
 from qserv.settings import Settings
+from qserv.supervisor.supervisor import embedded_cluster
+from schema.catalogues import data_path, schema_path
 
 
 def pytest_addoption(parser):
@@ -106,4 +109,13 @@ def _stop_cleanly_on_sigterm():
 def postgres_cluster(cluster_home):
     settings = Settings(home=cluster_home / "postgres", nodes=2, tap_port=0, memory_share=0.1)
     with embedded_postgres(settings) as cluster:
+        yield RunningCluster(cluster, Secrets.load(cluster.home), settings)
+
+
+@pytest.fixture(scope="session")
+def archive(cluster_home):
+    """A cluster of three nodes with all services and the Hipparcos stars, as `qserv up` and `qserv ingest` make it."""
+    settings = Settings(home=cluster_home / "archive", nodes=3, tap_port=0, memory_share=0.2, chunk_target_rows=10_000)
+    with embedded_cluster(settings) as cluster:
+        load_with_progress(settings, schema_path("stars"), {"hipparcos": [data_path("hipparcos.parquet")]}, quiet=True)
         yield RunningCluster(cluster, Secrets.load(cluster.home), settings)
