@@ -18,6 +18,7 @@ NAMED: dict[type[exp.Expr], str] = {
     exp.Filter: "FILTER on an aggregate",
     exp.WithinGroup: "WITHIN GROUP",
     exp.Lateral: "LATERAL",
+    exp.ByteString: "a text with escapes (E'...')",
     exp.Placeholder: "a query parameter",
     exp.Parameter: "a query parameter",
     exp.Rand: "random()",

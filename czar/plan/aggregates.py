@@ -58,9 +58,10 @@ def split(node: exp.Expr, name: str) -> Split:
         case exp.Min() | exp.Max():
             return Split(name, ((name, node),), f"{type(node).__name__.upper()}({name})")
         case exp.Avg():
-            total = canonical(exp.Sum(this=argument))
+            # In double precision, because a sum of keys need not fit into a bigint where their mean does.
+            total = exp.cast(exp.Sum(this=node_function("widen", argument)), exp.DType.DOUBLE)
             columns = ((f"{name}_sum", total), (f"{name}_n", exp.Count(this=argument)))
-            return Split(name, columns, f"CAST(SUM({name}_sum) AS DOUBLE) / CAST(SUM({name}_n) AS DOUBLE)")
+            return Split(name, columns, f"SUM({name}_sum) / CAST(SUM({name}_n) AS DOUBLE)")
         case _:
             return _variance(node, name)
 

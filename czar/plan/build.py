@@ -39,7 +39,7 @@ def build(query: Query, snapshot: Snapshot, *, max_rows: int | None = None) -> P
         return replace(plan, known_row=known, notes=(*plan.notes, "row counts of the metadata database"))
     if len(chunks) <= 1:
         return _on_one_node(plan, query, window, chunks)
-    if aggregates_of(query.tree) or query.tree.args.get("group"):
+    if aggregates_of(query.tree) or query.tree.args.get("group") or query.tree.args.get("having"):
         return grouped(plan, query, window)
     return scan(plan, query, window)
 
@@ -66,6 +66,8 @@ def _known_row(query: Query, window: Window) -> tuple[int, ...] | None:
 def _count(query: Query, clause: str) -> int | None:
     node = query.tree.args.get(clause)
     if node is None:
+        return None
+    if isinstance(node.expression, exp.Null) or node.expression == exp.var("ALL"):
         return None
     value = number(node.expression)
     if not isinstance(value, int):

@@ -28,7 +28,8 @@ def grouped(plan: Plan, query: Query, window: Window) -> Plan:
         partial.set(clause, None)
     items = [exp.alias_(key.copy(), f"k{index}") for index, key in enumerate(keys)]
     items += [exp.alias_(column.copy(), name) for part in splits.values() for name, column in part.partial]
-    partial.set("expressions", items or [exp.alias_(exp.Literal.number(1), "k")])
+    # Without keys and aggregates a HAVING still makes one group of all rows.
+    partial.set("expressions", items or [exp.alias_(exp.Count(this=exp.Star()), "k")])
     if keys:
         partial.set("group", exp.Group(expressions=[key.copy() for key in keys]))
     template, slots = chunk_query(partial, query.sources)
