@@ -1,0 +1,132 @@
+"""Asks the oracle: the query's own text, with what the comparison needs beside its rows.
+
+LIMIT and OFFSET are taken off, because without a total order any of several answers is right; expressions of ORDER BY and the
+magnitudes of what is summed are selected as further columns.
+"""
+
+from dataclasses import dataclass
+
+from sqlglot import ParseError, exp, parse_one
+
+from tests.oracle.cutting import Cut
+
+NUMERIC_OID = 1700
+FAMILIES = {
+    **dict.fromkeys((20, 21, 23), "integer"),
+    **dict.fromkeys((700, 701), "float"),
+    **dict.fromkeys((18, 19, 25, 705, 1042, 1043), "text"),
+    16: "boolean",
+    17: "binary",
+    1082: "date",
+    1114: "timestamp",
+}
+"""Families of types by PostgreSQL's object identifiers."""
+
+RELATIVE = 1e-12
+"""Rounding that a sum may have, of the sum of magnitudes; and any other floating result, of itself."""
+
+SPREADS = (exp.Stddev, exp.StddevSamp, exp.StddevPop, exp.Variance, exp.VariancePop)
+ROOTS = SPREADS[:3]
+
+
+@dataclass(frozen=True)
+class OracleRow:
+    """A row of the oracle, the values that order it, and how far off each value may be (None: by `RELATIVE` of itself)."""
+
+    values: tuple
+    order: tuple
+    tolerances: tuple
+
+
+@dataclass(frozen=True)
+class OracleAnswer:
+    names: tuple[str, ...]
+    families: tuple[str, ...]
+    rows: list[OracleRow]
+    limit: int | None
+    offset: int
+
+
+def ask_plain(plain, text):
+    """Return the oracle's whole answer, in its order."""
+    cut = Cut.of(text)
+    described = plain.cursor(binary=True).execute(cut.select(tail="LIMIT 0")).description
+    names = [column.name for column in described]
+    # A star stands for several columns; then no item is known by its place.
+    items = cut.items if len(cut.items) == len(names) else (None,) * len(names)
+    places = [_output(expression, names, items) for expression in cut.order_expressions]
+    hidden = [expression for expression, place in zip(cut.order_expressions, places, strict=True) if place is None]
+    behind = iter(range(len(names), len(names) + len(hidden)))
+    places = [next(behind) if place is None else place for place in places]
+    rounding = [None if cut.distinct or item is None else _magnitude(item) for item in items]
+    magnitudes = [magnitude for magnitude in rounding if magnitude]
+    rows = plain.cursor(binary=True).execute(cut.select([*hidden, *(sql for _, sql in magnitudes)], cut.window())).fetchall()
+    families = tuple(_family(column, item) for column, item in zip(described, items, strict=True))
+    read = [_READERS.get((column.type_code, family)) for column, family in zip(described, families, strict=True)]
+    return OracleAnswer(
+        names=tuple(names),
+        families=families,
+        rows=[_row(found, read, places, rounding) for found in rows],
+        limit=cut.limit,
+        offset=cut.offset,
+    )
+
+
+def _row(found, read, places, rounding):
+    values = tuple(value if form is None or value is None else form(value) for value, form in zip(found, read, strict=False))
+    magnitudes = iter(found[len(found) - sum(1 for each in rounding if each) :])
+    tolerances = tuple(each and _tolerance(each[0], value, next(magnitudes)) for each, value in zip(rounding, values, strict=True))
+    return OracleRow(values, tuple(found[place] for place in places), tolerances)
+
+
+_READERS = {(NUMERIC_OID, "integer"): int, (NUMERIC_OID, "float"): float}
+
+
+def _family(column, item):
+    if column.type_code == NUMERIC_OID:
+        # No answer of the engine is numeric: a sum of integers is bigint, all else double precision.
+        return "integer" if item is not None and isinstance(_expression(item), exp.Sum) else "float"
+    return FAMILIES[column.type_code]
+
+
+def _expression(item):
+    expression = parse_one(item, read="postgres").unalias()
+    while isinstance(expression, exp.Paren):
+        expression = expression.this
+    return expression
+
+
+def _output(expression, names, items):
+    """Return the place of the output column that a term of ORDER BY names, if it names one."""
+    if expression.isdigit():
+        return int(expression) - 1
+    spelled = expression[1:-1] if expression.startswith('"') else expression.lower()
+    if spelled in names:
+        return names.index(spelled)
+    return items.index(expression) if expression in items else None
+
+
+def _magnitude(item):
+    """Return the form of an aggregate that rounds, and the SQL of the magnitude of what it adds up."""
+    try:
+        node = _expression(item)
+    except ParseError:
+        # A text that only PostgreSQL reads has no tolerance of its own.
+        return None
+    while isinstance(node, exp.Cast):
+        node = node.this
+    value = f"({node.this.sql('postgres')})::double precision" if isinstance(node, (exp.Sum, exp.Avg, *SPREADS)) else ""
+    if isinstance(node, exp.Sum | exp.Avg):
+        return "sum", f"{type(node).__name__.upper()}(ABS({value}))"
+    if isinstance(node, SPREADS):
+        return ("root" if isinstance(node, ROOTS) else "square"), f"AVG(({value}) ^ 2)"
+    return None
+
+
+def _tolerance(form, value, magnitude):
+    if value is None or magnitude is None:
+        return None
+    allowed = RELATIVE * float(magnitude)
+    if form != "root":
+        return allowed
+    return allowed / float(value) if value else allowed**0.5

@@ -1,0 +1,119 @@
+"""Compares an answer of the cluster with the oracle's: row for row, type for type, in order where the query orders."""
+
+import itertools
+import math
+from collections import defaultdict
+
+import pyarrow as pa
+from pyarrow import types
+
+from schema.types import arrow_type
+from tests.oracle.asking import RELATIVE
+
+SHOWN_ROWS = 5
+
+
+def families(schema):
+    """Return the family of each field's type."""
+    return tuple(_family(field.type) for field in schema)
+
+
+def _family(kind):
+    tests = {
+        "boolean": types.is_boolean,
+        "integer": types.is_integer,
+        "float": types.is_floating,
+        "text": types.is_string,
+        "date": types.is_date,
+        "timestamp": types.is_timestamp,
+        "binary": types.is_binary,
+    }
+    return next((name for name, test in tests.items() if test(kind)), str(kind))
+
+
+def differences(answer, batches, oracle):
+    """Return what is wrong with an answer, in sentences; none if it is right."""
+    found = []
+    if families(answer.schema) != oracle.families:
+        found.append(f"types {families(answer.schema)}, the oracle's are {oracle.families}")
+    for result, field in zip(answer.columns, answer.schema, strict=True):
+        if arrow_type(result.column) != field.type and not types.is_date(field.type):
+            found.append(f"column {result.name} says {result.column.datatype}, its values are {field.type}")
+    if any(batch.schema != answer.schema for batch in batches):
+        found.append("a batch has another schema than the answer")
+    if found:
+        return found
+    table = pa.Table.from_batches(batches, answer.schema)
+    ours = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    return list(itertools.islice(_wrong_rows(ours, oracle), SHOWN_ROWS))
+
+
+def _wrong_rows(ours, oracle):
+    last = len(oracle.rows) if oracle.limit is None else min(len(oracle.rows), oracle.offset + oracle.limit)
+    expected = max(0, last - oracle.offset)
+    if len(ours) != expected:
+        yield f"{len(ours)} rows, the oracle has {expected}"
+    done = 0
+    place = 0
+    # Rows of equal order are a set; where LIMIT or OFFSET cuts one, any part of it is right.
+    for _, tied in itertools.groupby(oracle.rows, key=lambda row: tuple(map(_marked, row.order))):
+        rows = list(tied)
+        taken = min(last, place + len(rows)) - max(oracle.offset, place)
+        place += len(rows)
+        if taken > 0:
+            yield from _unmatched(ours[done : done + taken], rows)
+            done += taken
+
+
+def _unmatched(ours, rows):
+    """Match each of our rows with a row of the oracle that no other took."""
+    exactly, closely = defaultdict(list), defaultdict(list)
+    for row in rows:
+        exactly[_marked_row(row.values)].append(row)
+    left = []
+    for values in ours:
+        same = exactly.get(_marked_row(values))
+        if same:
+            same.pop()
+        else:
+            left.append(values)
+    if not left:
+        return
+    for row in itertools.chain.from_iterable(exactly.values()):
+        closely[_exact_part(row.values)].append(row)
+    for values in left:
+        candidates = closely.get(_exact_part(values), [])
+        match = next((row for row in candidates if _close(values, row)), None)
+        if match is not None:
+            candidates.remove(match)
+            continue
+        near = f"; the nearest are {[row.values for row in candidates[:2]]}" if candidates else ""
+        yield f"row {values} is not the oracle's{near}"
+
+
+def _marked(value):
+    """Return a value that equals itself, NaN too, and no value of another type."""
+    if isinstance(value, float) and math.isnan(value):
+        return "NaN", float
+    return value, type(value)
+
+
+def _marked_row(values):
+    return tuple(map(_marked, values))
+
+
+def _exact_part(values):
+    return tuple("float" if isinstance(value, float) else _marked(value) for value in values)
+
+
+def _close(values, row):
+    return all(
+        _marked(value) == _marked(expected) or (isinstance(value, float) and _within(value, expected, tolerance))
+        for value, expected, tolerance in zip(values, row.values, row.tolerances, strict=True)
+    )
+
+
+def _within(value, expected, tolerance):
+    if not (math.isfinite(value) and math.isfinite(expected)):
+        return False
+    return abs(value - expected) <= max(RELATIVE * abs(expected), tolerance or 0.0)

@@ -1,0 +1,77 @@
+"""A cluster of three nodes, loaded through ``ingest``, and the oracle: one plain PostgreSQL with the same rows."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+
+from czar.session import Session
+from ingest.load import LoadOptions, load_catalogue
+from qserv.cluster import METADATA_DATABASE, Role, Secrets
+from qserv.metadata.engine import make_engine
+from qserv.settings import Settings
+from qserv.supervisor.services import worker_services
+from qserv.supervisor.supervisor import embedded_cluster
+from schema.felis import read_database
+from tests.oracle import edges, stars
+from tests.oracle.plain import make_plain, plain_conninfo
+
+SCHEMAS = Path(__file__).parent / "schema"
+
+CHUNK_TARGET_ROWS = {"sky": 3000, "edges": 8}
+"""So few that maps have pixels of several orders: 1 and 2, and 0 to 3."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The loaded cluster, a session with it, and the oracle."""
+
+    session: Session
+    runner: asyncio.Runner
+    plain: psycopg.Connection
+    reports: dict
+    has_bigsky: bool
+
+    def ask(self, statement, **options):
+        """Return the answer of the cluster: its columns and one table of rows."""
+
+        async def read():
+            answer = await self.session.query(statement, **options)
+            return answer, [batch async for batch in answer.batches()]
+
+        return self.runner.run(read())
+
+
+@pytest.fixture(scope="session")
+def loaded(cluster_home, tmp_path_factory):
+    settings = Settings(home=cluster_home / "oracle", nodes=3, tap_port=0, memory_share=0.2)
+    has_bigsky = stars.BIGSKY.exists()
+    rows = {("sky", name): table for name, table in stars.rows(with_bigsky=has_bigsky).items()}
+    rows |= {("edges", name): table for name, table in edges.rows().items()}
+    databases = [read_database(SCHEMAS / f"{name}.yaml") for name in CHUNK_TARGET_ROWS]
+    directory = tmp_path_factory.mktemp("oracle")
+    with embedded_cluster(settings, services=worker_services) as cluster, asyncio.Runner() as runner:
+        secrets = Secrets.load(cluster.home)
+        reports = {each.name: runner.run(_load(cluster, secrets, each, rows, directory)) for each in databases}
+        make_plain(cluster.metadata, secrets, databases, rows)
+        session = runner.run(Session.open(cluster, secrets, settings))
+        with psycopg.connect(plain_conninfo(cluster.metadata, secrets), autocommit=True) as plain:
+            yield Loaded(session, runner, plain, reports, has_bigsky)
+        runner.run(session.close())
+
+
+async def _load(cluster, secrets, database, rows, directory):
+    files = {}
+    for (owner, name), table in rows.items():
+        if owner == database.name:
+            files[name] = [directory / f"{owner}-{name}.parquet"]
+            pq.write_table(table, files[name][0])
+    engine = make_engine(cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
+    options = LoadOptions(directory, CHUNK_TARGET_ROWS[database.name])
+    try:
+        return await load_catalogue(engine, secrets.cluster.get_secret_value(), database, files, options=options)
+    finally:
+        await engine.dispose()

@@ -1,0 +1,161 @@
+"""Rows of database ``edges``, as its files hold them: positions at corners of pixels, poles and RA = 0, values at ends of types."""
+
+import datetime as dt
+
+import healpy
+import numpy as np
+import pyarrow as pa
+
+from tests.oracle.sphere import displaced, positions
+
+SEED = 20260714
+
+FIRST_POINT = 2**53
+"""Keys from here on are not all told apart in double precision."""
+
+FARTHEST_MATE_DEG = 0.9
+
+FARTHEST_MARK_DEG = 5.0
+
+UNPLACED = 5
+
+FEW = 64
+"""Points with keys around 0."""
+
+SPECIAL_POSITIONS = (
+    *((0.0, 0.0), (360.0, 0.1), (-1e-14, 0.2), (359.99999999999994, 0.3), (1e-12, 0.4), (720.5, 0.5), (-0.0, -0.5), (-90.0, 10.0)),
+    *((0.0, 90.0), (123.4, 90.0), (0.0, -90.0), (359.9, -90.0), (45.0, 89.99999999), (225.0, 89.99999999), (180.0, -89.999)),
+    *((180.0, 0.0), (90.0, 0.0), (270.0, 0.0), (0.001, 89.0), (359.999, 89.0), (10.0, 20.0), (10.0, 20.0), (10.0, 20.000001)),
+)
+"""Longitude, latitude (deg); longitudes are reduced when they are loaded."""
+
+NAN, INFINITY = float("nan"), float("inf")
+DOUBLES = (
+    NAN,
+    INFINITY,
+    -INFINITY,
+    0.0,
+    -0.0,
+    1e308,
+    -1e308,
+    5e-324,
+    1.5,
+    -1.5,
+    2.0**53 + 2,
+    0.1,
+    None,
+    1 / 3,
+    1e-7,
+    123456789.125,
+)
+REALS = (NAN, INFINITY, -INFINITY, 0.0, 3.4028235e38, 1e-45, 0.1, -0.1, 16777216.0, 1.5, None)
+BIG = (2**63 - 1, -(2**63), 2**53 + 1, 2**53, -(2**53) - 1, 0, -1, 1, None, 2**31, -(2**31) - 1)
+SHORTS = (0, 1, 2, 3, 4, 5, 5, 5, -32768, 32767, None)
+LABELS = ("", "a", "A", "b", "ä", "{point}", "it's", 'a "b"', "日本", "\U0001d6fc", "x" * 40, " ", "%", None)
+SEEN = (
+    *(dt.datetime(2000, 1, 1), dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59, 999999)),  # noqa: DTZ001 (columns have no zone)
+    *(dt.datetime(1969, 12, 31, 23, 59, 59, 999999), None, dt.datetime(2024, 2, 29, 12)),  # noqa: DTZ001 (as above)
+)
+
+
+def corners(order, pixels):
+    """Return the corners of pixels (NESTED), each once, as longitude and latitude in degrees."""
+    xyz = np.concatenate([healpy.boundaries(2**order, pixel, step=1, nest=True).T for pixel in pixels])
+    return positions(xyz[np.unique(xyz.round(12), axis=0, return_index=True)[1]])
+
+
+def point_positions():
+    """Return positions: special ones, corners of all pixels of order 1, and of those of order 3 in three base pixels."""
+    parts = [np.array(SPECIAL_POSITIONS).T, *(corners(order, pixels) for order, pixels in ((1, range(48)), (3, range(192))))]
+    parts.append(np.full((2, UNPLACED), np.nan))
+    return np.concatenate(parts, axis=1)
+
+
+def cycled(values, count, kind=None):
+    return pa.array([values[place % len(values)] for place in range(count)], kind, from_pandas=False)
+
+
+def points():
+    ra, dec = point_positions()
+    count = len(ra)
+    keys = np.arange(count) + FIRST_POINT
+    keys[:FEW] = np.arange(FEW) - FEW // 2
+    return pa.table(
+        {
+            "point_id": keys,
+            "ra": pa.array(ra, from_pandas=True),
+            "dec": pa.array(dec, from_pandas=True),
+            "kept": cycled(DOUBLES, count, pa.float64()),
+            "plain": cycled(DOUBLES[::-1], count, pa.float64()),
+            "size": cycled(REALS, count, pa.float32()),
+            "big": cycled(BIG, count, pa.int64()),
+            "Kind": cycled(SHORTS, count, pa.int16()),
+            "flag": cycled((True, False, None, True), count, pa.bool_()),
+            "label": cycled(LABELS, count, pa.string()),
+            "seen": cycled(SEEN, count, pa.timestamp("us")),
+        }
+    )
+
+
+def around(each, farthest_deg, random):
+    """Return keys and positions of ``each`` rows around each point."""
+    table = points()
+    place = np.repeat(np.arange(len(table)), each)
+    ra, dec = (table[name].to_numpy()[place] for name in ("ra", "dec"))
+    distance, angle = random.uniform(0, farthest_deg, len(place)), random.uniform(0, 2 * np.pi, len(place))
+    return table["point_id"].to_numpy()[place], *displaced(ra, dec, distance, angle)
+
+
+def mates():
+    """Return neighbours of points; the last ones refer to none, or to one that is not there."""
+    random = np.random.default_rng(SEED)
+    keys, ra, dec = around(np.arange(len(points())) % 5, FARTHEST_MATE_DEG, random)
+    alone = 20
+    point = [*keys.tolist(), *([None, -5000] * (alone // 2))]
+    ra = np.append(ra, random.uniform(0, 360, alone))
+    dec = np.append(dec, random.uniform(-90, 90, alone))
+    return pa.table(
+        {
+            "mate_id": np.arange(len(ra)) * 3 - 100,
+            "point_id": pa.array(point, pa.int64()),
+            "ra": pa.array(ra, from_pandas=True),
+            "dec": pa.array(dec, from_pandas=True),
+            "weight": pa.array(random.normal(0, 10, len(ra)), mask=random.random(len(ra)) < 0.1),
+        }
+    )
+
+
+def marks():
+    random = np.random.default_rng(SEED + 1)
+    keys, ra, dec = around((np.arange(len(points())) + 1) % 4, FARTHEST_MARK_DEG, random)
+    value = random.integers(-1000, 1000, len(keys)).astype(np.int32)
+    return pa.table(
+        {
+            "mark_id": np.arange(len(keys), dtype=np.int32),
+            "point_id": keys,
+            "ra": pa.array(ra, from_pandas=True),
+            "dec": pa.array(dec, from_pandas=True),
+            "value": pa.array(value, mask=random.random(len(keys)) < 0.1),
+        }
+    )
+
+
+def rows():
+    """Return the tables of database ``edges`` by their names."""
+    doubles, empty = pa.float64(), pa.array([], pa.int64())
+    return {
+        "points": points(),
+        "mates": mates(),
+        "marks": marks(),
+        "nothing": pa.table(
+            {
+                "nothing_id": empty,
+                **{name: pa.array([], doubles) for name in ("ra", "dec", "value")},
+                "label": pa.array([], pa.string()),
+            }
+        ),
+        "nothing_of_it": pa.table({"nothing_id": empty, "value": pa.array([], pa.int32())}),
+        "lonely": pa.table({"lonely_id": pa.array([7], pa.int32()), "ra": [359.99999], "dec": [-45.0], "value": [2.5]}),
+        "kind": pa.table({"Kind": pa.array([0, 1, 2, 5, 9], pa.int16()), "name": ["none", "star", "galaxy", None, "unused"]}),
+        "filter": pa.table({"filter": ["r", "zz"], "number": pa.array([1, 2], pa.int32())}),
+    }
