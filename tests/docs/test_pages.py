@@ -1,0 +1,94 @@
+import inspect
+import re
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from czar.parse import MAX_TEXT_BYTES
+from qserv import errors
+from qserv.cli import COMMANDS, app
+from qserv.cli.exits import exit_code
+from qserv.settings import Settings
+from tap.adql.geometry import MAX_VERTICES
+from tap.app import MAX_BODY_BYTES
+from tap.errors import status_of
+
+ROOT = Path(__file__).parents[2]
+LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+
+# Put together, so that this file does not hold what it looks for.
+REGISTRIES = tuple(".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("anaconda", "org"), ("npmjs", "org")))
+MACHINE_PATHS = tuple(f"/{name}/" for name in ("work", "root"))
+
+
+def headings(text):
+    """Return the anchors that GitHub gives to the headings of a page."""
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def code(text):
+    return "\n".join(CODE.findall(text))
+
+
+def test_links_lead_somewhere(pages):
+    for page in pages:
+        for match in LINK.finditer(page.read_text()):
+            path, _, anchor = match["target"].partition("#")
+            if "://" in path:
+                continue
+            target = page.parent / path if path else page
+            assert target.exists(), f"{page.name} links to {path}, which is not there"
+            assert not anchor or anchor in headings(target.read_text()), f"{page.name}: {path} has no heading #{anchor}"
+
+
+def test_index_lists_every_page(pages):
+    index = ROOT / "docs" / "README.md"
+    listed = {(index.parent / match["target"]).resolve() for match in LINK.finditer(index.read_text())}
+    assert {page for page in pages if page.is_relative_to(index.parent) and page != index} <= listed
+
+
+def test_targets_of_make_exist(pages):
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {target for page in pages for target in re.findall(r"\bmake (\w+)", code(page.read_text()))}
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_commands_and_their_options_exist(pages):
+    commands = {name: CliRunner().invoke(app, [name, "--help"]).output for name in COMMANDS}
+    used = [match for page in pages for match in re.finditer(r"\bqserv ([a-z]+)\b([^\n`|]*)", code(page.read_text()))]
+    assert len(used) > 10
+    for match in used:
+        assert match[1] in commands, match[0]
+        for option in re.findall(r"--[a-z-]+", match[2]):
+            assert option in commands[match[1]], match[0]
+
+
+def test_errors_have_the_status_and_exit_code_of_the_page(page):
+    rows = re.findall(r"^\| `([a-z_.]+)` \| .* \| (\d+) \| (\d+) \|$", page("docs/limits.md"), re.MULTILINE)
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.QservError)]
+    raised = [kind("what is wrong") for kind in kinds if kind is not errors.QservError]
+    assert {(code, int(status), int(leaves)) for code, status, leaves in rows} == {
+        (error.code, status_of(error), exit_code(error)) for error in raised
+    }
+
+
+def test_limits_are_those_of_the_page(page):
+    text = page("docs/limits.md")
+    fields = Settings.model_fields
+    rows, seconds = fields["max_rows"].default, fields["query_timeout_s"].default
+    for limit in (
+        f"{rows:,}",
+        f"{seconds:.0f} s",
+        f"{MAX_TEXT_BYTES:,} bytes",
+        f"{MAX_BODY_BYTES // 2**20} MiB",
+        f"{MAX_VERTICES:,}",
+    ):
+        assert f"| {limit} |" in text
+
+
+def test_no_file_names_a_registry_or_a_path_of_the_machine_it_was_written_on(tracked_texts):
+    assert len(tracked_texts) > 100
+    named = [(name, word) for name, text in tracked_texts.items() for word in (*REGISTRIES, *MACHINE_PATHS) if word in text.lower()]
+    assert named == []
