@@ -84,10 +84,12 @@ def _not_null(node: exp.Expr, source: Source) -> NDArray[np.bool_] | None:
 
 
 def _compared(kind: type[exp.Expr], node: exp.Expr, constant: Constant | None, source: Source) -> NDArray[np.bool_] | None:
-    """Return the chunks where ``column <kind> constant`` can hold. Python compares int, float and text exactly."""
+    """Return the chunks where ``column <kind> constant`` can hold."""
     statistics = _statistics(node, source)
     if statistics is None or constant is None:
         return None
+    if isinstance(constant, int) and any(isinstance(low, float) for low in statistics.minimum):
+        constant = _double(constant)
     tests: dict[type[exp.Expr], Callable[[Constant, Constant], bool]] = {
         exp.LT: lambda low, _: low < constant,  # type: ignore[operator]  # both are numbers or both texts, see below
         exp.LTE: lambda low, _: low <= constant,  # type: ignore[operator]
@@ -102,7 +104,18 @@ def _compared(kind: type[exp.Expr], node: exp.Expr, constant: Constant | None, s
             mask[index] = statistics.null_count[index] < source.entry.row_counts[index]
         elif isinstance(low, str) != isinstance(constant, str):
             return None
+        elif isinstance(low, float) or isinstance(constant, float):
+            # PostgreSQL compares an integer with a float as two doubles; Python would compare them exactly.
+            mask[index] = test(float(low), float(high))
         else:
             mask[index] = test(low, high)
     # NaN is above every number in PostgreSQL, and equal to itself.
     return mask | statistics.has_nan
+
+
+def _double(constant: int) -> float:
+    """Return a whole number as the nearest double; one beyond all doubles as an infinity."""
+    try:
+        return float(constant)
+    except OverflowError:
+        return float("inf") if constant > 0 else -float("inf")
