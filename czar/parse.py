@@ -54,8 +54,12 @@ def one_select(statement: exp.Expr, text: str) -> exp.Select:
 
 
 def place_of(node: exp.Expr, text: str) -> Place | None:
-    """Return where a node of the tree starts in the text, if the parser noted it for the node or something in it."""
-    starts = [part.meta["start"] for part in node.walk() if "start" in part.meta]
+    """Return where a node of the tree starts in the text, or the nearest part around it of which the parser noted the start."""
+    around: exp.Expr | None = node
+    starts: list[int] = []
+    while around is not None and not starts:
+        starts = [part.meta["start"] for part in around.walk() if "start" in part.meta]
+        around = around.parent
     if not starts or min(starts) > len(text):
         return None
     before = text[: min(starts)]

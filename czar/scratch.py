@@ -1,5 +1,6 @@
 """Computes final expressions in PostgreSQL, over combined rows: temporary tables in the scratch database."""
 
+import contextlib
 import queue
 from collections.abc import Iterator
 
@@ -58,14 +59,14 @@ class Scratch:
             The scratch database does not answer.
         """
         connection = self._take()
+        cursor = connection.cursor()
         try:
-            cursor = connection.cursor()
             cursor.adbc_ingest("merged", merged, mode="create", temporary=True)
             cursor.execute(sql)
             reader = cursor.fetch_record_batch()
             schema = plain_schema(reader.schema)
-        except adbc_driver_manager.Error as error:
-            connection.close()
+        except (adbc_driver_manager.Error, pa.ArrowException) as error:
+            _discard(cursor, connection)
             raise QueryEvaluationError(_message(error)) from error
 
         def answer() -> Iterator[pa.RecordBatch]:
@@ -75,8 +76,8 @@ class Scratch:
                 cursor.close()
                 connection.rollback()
                 self._idle.put_nowait(connection)
-            except adbc_driver_manager.Error as error:
-                connection.close()
+            except (adbc_driver_manager.Error, pa.ArrowException) as error:
+                _discard(cursor, connection)
                 raise QueryEvaluationError(_message(error)) from error
             except queue.Full:
                 connection.close()
@@ -99,7 +100,14 @@ class Scratch:
             raise MetadataError(NO_ANSWER) from error
 
 
-def _message(error: adbc_driver_manager.Error) -> str:
-    """Return PostgreSQL's own sentence out of ADBC's."""
+def _discard(cursor: dbapi.Cursor, connection: dbapi.Connection) -> None:
+    """Close a connection after an error; the next query gets another one."""
+    for part in (cursor, connection):
+        with contextlib.suppress(adbc_driver_manager.Error, pa.ArrowException):
+            part.close()
+
+
+def _message(error: Exception) -> str:
+    """Return PostgreSQL's own sentence out of ADBC's or Arrow's."""
     text = str(error)
     return text.split("ERROR:", 1)[-1].split("\n", 1)[0].strip() if "ERROR:" in text else text.split("\n", 1)[0]

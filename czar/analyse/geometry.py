@@ -117,7 +117,7 @@ class _Lowering:
         # A centre or vertex may be given as POINT rather than as two numbers.
         coordinates = [value for part in coordinates for value in (self._point(part) if called(part) else [part])]
         form = {"circle": "circle", "polygon": "poly", "box": "adql_box"}.get(name)
-        if form is None:
+        if form is None or (called(point) or ("",))[0] in VALUES - {"point"}:
             given = shape.sql("postgres")[:60]
             msg = f"not yet supported: CONTAINS or INTERSECTS with {given}; the forms are POINT in CIRCLE, BOX or POLYGON"
             raise NotYetSupportedError(msg, place_of(node, self.query.text))

@@ -35,7 +35,8 @@ def chunk_local_joins(query: Query) -> Query:
     families = {source.entry.family for source in partitioned}
     if len(families) > 1:
         msg = f"not yet supported: a join of tables of different families ({', '.join(sorted(families))})"
-        raise NotYetSupportedError(msg)
+        stranger = next(source for source in partitioned if source.entry.family != partitioned[0].entry.family)
+        raise NotYetSupportedError(msg, _join_place(query, stranger))
     _check_outer(query)
     if len(partitioned) <= 1:
         return query
@@ -56,7 +57,7 @@ def chunk_local_joins(query: Query) -> Query:
 def _join_place(query: Query, source: Source) -> Place | None:
     joins = query.tree.args.get("joins") or []
     index = query.sources.index(source)
-    return place_of(joins[index - 1], query.text) if index and joins else None
+    return place_of(joins[index - 1].this, query.text) if index and joins else None
 
 
 def _check_outer(query: Query) -> None:

@@ -7,7 +7,7 @@ from sqlglot import exp
 
 from czar.analyse.query import Query, Source
 from czar.parse import place_of
-from qserv.errors import NotYetSupportedError, QueryError
+from qserv.errors import NotYetSupportedError, Place, QueryError
 
 
 def resolve_tables(query: Query) -> Query:
@@ -23,7 +23,7 @@ def resolve_tables(query: Query) -> Query:
     from_ = query.tree.args.get("from_")
     if from_ is None:
         msg = "not yet supported: SELECT without FROM"
-        raise NotYetSupportedError(msg)
+        raise NotYetSupportedError(msg, Place(1, 1))
     joins = query.tree.args.get("joins") or []
     sources = [_source(query, from_.this, outer=False)]
     for join in joins:

@@ -7,7 +7,7 @@ from sqlglot import exp
 from czar.analyse.constants import number
 from czar.analyse.query import Query
 from czar.parse import place_of
-from czar.plan.grouped import grouped
+from czar.plan.grouped import check_groups, grouped
 from czar.plan.model import ChunkStep, Plan
 from czar.plan.scan import scan
 from czar.plan.select import Window, aggregates_of, canonical_tree, numbered
@@ -37,11 +37,12 @@ def build(query: Query, snapshot: Snapshot, *, max_rows: int | None = None) -> P
     known = _known_row(query, window)
     if known is not None:
         return replace(plan, known_row=known, notes=(*plan.notes, "row counts of the metadata database"))
+    aggregated = aggregates_of(query.tree) or query.tree.args.get("group") or query.tree.args.get("having")
+    if aggregated:
+        check_groups(query)
     if len(chunks) <= 1:
         return _on_one_node(plan, query, window, chunks)
-    if aggregates_of(query.tree) or query.tree.args.get("group") or query.tree.args.get("having"):
-        return grouped(plan, query, window)
-    return scan(plan, query, window)
+    return grouped(plan, query, window) if aggregated else scan(plan, query, window)
 
 
 def _on_one_node(plan: Plan, query: Query, window: Window, chunks: tuple[int, ...]) -> Plan:

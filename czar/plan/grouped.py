@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from sqlglot import exp
 
 from czar.analyse.query import Query
+from czar.parse import place_of
 from czar.plan.aggregates import Split, split
 from czar.plan.model import ChunkStep, Plan
 from czar.plan.select import Window, aggregates_of, numbered, ordering_sql, orderings
@@ -48,6 +49,23 @@ def grouped(plan: Plan, query: Query, window: Window) -> Plan:
     return replace(plan, combine=_combine(keys, splits), finish=_finish(tree, merged, window))
 
 
+def check_groups(query: Query) -> None:
+    """Refuse an aggregation that uses a column outside of aggregates and does not group it.
+
+    PostgreSQL says the same where the query runs whole on one node; here it is said in the same words for every plan.
+
+    Raises
+    ------
+    QueryError
+        The column is named.
+    """
+    merged = _Merged(tuple(_keys(query)), _splits(query.tree))
+    having = query.tree.args.get("having")
+    used = [*query.tree.expressions, *(term.this for term in orderings(query.tree)), *([having.this] if having else [])]
+    for node in used:
+        merged.over(node)
+
+
 def _keys(query: Query) -> list[exp.Expr]:
     """Return what to group by: GROUP BY, and the further columns of a table whose primary key is grouped."""
     group = query.tree.args.get("group")
@@ -55,7 +73,7 @@ def _keys(query: Query) -> list[exp.Expr]:
     for key in group.expressions if group else []:
         if not key.find(exp.Column):
             msg = "not yet supported: GROUP BY a constant"
-            raise NotYetSupportedError(msg)
+            raise NotYetSupportedError(msg, place_of(key, query.text))
         if key not in keys:
             keys.append(key)
     for source in query.sources:

@@ -71,7 +71,7 @@ def _aggregates() -> list[Function]:
 
 
 def _scalars() -> list[Function]:
-    same = ("ABS", "ATAN", "CEILING", "COS", "COT", "DEGREES", "EXP", "FLOOR", "LOWER", "RADIANS", "SIN", "TAN", "UPPER")
+    same = ("ABS", "ATAN", "CEILING", "COS", "COT", "DEGREES", "FLOOR", "LOWER", "RADIANS", "SIN", "TAN", "UPPER")
     return [
         *(Function(name, 1, 1, _postgres(name)) for name in same),
         Function("ATAN2", 2, 2, _postgres("ATAN2")),
@@ -79,6 +79,7 @@ def _scalars() -> list[Function]:
         Function("PI", 0, 0, _postgres("PI")),
         Function("ACOS", 1, 1, _ours("acos")),
         Function("ASIN", 1, 1, _ours("asin")),
+        Function("EXP", 1, 1, _ours("exp")),
         Function("LOG", 1, 1, _ours("ln")),
         Function("LOG10", 1, 1, _ours("log10")),
         Function("MOD", 2, 2, _ours("mod")),

@@ -10,7 +10,7 @@ import pytest
 
 from czar.session import Session
 from ingest.load import LoadOptions, load_catalogue
-from qserv.cluster import METADATA_DATABASE, Role, Secrets
+from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
 from qserv.metadata.engine import make_engine
 from qserv.settings import Settings
 from qserv.supervisor.services import worker_services
@@ -29,20 +29,25 @@ CHUNK_TARGET_ROWS = {"sky": 3000, "edges": 8}
 class Loaded:
     """The loaded cluster, a session with it, and the oracle."""
 
-    session: Session
+    cluster: Cluster
+    settings: Settings
     runner: asyncio.Runner
+    session: Session
     plain: psycopg.Connection
-    reports: dict
     has_bigsky: bool
 
-    def ask(self, statement, **options):
-        """Return the answer of the cluster: its columns and one table of rows."""
+    def ask(self, statement, *, session=None, **options):
+        """Return the answer of the cluster and its batches."""
 
         async def read():
-            answer = await self.session.query(statement, **options)
+            answer = await (session or self.session).query(statement, **options)
             return answer, [batch async for batch in answer.batches()]
 
         return self.runner.run(read())
+
+    def open(self, kind=Session):
+        """Return another session; close it with the runner."""
+        return self.runner.run(kind.open(self.cluster, Secrets.load(self.cluster.home), self.settings))
 
 
 @pytest.fixture(scope="session")
@@ -55,11 +60,12 @@ def loaded(cluster_home, tmp_path_factory):
     directory = tmp_path_factory.mktemp("oracle")
     with embedded_cluster(settings, services=worker_services) as cluster, asyncio.Runner() as runner:
         secrets = Secrets.load(cluster.home)
-        reports = {each.name: runner.run(_load(cluster, secrets, each, rows, directory)) for each in databases}
+        for database in databases:
+            runner.run(_load(cluster, secrets, database, rows, directory))
         make_plain(cluster.metadata, secrets, databases, rows)
         session = runner.run(Session.open(cluster, secrets, settings))
         with psycopg.connect(plain_conninfo(cluster.metadata, secrets), autocommit=True) as plain:
-            yield Loaded(session, runner, plain, reports, has_bigsky)
+            yield Loaded(cluster, settings, runner, session, plain, has_bigsky)
         runner.run(session.close())
 
 
