@@ -118,6 +118,9 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
         spill = spill_directory(options.spill, database.family)
         shutil.rmtree(spill, ignore_errors=True)
         await remove_leftovers(engine, nodes, database, inputs, replace=options.replace)
+        if options.replace:
+            # What was dropped leaves TAP_SCHEMA now, whatever becomes of the load.
+            await publish(engine, nodes, {})
         try:
             family = await open_family(engine, database, inputs, options.chunk_target_rows, progress)
             table_ids = await register(engine, family, inputs)

@@ -121,6 +121,15 @@ async def test_a_published_table_is_not_loaded_again_unless_asked(archive, write
     assert sum((await archive.table("object")).row_counts) == 10
 
 
+async def test_a_replacement_that_fails_leaves_no_description_of_what_it_dropped(archive, write, object_table):
+    await archive.load(archive.database(object_table), object=write(objects(100)))
+    bad = archive.database(object_table)
+    with pytest.raises(BadRowError):
+        await archive.load(bad, options=replace(archive.options, replace=True), object=write(changed("dec", 5, 95.0, 100)))
+    for node in (0, 1):
+        assert (f"{archive.name}.object",) not in archive.ask(node, "SELECT table_name FROM tap_schema.tables")
+
+
 async def test_a_director_with_dependents_is_not_replaced_alone(archive, write, object_table):
     database = archive.database(object_table, SOURCE)
     sources = write({"source_id": [1], "object_id": [5], "ra": [1.0], "dec": [1.0]}, "source.parquet")

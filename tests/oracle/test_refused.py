@@ -17,7 +17,7 @@ class Refused(Entry):
 
 @dataclass(frozen=True)
 class Wrong(Entry):
-    """A query without answer: the error's ``code``, what its message ``says``, and its ``place`` (line, column) where it has one."""
+    """A query without answer: the error's ``code``, what its message ``says``, its ``place`` (line, column) if it must have one."""
 
     code: str = ""
     says: list = field(default_factory=list)
