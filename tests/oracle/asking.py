@@ -115,6 +115,8 @@ def _magnitude(item):
         return None
     while isinstance(node, exp.Cast):
         node = node.this
+    if isinstance(node.this, exp.Distinct):
+        return None
     value = f"({node.this.sql('postgres')})::double precision" if isinstance(node, (exp.Sum, exp.Avg, *SPREADS)) else ""
     if isinstance(node, exp.Sum | exp.Avg):
         return "sum", f"{type(node).__name__.upper()}(ABS({value}))"

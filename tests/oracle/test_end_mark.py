@@ -1,0 +1,104 @@
+"""A chunk's rows are handed on at its end mark: a worker that is lost inside a chunk leaves no row twice and none out."""
+
+import contextlib
+from collections import Counter
+
+import pyarrow as pa
+import pytest
+
+from czar.buffer import ChunkBuffer
+from czar.dispatch import Assignment, Dispatch
+from czar.snapshot import Snapshot
+from qserv.cluster import Secrets
+from qserv.errors import NodeUnavailableError
+from qserv.ids import NodeId
+from workers.client import WorkerClient
+from workers.protocol import ChunkQuery, ChunkTask
+
+COPIES = 300_000
+"""Of each row, so that every chunk is several batches."""
+
+TEMPLATE = f"SELECT point_id, copy FROM {{t0}}, generate_series(1, {COPIES}) AS copy"  # noqa: S608 (a number of ours)
+
+FLAKY = NodeId("flaky")
+
+
+class FlakyClient:
+    """A worker whose connection breaks inside the second chunk of each answer."""
+
+    def __init__(self, client):
+        self._client = client
+
+    @contextlib.contextmanager
+    def query(self, query):
+        with self._client.query(query) as answer:
+            yield FlakyAnswer(answer)
+
+
+class FlakyAnswer:
+    def __init__(self, answer):
+        self._answer, self.schema, self.close = answer, answer.schema, answer.close
+
+    def __iter__(self):
+        ended = 0
+        for batch, mark in self._answer:
+            yield batch, mark
+            if ended and not mark.end:
+                message = "the connection broke"
+                raise NodeUnavailableError(message)
+            ended += mark.end
+
+
+class UnheldDispatch(Dispatch):
+    """Hands each batch on as it comes."""
+
+    def _stream(self, node, left):
+        tasks = tuple(assignment.task for assignment in left.values())
+        query = ChunkQuery(query_id="unheld", template=self._template, tasks=tasks, timeout_s=60)
+        with self._workers[node].query(query) as answer:
+            self._schema = answer.schema
+            self._schema_known.set()
+            for batch, mark in answer:
+                held = ChunkBuffer(batch.nbytes + 1)
+                held.add(batch)
+                self._put(held)
+                if mark.end:
+                    del left[mark.chunk]
+
+
+@pytest.fixture(scope="module")
+def copies_of_points(loaded):
+    """Ask one node for copies of its points, through a worker that is lost half-way and then through another one."""
+    catalogue = loaded.runner.run(loaded.session.catalogue())
+    entry = catalogue.find("edges", "points", quoted=True)
+    node = loaded.cluster.nodes[0]
+    chunks = [chunk for chunk, nodes in catalogue.replicas["edges"].items() if node.node in nodes and entry.has_base(chunk)][:4]
+    assignments = [Assignment(ChunkTask(chunk, {"t0": Snapshot().relation(entry, chunk)}), (FLAKY, node.node)) for chunk in chunks]
+    with WorkerClient(node.host, node.worker_port, Secrets.load(loaded.cluster.home).cluster.get_secret_value()) as client:
+        workers = {FLAKY: FlakyClient(client), node.node: client}
+
+        def ask(kind):
+            dispatch = kind(
+                query_id="end-mark",
+                template=TEMPLATE,
+                assignments=assignments,
+                workers=workers,
+                timeout_s=60,
+                held_bytes=2**20,
+            )
+            found = pa.Table.from_batches(dispatch, dispatch.schema)
+            return entry.rows_in(chunks), Counter(found["point_id"].to_pylist())
+
+        yield ask
+
+
+def test_each_row_comes_once(copies_of_points):
+    rows, found = copies_of_points(Dispatch)
+    assert len(found) == rows
+    assert set(found.values()) == {COPIES}
+
+
+def test_holding_is_needed(copies_of_points):
+    rows, found = copies_of_points(UnheldDispatch)
+    assert len(found) == rows
+    assert max(found.values()) > COPIES
