@@ -9,6 +9,7 @@ from qserv.errors import IngestError, QueryEvaluationError, QueryLimitError, Sch
 from schema.model import Column, ColumnType, Table, TableRole
 from schema.serialise import table_to_json
 from workers.postgresql.reads import remaining_ms
+from workers.postgresql.tables import STATISTICS_TARGET
 from workers.protocol import ChunkLoad, DropTable, FinishChunks, PrepareTable
 
 DATABASE = "worker_test"
@@ -67,6 +68,9 @@ def test_finished_chunks_are_indexed_analysed_and_frozen(client, prepared, load,
     # All pages are known to be visible to everybody without a VACUUM: COPY wrote frozen rows.
     text = "SELECT reltuples, relallvisible = relpages FROM pg_class WHERE oid = 'worker_test.star_20'::regclass"
     assert loader.execute(text).fetchone() == (1000.0, True)
+    # The planner's statistics are there, and short.
+    text = "SELECT cardinality(histogram_bounds::text::bigint[]) FROM pg_stats WHERE tablename = 'star_20' AND attname = 'id'"
+    assert loader.execute(text).fetchone() == (STATISTICS_TARGET + 1,)
 
 
 def test_replicated_tables_are_replaced_as_a_whole_and_keep_their_indexes(client, prepared, load, loader, ask):

@@ -14,6 +14,11 @@ from workers.postgresql.loads import run
 FINISH_BATCH_TABLES: Final = 100
 """Tables indexed in one transaction: few enough for the lock table, enough that commits cost nothing beside the work."""
 
+STATISTICS_TARGET: Final = 20
+"""Detail of the planner's statistics of a chunk table, from a sample of 300 times as many rows. PostgreSQL's 100 took 0.27 s for a
+chunk of 130,000 stars, more than its COPY or any of its indexes; this takes a quarter of it, and planning is quicker too. Which
+chunks to ask is decided from statistics of our own."""
+
 READER: Final = "qserv_reader"
 """Role that chunk queries run under."""
 
@@ -43,7 +48,10 @@ def finish(
                 for statement in index_statements(database, table, chunk, overlap=overlap):
                     run(session, statement)
         relations = (relation(database, table.name, chunk, overlap=overlap) for chunk, overlap in batch)
-        run(session, f"ANALYZE {', '.join(relations)}")
+        with session.transaction():
+            if table.partitioned:
+                run(session, f"SET LOCAL default_statistics_target = {STATISTICS_TARGET}")
+            run(session, f"ANALYZE {', '.join(relations)}")
 
 
 def drop(session: psycopg.Connection, database: str, table: str) -> int:
