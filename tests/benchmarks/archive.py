@@ -1,5 +1,6 @@
 """The archive that is measured: a real embedded cluster of three nodes, asked over HTTP as a client asks it."""
 
+import asyncio
 import http.client
 import json
 import time
@@ -11,9 +12,15 @@ from urllib.parse import urlencode
 
 from processes import Ended, run_measured, service_pid
 
-from qserv.cluster import Cluster
+from ingest.inputs import open_inputs
+from ingest.leftovers import remove_leftovers
+from ingest.nodes import connected_nodes
+from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
+from qserv.metadata.engine import connect, make_engine
+from qserv.metadata.nodes import list_nodes
 from qserv.settings import Settings
 from qserv.supervisor.supervisor import embedded_cluster
+from schema.model import Database
 
 READ_BYTES = 2**20
 """Read of a download at a time: the client must not be what is measured."""
@@ -55,10 +62,25 @@ class Archive:
         return Download(size, first, time.perf_counter() - started)
 
     def ingest(self, schema: Path, table: str, file: Path) -> tuple[Ended, float]:
-        """Load a file with ``qserv ingest``, in place of what is there; return the process and the seconds of the load itself."""
+        """Load a file with ``qserv ingest``; return the process and the seconds of the load itself, without the start of Python."""
         environment = {"QSERV_HOME": str(self.settings.home)}
-        ended = run_measured(["qserv.cli", "ingest", "--json", "--replace", str(schema), f"{table}={file}"], environment)
+        ended = run_measured(["qserv.cli", "ingest", "--json", str(schema), f"{table}={file}"], environment)
         return ended, float(json.loads(ended.output)["seconds"])
+
+    def drop(self, database: Database, table: str, file: Path) -> None:
+        """Drop a table, if there, as ``--replace`` does, so that a load's time is its own."""
+        asyncio.run(self._drop(database, table, file))
+
+    async def _drop(self, database: Database, table: str, file: Path) -> None:
+        secrets = Secrets.load(self.settings.home)
+        engine = make_engine(self.cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
+        try:
+            async with connect(engine) as connection:
+                nodes = await list_nodes(connection)
+            async with connected_nodes(nodes, secrets.cluster.get_secret_value()) as connected:
+                await remove_leftovers(engine, connected, database, open_inputs(database, {table: [file]}), replace=True)
+        finally:
+            await engine.dispose()
 
     @property
     def tap_pid(self) -> int:

@@ -20,6 +20,7 @@ def load(archive: Archive, plain: Plain, bigsky: Bigsky, repetitions: int) -> li
     loads: list[Ended] = []
 
     def ours() -> float:
+        archive.drop(bigsky.database, bigsky.table.name, bigsky.path)
         ended, spent = archive.ingest(bigsky.schema, bigsky.table.name, bigsky.path)
         loads.append(ended)
         return prepared.rows / spent / 1000
@@ -48,12 +49,12 @@ def load(archive: Archive, plain: Plain, bigsky: Bigsky, repetitions: int) -> li
 
 
 def load_generated(archive: Archive, bigsky: Bigsky, rows: int, seed: int) -> list[Result]:
-    """Load a generated file once, then put bigsky back."""
+    """Load a generated file once, in place of bigsky."""
     with tempfile.TemporaryDirectory(prefix="qserv-bench-", dir=archive.settings.home) as directory:
         path = Path(directory) / "generated.parquet"
         generate(path, bigsky.path, rows, seed)
+        archive.drop(bigsky.database, bigsky.table.name, path)
         ended, spent = archive.ingest(bigsky.schema, bigsky.table.name, path)
-    archive.ingest(bigsky.schema, bigsky.table.name, bigsky.path)
     return [
         Result(f"ingest of {rows:,} generated rows", "krow/s", Sample((rows / spent / 1000,)), note=f"seed {seed}"),
         _memory("memory of that ingest", [ended]),

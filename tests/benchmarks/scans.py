@@ -9,7 +9,7 @@ MORE_MS = 15
 """Goal: no slower than plain PostgreSQL by more than this."""
 
 CONDITION = "ra_mas_per_year > 0"
-"""True in about half of the rows of every chunk: no statistics can leave a chunk out."""
+"""True in some rows of every chunk: no statistics can leave a chunk out."""
 
 
 def scan(archive: Archive, plain: Plain, bigsky: Bigsky, repetitions: int) -> list[Result]:
