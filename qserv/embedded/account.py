@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -21,13 +22,19 @@ ACCOUNTS = ("postgres", "nobody")
 """Accounts to drop to where user namespaces are off, besides the one that called sudo."""
 
 
+CAPABILITY = "dac_override"
+"""Lets an account pass through directories of mode 700, such as a home of root. Containers without user namespaces grant it."""
+
 PASSABLE = 0o711
 """Mode of a home that another account must reach into: it can open what it knows the name of and may read."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """How to start a program that must not be root: with words before it, or under another uid."""
+    """How to start a program that must not be root: with words before it, or under another uid.
+
+    Words before it change the uid themselves; ``uid`` is then whose the files are.
+    """
 
     prefix: tuple[str, ...] = ()
     uid: int | None = None
@@ -42,9 +49,9 @@ class Account:
             stderr=subprocess.STDOUT,
             cwd=directory,
             start_new_session=True,
-            user=self.uid,
-            group=self.gid,
-            extra_groups=None if self.uid is None else [],
+            user=None if self.prefix else self.uid,
+            group=None if self.prefix else self.gid,
+            extra_groups=None if self.prefix or self.uid is None else [],
         )
 
     def own(self, path: Path) -> None:
@@ -99,25 +106,39 @@ def choose_account(binaries: Binaries, home: Path) -> Account:
 
 
 def choose_lesser_account(version: list[str], home: Path) -> Account:
-    """Return the first account of less rights that can run PostgreSQL and reach the home; for root without user namespaces."""
-    tried = []
-    for name in dict.fromkeys((os.environ.get("SUDO_USER", ""), *ACCOUNTS)):
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
+    """Return the first account of less rights that can run PostgreSQL and reach the home; for root without user namespaces.
+
+    An account that can do so by itself goes first; then one that is let through the directories of root by one capability.
+    """
+    entries = [entry for entry in _entries((os.environ.get("SUDO_USER", ""), *ACCOUNTS)) if entry.pw_uid != 0]
+    for entry in entries:
         account = Account(uid=entry.pw_uid, gid=entry.pw_gid)
-        if entry.pw_uid != 0 and account.can(version) and account.can(["test", "-x", str(home.parent)]):
+        if account.can(version) and account.can(["test", "-x", str(home.parent)]):
             # It must pass through the home to its data; the secrets there have a mode of their own.
             home.chmod(PASSABLE)
             return account
-        tried.append(name)
+    for entry in entries:
+        account = Account(_let_through(entry), entry.pw_uid, entry.pw_gid)
+        if shutil.which(account.prefix[0]) and account.can(version) and account.can(["stat", f"{home}/."]):
+            return account
+    tried = [entry.pw_name for entry in entries]
     msg = (
         "PostgreSQL refuses to run as root, user namespaces are off here (`unshare --user` fails), and none of the accounts"
         f" {', '.join(tried)} can both run {version[0]} and reach {home}; start the cluster as an ordinary user, or put the Python"
         " environment and QSERV_HOME where such an account can read them"
     )
     raise ClusterError(msg)
+
+
+def _entries(names: Iterable[str]) -> list[pwd.struct_passwd]:
+    """Return the accounts of these names that there are."""
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    return [known[name] for name in dict.fromkeys(names) if name in known]
+
+
+def _let_through(entry: pwd.struct_passwd) -> tuple[str, ...]:
+    identity = (f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups")
+    return ("setpriv", *identity, f"--inh-caps=+{CAPABILITY}", f"--ambient-caps=+{CAPABILITY}", "--")
 
 
 def _user_name(uid: int) -> str:

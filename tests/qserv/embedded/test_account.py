@@ -96,9 +96,22 @@ def test_data_change_hands_when_user_namespaces_come_back(open_directory, monkey
 
 
 @as_root
-def test_error_where_no_account_can_reach_the_home(tmp_path):
+@pytest.mark.usefixtures("_no_user_namespaces")
+def test_root_without_user_namespaces_may_have_a_private_home(tmp_path):
+    (tmp_path / "private").mkdir(mode=0o700)
+    settings = Settings(home=tmp_path / "private" / "home", nodes=1, tap_port=0, memory_share=0.05)
+    with embedded_postgres(settings):
+        uids = {uid_of(record.process.pid) for record in run_records(settings.home)}
+    assert len(uids) == 1
+    assert 0 not in uids
+    assert (tmp_path / "private").stat().st_mode & 0o777 == 0o700
+
+
+@as_root
+def test_error_where_no_account_can_reach_the_home(tmp_path, monkeypatch):
     (tmp_path / "private").mkdir(mode=0o700)
     version = [str(find_binaries(None).postgres), "--version"]
+    monkeypatch.setattr(accounts, "_let_through", lambda _entry: ("false",))
     with pytest.raises(ClusterError, match=r"refuses to run as root.*ordinary user.*QSERV_HOME"):
         choose_lesser_account(version, tmp_path / "private" / "home")
 
