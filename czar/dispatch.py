@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from czar.buffer import ChunkBuffer
-from qserv.errors import NodeUnavailableError, QservError
+from qserv.errors import NodeUnavailableError, QservError, QueryCancelledError
 from qserv.ids import NodeId
 from workers.client import Answer, WorkerClient
 from workers.protocol import ChunkQuery, ChunkTask
@@ -64,6 +64,8 @@ class Dispatch:
         self._lock = threading.Lock()
         self._running = 0
         self._answers: set[Answer] = set()
+        self._asked: set[NodeId] = set()
+        """Nodes that were asked and have not begun to answer."""
         self._failed: set[NodeId] = set()
         self._error: Exception | None = None
         self._start(assignments)
@@ -89,11 +91,13 @@ class Dispatch:
         Raises
         ------
         QservError
-            The query failed on a node, and no replica could stand in.
+            The query failed on a node, and no replica could stand in; or it was closed while its rows were waited for.
         """
         try:
             while True:
                 done = self._done.get()
+                if self._closed.is_set():
+                    raise _given_up()
                 if done is None:
                     return
                 if isinstance(done, Exception):
@@ -103,19 +107,31 @@ class Dispatch:
             self.close()
 
     def close(self) -> None:
-        """Stop whatever still runs, here and on the nodes."""
-        if self._closed.is_set():
-            return
-        self._closed.set()
+        """Stop whatever still runs, here and on the nodes. Any thread may call it; who waits for rows is woken."""
         with self._lock:
-            answers = list(self._answers)
+            if self._closed.is_set():
+                return
+            self._closed.set()
+            answers, asked = list(self._answers), list(self._asked)
         for answer in answers:
             answer.close()
+        for node in asked:
+            # A call that waits for its first rows can be stopped by name alone; in a thread, because the node may be gone.
+            threading.Thread(target=self._cancel, args=(node,), name=f"cancel-{node}", daemon=True).start()
         with contextlib.suppress(queue.Empty):
             while True:
                 left = self._done.get_nowait()
                 if isinstance(left, ChunkBuffer):
                     left.close()
+        with contextlib.suppress(queue.Full):
+            self._done.put_nowait(None)
+        self._error = self._error or _given_up()
+        self._schema_known.set()
+
+    def _cancel(self, node: NodeId) -> None:
+        # A node that does not answer has nothing to stop, or ends the query at its time limit.
+        with contextlib.suppress(QservError):
+            self._workers[node].cancel(self._query_id)
 
     def _start(self, assignments: Sequence[Assignment]) -> None:
         """Start a thread for each node that is preferred by a task."""
@@ -141,9 +157,11 @@ class Dispatch:
             except NodeUnavailableError:
                 with self._lock:
                     self._failed.add(node)
-                self._start(list(left.values()))
+                if not self._closed.is_set():
+                    self._start(list(left.values()))
         except Exception as error:  # noqa: BLE001 (whatever it is, the reader must hear of it)
             self._error = self._error or error
+            self._schema_known.set()
             self._put(error)
         with self._lock:
             self._running -= 1
@@ -155,8 +173,19 @@ class Dispatch:
     def _stream(self, node: NodeId, left: dict[int, Assignment]) -> None:
         tasks = tuple(assignment.task for assignment in left.values())
         query = ChunkQuery(query_id=self._query_id, template=self._template, tasks=tasks, timeout_s=self._timeout_s)
-        with self._workers[node].query(query) as answer:
+        with self._lock:
+            if self._closed.is_set():
+                return
+            self._asked.add(node)
+        try:
+            call = self._workers[node].query(query)
+        finally:
             with self._lock:
+                self._asked.discard(node)
+        with call as answer:
+            with self._lock:
+                if self._closed.is_set():
+                    return
                 self._answers.add(answer)
                 self._schema = self._schema or answer.schema
             self._schema_known.set()
@@ -182,3 +211,7 @@ class Dispatch:
             except queue.Full:
                 continue
             return
+
+
+def _given_up() -> QueryCancelledError:
+    return QueryCancelledError("the query was given up before its end")

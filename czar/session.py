@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Self
@@ -143,10 +143,15 @@ class Session:
         rows: Iterator[pa.RecordBatch]
         if plan.known_row is not None:
             batch = pa.RecordBatch.from_pydict({f"c{i}": pa.array([n], pa.int64()) for i, n in enumerate(plan.known_row)})
-            schema, rows, stop = batch.schema, iter([batch]), lambda: None
+            schema, rows, stop = batch.schema, iter([batch]), _nothing_runs
         else:
-            loop = asyncio.get_running_loop()
-            schema, rows, stop = await loop.run_in_executor(self._threads, self._start, plan, catalogue, query_id.hex)
+            dispatch = self._dispatch(plan, catalogue, query_id.hex)
+            stop = dispatch.close
+            try:
+                schema, rows = await asyncio.get_running_loop().run_in_executor(self._threads, self._begin, plan, dispatch)
+            except BaseException:  # the reader going away while the nodes work, too
+                stop()
+                raise
 
         return Answer(
             query_id=query_id.hex,
@@ -159,11 +164,8 @@ class Session:
             max_rows=max_rows,
         )
 
-    def _start(
-        self, plan: Plan, catalogue: Catalogue, query_id: str
-    ) -> tuple[pa.Schema, Iterator[pa.RecordBatch], Callable[[], None]]:
-        """Dispatch and merge; runs in a thread, because it waits for the first node."""
-        dispatch = Dispatch(
+    def _dispatch(self, plan: Plan, catalogue: Catalogue, query_id: str) -> Dispatch:
+        return Dispatch(
             query_id=query_id,
             template=plan.step.template if plan.step else "",
             assignments=assignments(plan, catalogue, query_id),
@@ -171,18 +173,21 @@ class Session:
             timeout_s=self._settings.query_timeout_s,
             held_bytes=self._settings.result_spill_bytes,
         )
-        try:
-            schema = dispatch.schema
-            if plan.combine is None:
-                return schema, limited(dispatch, plan.offset, plan.limit), dispatch.close
-            merged = self._merger.combine(plan.combine, schema, dispatch)
-            if plan.finish is not None:
-                merged = self._scratch.finish(plan.finish, merged)
-        except BaseException:
-            dispatch.close()
-            raise
-        return merged.schema, iter(merged), dispatch.close
+
+    def _begin(self, plan: Plan, dispatch: Dispatch) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        """Merge; runs in a thread, because it waits for the first node."""
+        schema = dispatch.schema
+        if plan.combine is None:
+            return schema, limited(dispatch, plan.offset, plan.limit)
+        merged = self._merger.combine(plan.combine, schema, dispatch)
+        if plan.finish is not None:
+            merged = self._scratch.finish(plan.finish, merged)
+        return merged.schema, iter(merged)
 
 
 def _reason(error: BaseException) -> Exception:
     return error if isinstance(error, QservError) else QueryCancelledError("the reader went away")
+
+
+def _nothing_runs() -> None:
+    """Stop a query that asked no node."""

@@ -1,13 +1,14 @@
 """Chunks from nodes that answer, that are lost half-way, that fail: whole chunks only, each once."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pyarrow as pa
 import pytest
 
 from czar.dispatch import Assignment, Dispatch
-from qserv.errors import NodeUnavailableError, QueryEvaluationError
+from qserv.errors import NodeUnavailableError, QueryCancelledError, QueryEvaluationError
 from qserv.ids import NodeId
 from workers.protocol import BatchMark, ChunkTask
 
@@ -122,3 +123,54 @@ def test_closing_early_stops_the_nodes():
     dispatch.close()
     assert workers["a"].closed.wait(5)
     assert len(workers["a"].asked) < 1000
+
+
+class SilentWorker:
+    """Computes its first rows until it is cancelled."""
+
+    def __init__(self):
+        self.asked, self.cancelled = threading.Event(), threading.Event()
+
+    def query(self, query):
+        self.asked.set()
+        assert self.cancelled.wait(5)
+        message = f"query {query.query_id} was cancelled"
+        raise QueryCancelledError(message)
+
+    def cancel(self, query_id):
+        assert query_id == "q"
+        self.cancelled.set()
+
+
+def test_closing_before_the_first_rows_cancels_the_nodes_and_wakes_who_waits():
+    worker = SilentWorker()
+    dispatch = dispatched({"a": worker}, {1: "a"})
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(lambda: dispatch.schema)
+        assert worker.asked.wait(5)
+        dispatch.close()
+        with pytest.raises(QueryCancelledError):
+            waiting.result(5)
+    assert worker.cancelled.wait(5)
+
+
+def test_closing_wakes_a_reader_that_waits_for_rows():
+    silent = SilentWorker()
+    dispatch = dispatched({"a": Worker(), "b": silent}, {1: "a", 2: "b"})
+    rows = iter(dispatch)
+    # Two batches with rows of the one chunk that is there; the next read waits for the silent node.
+    next(rows), next(rows)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(next, rows)
+        assert silent.asked.wait(5)
+        dispatch.close()
+        with pytest.raises(QueryCancelledError):
+            waiting.result(5)
+
+
+def test_an_error_of_one_node_does_not_wait_for_the_others():
+    silent = SilentWorker()
+    workers = {"a": Worker(error=QueryEvaluationError("division by zero")), "b": silent}
+    with pytest.raises(QueryEvaluationError, match="division by zero"):
+        _ = dispatched(workers, {1: "a", 2: "b"}).schema
+    assert silent.cancelled.wait(5)
