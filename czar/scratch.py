@@ -15,6 +15,9 @@ from workers.postgresql.reads import plain_batch, plain_schema
 
 NO_ANSWER = "the scratch database does not answer; is the cluster up (`qserv status`)?"
 
+FAILURES = (adbc_driver_manager.Error, pa.ArrowException, OSError)
+"""What a statement that PostgreSQL stops raises: pyarrow makes an error of its own, or an OSError, of one in mid-stream."""
+
 IDLE_CONNECTIONS = 4
 """Connections kept for the next query; opening one takes some 10 ms."""
 
@@ -65,7 +68,7 @@ class Scratch:
             cursor.execute(sql)
             reader = cursor.fetch_record_batch()
             schema = plain_schema(reader.schema)
-        except (adbc_driver_manager.Error, pa.ArrowException) as error:
+        except FAILURES as error:
             _discard(cursor, connection)
             raise QueryEvaluationError(_message(error)) from error
 
@@ -76,7 +79,7 @@ class Scratch:
                 cursor.close()
                 connection.rollback()
                 self._idle.put_nowait(connection)
-            except (adbc_driver_manager.Error, pa.ArrowException) as error:
+            except FAILURES as error:
                 _discard(cursor, connection)
                 raise QueryEvaluationError(_message(error)) from error
             except queue.Full:
@@ -103,7 +106,7 @@ class Scratch:
 def _discard(cursor: dbapi.Cursor, connection: dbapi.Connection) -> None:
     """Close a connection after an error; the next query gets another one."""
     for part in (cursor, connection):
-        with contextlib.suppress(adbc_driver_manager.Error, pa.ArrowException):
+        with contextlib.suppress(*FAILURES):
             part.close()
 
 

@@ -28,7 +28,8 @@ def resolve_columns(query: Query) -> Query:
     outputs: list[Output] = []
     for item in tree.expressions:
         for part in _spelled_out(item, query, names.merged):
-            expression = names.resolved(part.unalias() if isinstance(part, exp.Alias) else part)
+            spelled = part is not item  # columns that a star stands for are qualified already
+            expression = part if spelled else names.resolved(part.unalias() if isinstance(part, exp.Alias) else part)
             items.append(expression)
             outputs.append(_output(part, expression, query, len(outputs) + 1))
     outputs = _distinct(outputs)

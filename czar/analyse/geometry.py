@@ -61,9 +61,7 @@ def _bare(node: exp.Expr) -> exp.Expr:
         truth = number(other)
         if isinstance(side, exp.Cast) and side.meta.get("condition") and truth in {0, 1}:
             wanted = (truth == 1) == isinstance(node, exp.EQ)
-            certain = isinstance(side.this, exp.Is)
-            condition = side.this.this if certain and wanted else side.this
-            return condition if wanted else exp.Not(this=condition)
+            return side.this if wanted else exp.Not(this=side.this)
     return node
 
 

@@ -108,7 +108,7 @@ class _Reader:
             found.append(box)
         return functools.reduce(operator.and_, found) if found else None
 
-    def _of(self, condition: exp.Expr) -> PixelRanges | None:
+    def _of(self, condition: exp.Expr) -> PixelRanges | None:  # noqa: PLR0911 (one return a form of condition)
         """Return the pixels where one condition can hold, or None for the whole sky."""
         match condition:
             case exp.Or():
@@ -122,6 +122,8 @@ class _Reader:
                 return self._near(condition.this, number(condition.args["high"]))
             case exp.Dot():
                 return self._inside(condition)
+            case exp.Is(expression=exp.Boolean(this=True)) if not condition.args.get("negate"):
+                return self._of(condition.this)
             case _:
                 return None
 
