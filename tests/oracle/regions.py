@@ -85,7 +85,8 @@ def _polygon(random, ra, dec, lon, lat):
     """A convex polygon: vertices on a circle around the place."""
     radius = min(_size(random), 40.0)
     angles = np.array(sorted(random.uniform(0, 2 * math.pi) for _ in range(random.randint(3, 6))))
-    vertices = np.stack(displaced(np.full_like(angles, lon), lat, np.full_like(angles, radius), angles), axis=1).round(6)
+    lons, lats, radii = (np.full_like(angles, value) for value in (lon, lat, radius))
+    vertices = np.stack(displaced(lons, lats, radii, angles), axis=1).round(6)
     if random.random() < 0.5:
         vertices = vertices[::-1]
     numbers = ", ".join(map(repr, vertices.ravel().tolist()))

@@ -17,7 +17,7 @@ def positions(xyz):
 
 def displaced(ra_deg, dec_deg, distance_deg, angle):
     """Return positions a distance away, in the direction of an angle (rad, from north over east); NaN stays NaN."""
-    ra, dec = np.broadcast_arrays(np.radians(ra_deg), np.radians(dec_deg))
+    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     north = np.stack((-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)), axis=-1)
     east = np.stack((-np.sin(ra), np.cos(ra), np.zeros_like(ra)), axis=-1)
     direction = np.cos(angle)[:, None] * north + np.sin(angle)[:, None] * east
