@@ -4,22 +4,36 @@ from sqlglot import exp
 
 Number = int | float
 
+INTEGERS = {exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT}
+
+MAX_DIGITS = 300
+"""Longest whole number that is kept exact: every one of them can be turned into a double."""
+
 
 def number(node: exp.Expr | None) -> Number | None:
-    """Return the value of a numeric constant, or None for anything else. Integers stay exact at any size."""
+    """Return the value of a numeric constant, or None for anything else. Integers are exact."""
     match node:
-        case exp.Paren() | exp.Cast(this=exp.Literal(is_string=False)):
+        case exp.Paren():
             return number(node.this)
+        case exp.Cast(this=exp.Literal(is_string=False)):
+            return _cast(number(node.this), node.to.this)
         case exp.Neg():
             value = number(node.this)
             return None if value is None else -value
         case exp.Literal(is_string=False):
             text = str(node.this)
-            return int(text) if text.isdigit() else float(text)
+            return int(text) if text.isdigit() and len(text) <= MAX_DIGITS else float(text)
         case exp.Add() | exp.Sub() | exp.Mul() | exp.Div():
             return _arithmetic(node, number(node.left), number(node.right))
         case _:
             return None
+
+
+def _cast(value: Number | None, target: exp.DType) -> Number | None:
+    """Return a number cast to a type; None where casting may change it in a way that is left to PostgreSQL."""
+    if value is not None and target is exp.DType.DOUBLE:
+        return float(value)
+    return value if isinstance(value, int) and target in INTEGERS else None
 
 
 def _arithmetic(node: exp.Binary, left: Number | None, right: Number | None) -> Number | None:

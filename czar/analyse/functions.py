@@ -67,7 +67,7 @@ TYPES = {
     *(exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT, exp.DType.FLOAT, exp.DType.DOUBLE, exp.DType.BOOLEAN),
     *(exp.DType.TEXT, exp.DType.VARCHAR, exp.DType.CHAR, exp.DType.TIMESTAMP, exp.DType.DATE),
 }
-"""Types that CAST may name. DECIMAL is read as double precision: no answer is of type numeric."""
+"""Types that CAST may name. DECIMAL without digits is read as double precision: no answer is of type numeric."""
 
 
 def known_functions(query: Query) -> Query:
@@ -132,6 +132,9 @@ def _anonymous(node: exp.Anonymous, query: Query) -> exp.Expr:
 def _checked_cast(node: exp.Expr, query: Query) -> exp.Expr:
     if not isinstance(node, exp.Cast):
         return node
+    if node.to.this == exp.DType.DECIMAL and node.to.expressions:
+        msg = f"not yet supported: CAST to {node.to.sql('postgres')}; ROUND(value, digits) rounds"
+        raise NotYetSupportedError(msg, place_of(node, query.text))
     if node.to.this == exp.DType.DECIMAL:
         return exp.cast(node.this, exp.DType.DOUBLE)
     if node.to.this not in TYPES:

@@ -1,5 +1,7 @@
 """Rule: the query is made of parts that the engine answers today. What is valid but not yet there is named, with its place."""
 
+import re
+
 from sqlglot import exp
 
 from czar.analyse.query import Query
@@ -19,6 +21,7 @@ NAMED: dict[type[exp.Expr], str] = {
     exp.WithinGroup: "WITHIN GROUP",
     exp.Lateral: "LATERAL",
     exp.ByteString: "a text with escapes (E'...')",
+    exp.Operator: "OPERATOR(...)",
     exp.Placeholder: "a query parameter",
     exp.Parameter: "a query parameter",
     exp.Rand: "random()",
@@ -66,6 +69,9 @@ PARTS: tuple[type[exp.Expr], ...] = (
 )
 """Everything else is refused, because a part that nobody thought of must not give a wrong answer."""
 
+WORD = re.compile(r"\w+", re.ASCII)
+"""What a bare word of the query, such as the field of EXTRACT, may be: it reaches PostgreSQL without quotes."""
+
 
 def supported(query: Query) -> Query:
     """Return the query unchanged.
@@ -99,7 +105,7 @@ def _known_clauses(query: Query) -> None:
             raise NotYetSupportedError(msg, _place(value, query))
 
 
-def _refused(part: exp.Expr) -> str | None:
+def _refused(part: exp.Expr) -> str | None:  # noqa: PLR0911 (one return a form)
     """Return the name of a part that is not answered yet, or None."""
     if isinstance(part, exp.Distinct) and part.args.get("on"):
         return "DISTINCT ON"
@@ -107,6 +113,10 @@ def _refused(part: exp.Expr) -> str | None:
         return "BETWEEN SYMMETRIC"
     if isinstance(part, exp.Group) and any(value for name, value in part.args.items() if name != "expressions"):
         return "GROUPING SETS, ROLLUP, CUBE and GROUP BY ALL"
+    if isinstance(part, exp.Var) and not WORD.fullmatch(part.name):
+        return f"the field {part.name[:60]}"
+    if isinstance(part, exp.Tuple) and not isinstance(part.parent, exp.Predicate):
+        return "a row of several values outside of a comparison"
     named = next((name for kind, name in NAMED.items() if isinstance(part, kind)), None)
     if named is not None or isinstance(part, PARTS):
         return named
@@ -120,6 +130,9 @@ def _plain_aggregate(part: exp.AggFunc, query: Query) -> None:
         raise NotYetSupportedError(msg, place)
     if part.find_ancestor(exp.Where, exp.Join, exp.Group):
         msg = "an aggregate stands in WHERE, ON or GROUP BY; conditions on aggregates go into HAVING"
+        raise QueryError(msg, place)
+    if part.expressions:
+        msg = f"{part.sql_name()} takes one value, {len(part.expressions) + 1} were given"
         raise QueryError(msg, place)
     if any(inner is not part for inner in part.find_all(exp.AggFunc)):
         msg = "an aggregate stands inside another one"
