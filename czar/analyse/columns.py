@@ -23,11 +23,12 @@ def resolve_columns(query: Query) -> Query:
     """
     tree = query.tree
     names = _Names(query, _merged_by_using(tree))
+    star = _star(tree, query)
     _spell_out_using(tree, query)
     items: list[exp.Expr] = []
     outputs: list[Output] = []
     for item in tree.expressions:
-        for part in _spelled_out(item, query, names.merged):
+        for part in _spelled_out(item, query, star):
             spelled = part is not item  # columns that a star stands for are qualified already
             expression = part if spelled else names.resolved(part.unalias() if isinstance(part, exp.Alias) else part)
             items.append(expression)
@@ -135,27 +136,33 @@ def _spell_out_using(tree: exp.Select, query: Query) -> None:
         join.set("on", exp.and_(*conditions))
 
 
-def _spelled_out(item: exp.Expr, query: Query, merged: frozenset[str]) -> list[exp.Expr]:
+def _star(tree: exp.Select, query: Query) -> list[tuple[Source, str]]:
+    """Return the columns that ``*`` stands for; as in PostgreSQL the columns of each USING come first, once."""
+    shown: list[tuple[Source, str]] = []
+    for source, join in zip(query.sources, (None, *(tree.args.get("joins") or [])), strict=True):
+        using = [part.name.lower() for part in (join.args.get("using") or [] if join else [])]
+        merged = [each for name in using for each in shown if each[1].lower() == name]
+        own = [(source, column.name) for column in source.entry.table.columns if column.name.lower() not in using]
+        shown = [*merged, *(each for each in shown if each not in merged), *own]
+    return shown
+
+
+def _spelled_out(item: exp.Expr, query: Query, star: list[tuple[Source, str]]) -> list[exp.Expr]:
     """Return the output items that one item of SELECT stands for: ``*`` and ``alias.*`` stand for columns."""
     if isinstance(item, exp.Star):
-        sources = query.sources
+        shown = star
     elif isinstance(item, exp.Column) and isinstance(item.this, exp.Star):
-        sources = tuple(source for source in query.sources if _named(item, source))
+        sources = [source for source in query.sources if _named(item, source)]
         if not sources:
             msg = f"unknown table {item.table}{nearest(item.table, [source.alias for source in query.sources])}"
             raise UnknownNameError(msg, place_of(item, query.text))
+        shown = [(source, column.name) for source in sources for column in source.entry.table.columns]
     else:
         return [item]
-    spelled: list[exp.Expr] = []
-    shown: set[str] = set()
-    for source in sources:
-        for column in source.entry.table.columns:
-            if column.name in shown and isinstance(item, exp.Star) and column.name.lower() in merged:
-                continue
-            shown.add(column.name)
-            quoted = exp.to_identifier(column.name, quoted=True)
-            spelled.append(exp.column(quoted, table=exp.to_identifier(source.alias, quoted=True)))
-    return spelled
+    return [
+        exp.column(exp.to_identifier(name, quoted=True), table=exp.to_identifier(source.alias, quoted=True))
+        for source, name in shown
+    ]
 
 
 def _output(item: exp.Expr, expression: exp.Expr, query: Query, position: int) -> Output:
@@ -205,6 +212,7 @@ def _by_alias(node: exp.Expr, items: list[exp.Expr], outputs: list[Output]) -> e
 
 def _grouped(node: exp.Expr, items: list[exp.Expr], outputs: list[Output], names: _Names) -> exp.Expr:
     """In GROUP BY a name means a column of FROM first, then an output column (as in PostgreSQL)."""
+    node = node.unnest()
     by_position = _by_position(node, items, "GROUP BY")
     if by_position is not None:
         return by_position
@@ -219,6 +227,7 @@ def _grouped(node: exp.Expr, items: list[exp.Expr], outputs: list[Output], names
 
 def _ordered(node: exp.Expr, items: list[exp.Expr], outputs: list[Output], names: _Names) -> exp.Expr:
     """In ORDER BY a name means an output column first, then a column of FROM (as in PostgreSQL)."""
+    node = node.unnest()
     found = _by_position(node, items, "ORDER BY")
     if found is None:
         found = _by_alias(node, items, outputs)

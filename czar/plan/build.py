@@ -10,7 +10,7 @@ from czar.parse import place_of
 from czar.plan.grouped import check_groups, grouped
 from czar.plan.model import ChunkStep, Plan
 from czar.plan.scan import scan
-from czar.plan.select import Window, aggregates_of, canonical_tree, numbered
+from czar.plan.select import Window, aggregates_of, canonical_tree, numbered, orderings
 from czar.plan.template import chunk_query
 from czar.snapshot import Snapshot
 from qserv.errors import NotYetSupportedError, QueryError
@@ -48,6 +48,8 @@ def build(query: Query, snapshot: Snapshot, *, max_rows: int | None = None) -> P
 def _on_one_node(plan: Plan, query: Query, window: Window, chunks: tuple[int, ...]) -> Plan:
     """The whole query runs where its rows are: in one chunk, or on any node that has the replicated tables."""
     tree = numbered(canonical_tree(query.tree))
+    terms = orderings(tree)
+    tree.set("order", exp.Order(expressions=terms) if terms else None)
     tree = tree.limit(window.limit, copy=False) if window.limit is not None else tree
     template, slots = chunk_query(tree, query.sources)
     return replace(plan, step=ChunkStep(template, slots, chunks))

@@ -128,7 +128,7 @@ class _Merged:
             name = self.name(part)
             if name is not None:
                 return exp.column(name, table="merged")
-            if isinstance(part, exp.Column) and part.table != "merged":
+            if isinstance(part, exp.Column):
                 msg = f"column {part.table}.{part.name} must be in GROUP BY or inside an aggregate"
                 raise QueryError(msg)
             return part

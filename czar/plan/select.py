@@ -8,6 +8,9 @@ from czar.analyse.functions import AGGREGATES
 from czar.plan.aggregates import canonical
 from qserv.errors import NotYetSupportedError
 
+MAX_BIGINT = 2**63 - 1
+"""Largest LIMIT that PostgreSQL takes."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -19,7 +22,7 @@ class Window:
     @property
     def reach(self) -> int | None:
         """How many rows each chunk must send at the most."""
-        return None if self.limit is None else self.offset + self.limit
+        return None if self.limit is None else min(self.offset + self.limit, MAX_BIGINT)
 
     def sql(self) -> str:
         """Return LIMIT and OFFSET, or nothing."""
@@ -53,7 +56,7 @@ def orderings(tree: exp.Select) -> list[exp.Ordered]:
         if term.args.get("with_fill"):
             msg = "not yet supported: WITH FILL"
             raise NotYetSupportedError(msg)
-    return [term for term in terms if not isinstance(term.this, exp.Literal | exp.Null | exp.Boolean)]
+    return [term for term in terms if term.this.find(exp.Column, *AGGREGATES)]
 
 
 def ordering_sql(terms: list[tuple[str, exp.Ordered]]) -> str:
