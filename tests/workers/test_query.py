@@ -86,10 +86,10 @@ def test_a_long_chunk_comes_in_several_batches_and_only_the_last_is_marked(clien
     assert [chunk for chunk, _, _ in got] == sorted(chunk for chunk, _, _ in got)
 
 
-def test_numeric_comes_as_plain_text(ask):
-    got = ask("SELECT 1.50::numeric AS n, 'NaN'::numeric AS nan, NULL::numeric AS nothing")
-    assert got.schema.types == [pa.string()] * 3
-    assert got.to_pylist() == [{"n": "1.50", "nan": "nan", "nothing": None}]
+def test_numeric_comes_as_double_precision(ask):
+    got = ask("SELECT 1.50::numeric AS n, 'Infinity'::numeric AS infinite, NULL::numeric AS nothing")
+    assert got.schema.types == [pa.float64()] * 3
+    assert got.to_pylist() == [{"n": 1.5, "infinite": float("inf"), "nothing": None}]
 
 
 def test_hundred_thousand_rows_are_loaded_and_loading_again_replaces_them(client, prepared, load, scan, loader):
