@@ -1,6 +1,7 @@
 """A chunk's rows are handed on at its end mark: a worker that is lost inside a chunk leaves no row twice and none out."""
 
 import contextlib
+import uuid
 from collections import Counter
 
 import pyarrow as pa
@@ -27,7 +28,7 @@ class FlakyClient:
     """A worker whose connection breaks inside the second chunk of each answer."""
 
     def __init__(self, client):
-        self._client = client
+        self._client, self.cancel = client, client.cancel
 
     @contextlib.contextmanager
     def query(self, query):
@@ -54,7 +55,7 @@ class UnheldDispatch(Dispatch):
 
     def _stream(self, node, left):
         tasks = tuple(assignment.task for assignment in left.values())
-        query = ChunkQuery(query_id="unheld", template=self._template, tasks=tasks, timeout_s=60)
+        query = ChunkQuery(query_id=self._query_id, template=self._template, tasks=tasks, timeout_s=60)
         with self._workers[node].query(query) as answer:
             self._schema = answer.schema
             self._schema_known.set()
@@ -79,7 +80,7 @@ def copies_of_points(loaded):
 
         def ask(kind):
             dispatch = kind(
-                query_id="end-mark",
+                query_id=uuid.uuid4().hex,
                 template=TEMPLATE,
                 assignments=assignments,
                 workers=workers,

@@ -18,7 +18,6 @@ CATALOGUES = {
     sabotage.without_margin_of_dependents: [
         "dependents/far_marks_in_small_circles",
         "dependents/far_marks_at_pole",
-        "polygons/on_dependents",
     ],
     sabotage.without_margin_of_partners: ["directors/mates_of_points_beside_corners"],
     sabotage.with_shrunk_regions: ["cones/hemisphere", "boxes/areaspec_over_ra_zero", "polygons/areaspec"],
