@@ -190,16 +190,18 @@ class Dispatch:
                 self._schema = self._schema or answer.schema
             self._schema_known.set()
             held = ChunkBuffer(self._held_bytes)
-            for batch, mark in answer:
-                if batch.num_rows:
-                    held.add(batch)
-                if mark.end:
-                    del left[mark.chunk]
-                    self._put(held)
-                    held = ChunkBuffer(self._held_bytes)
-                if self._closed.is_set():
-                    held.close()
-                    return
+            try:
+                for batch, mark in answer:
+                    if batch.num_rows:
+                        held.add(batch)
+                    if mark.end:
+                        del left[mark.chunk]
+                        self._put(held)
+                        held = ChunkBuffer(self._held_bytes)
+                    if self._closed.is_set():
+                        return
+            finally:
+                held.close()  # what came of a chunk that did not end
         if left:
             msg = f"worker of {node} ended its answer {len(left)} chunks early; try again"
             raise NodeUnavailableError(msg)
@@ -211,6 +213,8 @@ class Dispatch:
             except queue.Full:
                 continue
             return
+        if isinstance(done, ChunkBuffer):
+            done.close()
 
 
 def _given_up() -> QueryCancelledError:
