@@ -9,6 +9,10 @@ from qserv.errors import NotYetSupportedError, Place, QueryError, QueryLimitErro
 MAX_TEXT_BYTES = 4_000_000
 """Longest query text: a list of 100,000 keys of 19 digits is 2 MB; parsing takes about 1 s a MB."""
 
+NUL = "the query holds a NUL character, which no text of PostgreSQL can hold"
+
+TOO_DEEP = "the query is nested too deeply; write long lists with IN (...), and long sums as fewer terms"
+
 
 def parse(text: str) -> exp.Select:
     """Read a query of the native dialect, which is PostgreSQL's SELECT.
@@ -25,6 +29,8 @@ def parse(text: str) -> exp.Select:
     if len(text.encode()) > MAX_TEXT_BYTES:
         msg = f"the query is longer than {MAX_TEXT_BYTES:,} bytes; join to an uploaded table rather than listing values"
         raise QueryLimitError(msg)
+    if "\0" in text:
+        raise QuerySyntaxError(NUL)
     try:
         statements = [statement for statement in sqlglot.parse(text, read="postgres") if statement is not None]
     except ParseError as error:
@@ -33,8 +39,7 @@ def parse(text: str) -> exp.Select:
         msg = f"a quoted text, name or comment does not end: {error}"
         raise QuerySyntaxError(msg) from error
     except RecursionError as error:
-        msg = "the query is nested too deeply; write long lists with IN (...)"
-        raise QueryLimitError(msg) from error
+        raise QueryLimitError(TOO_DEEP) from error
     if len(statements) != 1:
         msg = f"one SELECT was expected, {len(statements)} statements were found"
         raise QuerySyntaxError(msg)

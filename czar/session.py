@@ -21,7 +21,7 @@ from czar.dispatch import Dispatch
 from czar.explain import Explanation, explain
 from czar.limiting import limited
 from czar.merge import Merger
-from czar.parse import one_select, parse
+from czar.parse import TOO_DEEP, one_select, parse
 from czar.placing import assignments
 from czar.plan.build import build
 from czar.plan.model import Plan
@@ -29,7 +29,7 @@ from czar.query_log import QueryLog
 from czar.scratch import Scratch
 from czar.snapshot import Snapshot
 from qserv.cluster import METADATA_DATABASE, SCRATCH_DATABASE, Cluster, Role, Secrets
-from qserv.errors import QservError, QueryCancelledError
+from qserv.errors import QservError, QueryCancelledError, QueryLimitError
 from qserv.ids import NodeId
 from qserv.metadata.director_index import find_chunks
 from qserv.metadata.engine import connect, make_engine
@@ -38,6 +38,9 @@ from workers.client import WorkerClient
 
 READING_THREADS = 64
 """Answers that are read at a time; each holds a thread while it waits for the nodes."""
+
+THREAD_CHARACTERS = 20_000
+"""Queries that are longer are analysed in a thread: at seconds a million characters, they would hold up all other requests."""
 
 MERGE_MEMORY_BYTES = 1_000_000_000
 """Memory of DuckDB for all queries together; larger sorts and groups go to disk."""
@@ -96,7 +99,7 @@ class Session:
         QservError
             Why there is no answer: a `QueryError` for what the user can change.
         """
-        written = text if text is not None else statement if isinstance(statement, str) else statement.sql("postgres")
+        written = text if text is not None else _text(statement)
         query_id = uuid.uuid4()
         self._log.start(query_id, user, dialect, written)
         try:
@@ -108,7 +111,7 @@ class Session:
 
     async def explain(self, statement: str | exp.Expr, *, text: str | None = None) -> Explanation:
         """Return how a query would be answered, without running it."""
-        written = text if text is not None else statement if isinstance(statement, str) else statement.sql("postgres")
+        written = text if text is not None else _text(statement)
         plan, catalogue = await self._plan(statement, written, None)
         return explain(plan, catalogue)
 
@@ -126,9 +129,14 @@ class Session:
 
     async def _plan(self, statement: str | exp.Expr, text: str, max_rows: int | None) -> tuple[Plan, Catalogue]:
         catalogue = await self.catalogue()
-        tree = parse(statement) if isinstance(statement, str) else one_select(statement, text)
-        query = await self._located(analyse(tree, catalogue, text))
-        return build(query, Snapshot(), max_rows=max_rows), catalogue
+        try:
+            if len(text) > THREAD_CHARACTERS:
+                query = await self._located(await asyncio.to_thread(_analysed, statement, catalogue, text))
+                return await asyncio.to_thread(build, query, Snapshot(), max_rows=max_rows), catalogue
+            query = await self._located(_analysed(statement, catalogue, text))
+            return build(query, Snapshot(), max_rows=max_rows), catalogue
+        except RecursionError as error:
+            raise QueryLimitError(TOO_DEEP) from error
 
     async def _located(self, query: Query) -> Query:
         """Ask the director index where the keys of a query are."""
@@ -183,6 +191,15 @@ class Session:
         if plan.finish is not None:
             merged = self._scratch.finish(plan.finish, merged)
         return merged.schema, iter(merged)
+
+
+def _analysed(statement: str | exp.Expr, catalogue: Catalogue, text: str) -> Query:
+    tree = parse(statement) if isinstance(statement, str) else one_select(statement, text)
+    return analyse(tree, catalogue, text)
+
+
+def _text(statement: str | exp.Expr) -> str:
+    return statement if isinstance(statement, str) else statement.sql("postgres")
 
 
 def _reason(error: BaseException) -> Exception:

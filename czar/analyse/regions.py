@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from czar.analyse.constants import Number, number
 from czar.analyse.functions import called
-from czar.analyse.query import Query, Source, conjuncts, opaque, restrictions
+from czar.analyse.query import Query, Source, conjuncts, disjuncts, opaque, restrictions
 from partitioner.ranges import EMPTY, PixelRanges
 from partitioner.regions import Circle, Ellipse, LonLatBox, Polygon
 from schema.model import HEALPIX_COLUMN
@@ -112,8 +112,7 @@ class _Reader:
         """Return the pixels where one condition can hold, or None for the whole sky."""
         match condition:
             case exp.Or():
-                either = [self.all_of(conjuncts(side)) for side in (condition.left, condition.right)]
-                return None if either[0] is None or either[1] is None else either[0] | either[1]
+                return self._any_of(condition)
             case exp.LT() | exp.LTE():
                 return self._near(condition.left, number(condition.right))
             case exp.GT() | exp.GTE():
@@ -126,6 +125,16 @@ class _Reader:
                 return self._of(condition.this)
             case _:
                 return None
+
+    def _any_of(self, condition: exp.Or) -> PixelRanges | None:
+        """Return the pixels where one of the operands can hold; None as soon as one says nothing of the position."""
+        found: PixelRanges = EMPTY
+        for part in disjuncts(condition):
+            pixels = self.all_of(conjuncts(part))
+            if pixels is None:
+                return None
+            found |= pixels
+        return found
 
     def _inside(self, condition: exp.Dot) -> PixelRanges | None:
         name, arguments = called(condition) or ("", [])

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from czar.analyse.constants import value
-from czar.analyse.query import Query, Source, conjuncts, restrictions
+from czar.analyse.query import Query, Source, conjuncts, disjuncts, restrictions
 from czar.catalogue import ColumnStatistics
 
 Constant = int | float | str
@@ -42,11 +42,21 @@ def _all_of(conditions: list[exp.Expr], source: Source) -> NDArray[np.bool_] | N
     return np.logical_and.reduce(found) if found else None
 
 
+def _any_of(condition: exp.Or, source: Source) -> NDArray[np.bool_] | None:
+    """Return the chunks where one of the operands can hold; None as soon as one says nothing of the table."""
+    found = np.zeros(len(source.entry.chunks), dtype=np.bool_)
+    for part in disjuncts(condition):
+        mask = _all_of(conjuncts(part), source)
+        if mask is None:
+            return None
+        found |= mask
+    return found
+
+
 def _of(condition: exp.Expr, source: Source) -> NDArray[np.bool_] | None:  # noqa: PLR0911 (one return a form of condition)
     match condition:
         case exp.Or():
-            either = [_all_of(conjuncts(side), source) for side in (condition.left, condition.right)]
-            return None if either[0] is None or either[1] is None else either[0] | either[1]
+            return _any_of(condition, source)
         case exp.Between():
             low = _compared(exp.GTE, condition.this, value(condition.args["low"]), source)
             high = _compared(exp.LTE, condition.this, value(condition.args["high"]), source)

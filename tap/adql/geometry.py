@@ -29,7 +29,9 @@ GEOMETRY = {
         Geometry("POINT", {2}, "2 arguments (ra, dec)", coordsys=True),
         Geometry("CIRCLE", {2, 3}, "2 or 3 arguments (point, radius) or (ra, dec, radius)", coordsys=True),
         Geometry("BOX", {3, 4}, "3 or 4 arguments (point, width, height) or (ra, dec, width, height)", coordsys=True),
-        Geometry("POLYGON", range(3, 2 * MAX_VERTICES + 1), "3 or more vertices, points or pairs (ra, dec)", coordsys=True),
+        Geometry(
+            "POLYGON", range(3, 2 * MAX_VERTICES + 1), f"3 to {MAX_VERTICES:,} vertices, points or pairs (ra, dec)", coordsys=True
+        ),
         Geometry("CONTAINS", {2}, "2 arguments"),
         Geometry("INTERSECTS", {2}, "2 arguments"),
         Geometry("DISTANCE", {2, 4}, "2 or 4 arguments (point, point) or (ra1, dec1, ra2, dec2)"),

@@ -2,8 +2,8 @@
 
 from sqlglot import exp
 
-from czar.parse import MAX_TEXT_BYTES
-from qserv.errors import QueryLimitError
+from czar.parse import MAX_TEXT_BYTES, NUL
+from qserv.errors import QueryLimitError, QuerySyntaxError
 from tap.adql.queries import Queries
 
 
@@ -36,4 +36,6 @@ def parse_adql(text: str) -> exp.Query:
     if len(text.encode()) > MAX_TEXT_BYTES:
         msg = f"the query is longer than {MAX_TEXT_BYTES:,} bytes"
         raise QueryLimitError(msg)
+    if "\0" in text:
+        raise QuerySyntaxError(NUL)
     return Queries(text).statement()

@@ -47,3 +47,16 @@ def test_offset_and_limit_together_stay_a_bigint(catalogue):
 def test_a_table_called_as_our_own_relation_is_not_taken_for_it(catalogue):
     with pytest.raises(QueryError, match=r"column merged\.bv must be in GROUP BY"):
         planned("SELECT merged.bv, COUNT(*) FROM hipparcos AS merged GROUP BY merged.magnitude", catalogue)
+
+
+def test_three_thousand_operands_are_no_depth(catalogue):
+    keys = " OR ".join(f"hip = {key}" for key in range(3_000))
+    cones = " OR ".join(f"DISTANCE(ra_degrees, dec_degrees, 45, {place / 1000}) < 0.001" for place in range(200))
+    for conditions in (keys, cones):
+        assert planned(f"SELECT magnitude FROM hipparcos WHERE {conditions}", catalogue).step is not None  # noqa: S608 (as above)
+
+
+def test_operands_of_or_prune_together(catalogue):
+    query = "SELECT hip FROM hipparcos WHERE (magnitude > 11.5 OR magnitude < 0.5) OR magnitude = 11.5 AND bv > 1"
+    either, first = (planned(text, catalogue).step.chunks for text in (query, "SELECT hip FROM hipparcos WHERE magnitude > 11"))
+    assert 0 < len(first) < len(either) < 49
