@@ -42,7 +42,7 @@ def test_it_serves_and_stops_at_sigterm(tap_process):
     assert "SELECT TOP 10 * FROM tap_schema.tables" in httpx.get(cluster.tap_url.removesuffix("tap")).text
     answer = httpx.get(cluster.tap_url + "/sync", params={"QUERY": "SELECT a FROM nowhere.nothing"})
     assert answer.status_code == 400
-    assert "unknown table nowhere.nothing (line 1, column 15)" in answer.text
+    assert "unknown table nowhere.nothing; tap_schema.tables lists all tables (line 1, column 15)" in answer.text
     process.send_signal(signal.SIGTERM)
     _, log = process.communicate(timeout=15)
     assert process.returncode == 0
