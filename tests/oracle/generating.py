@@ -13,6 +13,9 @@ DEEPEST = 3
 """Levels of AND, OR and NOT."""
 
 
+NUMBERS = {"integer", "float", "real"}
+
+
 @dataclass(frozen=True)
 class Pair:
     """The same in two spellings."""
@@ -177,7 +180,7 @@ class Generator:
     def _value(self, source):
         column = self.random.choice(source.columns)
         forms = ["{}"] * 3 + ["{} IS NULL"]
-        if column.kind in {"integer", "float"} and column.summable:
+        if column.kind in NUMBERS and column.summable:
             forms += ["{} + 1", "-{}", "ABS({})", "CASE WHEN {0} > 3 THEN {0} END", "COALESCE({}, 0) * 2"]
         if column.kind == "text":
             forms += ["UPPER({})", "{} || '{{x}}'", "LENGTH({})"]
@@ -188,9 +191,12 @@ class Generator:
         if column.kind == "boolean" or self.random.random() < 0.2:
             return Pair.same("COUNT(*)")
         forms = ["COUNT", "MIN", "MAX"]
-        if column.kind in {"integer", "float"} and column.summable:
+        if column.kind in NUMBERS and column.summable:
             forms += ["SUM", "AVG", "STDDEV", "VAR_POP"]
-        return Pair.same(f"{self.random.choice(forms)}({column.name})")
+        form = self.random.choice(forms)
+        # REAL is summed in double precision (DESIGN, section 4), which PostgreSQL does when it is told to.
+        widened = column.kind == "real" and form not in {"MIN", "MAX"}
+        return Pair(f"{form}({column.name})", f"{form}({column.name}{'::double precision' if widened else ''})")
 
     def _window(self):
         limit = self.random.choice((0, 1, 5, 30, 1000)) if self.random.random() < CHANCE_OF_LIMIT else None

@@ -15,7 +15,7 @@ OBSERVATION_COLUMNS = (
     Column("o.observation_id", "integer", ("9007199254740993", "9007199254741000", "9007199254840000"), summable=False),
     Column("o.hip", "integer", ("1", "5", "91262", "118322")),
     Column('o."Flux"', "float", ("-10", "0", "100", "50000.5")),
-    Column("o.flux_err", "float", ("0", "1.5", "100")),
+    Column("o.flux_err", "real", ("0", "1.5", "100")),
     Column("o.visit", "integer", ("1", "7", "71", "100")),
     Column("o.quality", "integer", ("-3", "0", "3")),
     Column("o.good", "boolean", ()),
