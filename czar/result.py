@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from czar.analyse.query import Output
+from qserv.errors import NotYetSupportedError
 from schema.model import HEALPIX, Column, ColumnType, Table
 
 INFERRED: dict[pa.DataType, ColumnType] = {
@@ -29,10 +30,19 @@ class ResultColumn:
 
 
 def result_column(output: Output, found: pa.DataType) -> ResultColumn:
-    """Return the column for an output of a plan whose values have an Arrow type."""
+    """Return the column for an output of a plan whose values have an Arrow type.
+
+    Raises
+    ------
+    NotYetSupportedError
+        No column of a table has such a type, as the difference of two times has.
+    """
     if output.source is not None and output.column is not None:
         table = output.source.entry.table
         return ResultColumn(output.name, table.by_name.get(output.column, HEALPIX), table)
     if pa.types.is_timestamp(found) or pa.types.is_date(found):
         return ResultColumn(output.name, Column(output.name, ColumnType.TIMESTAMP))
+    if found not in INFERRED and not pa.types.is_string(found):
+        msg = f"not yet supported: column {output.name} of type {found}; an interval is read with EXTRACT(EPOCH FROM ...)"
+        raise NotYetSupportedError(msg)
     return ResultColumn(output.name, Column(output.name, INFERRED.get(found, ColumnType.TEXT)))

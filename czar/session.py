@@ -26,6 +26,7 @@ from czar.placing import assignments
 from czar.plan.build import build
 from czar.plan.model import Plan
 from czar.query_log import QueryLog
+from czar.result import result_column
 from czar.scratch import Scratch
 from czar.snapshot import Snapshot
 from qserv.cluster import METADATA_DATABASE, SCRATCH_DATABASE, Cluster, Role, Secrets
@@ -157,6 +158,8 @@ class Session:
             stop = dispatch.close
             try:
                 schema, rows = await asyncio.get_running_loop().run_in_executor(self._threads, self._begin, plan, dispatch)
+                for output, field in zip(plan.outputs, schema, strict=False):  # hidden columns for ORDER BY may follow
+                    result_column(output, field.type)
             except BaseException:  # the reader going away while the nodes work, too
                 stop()
                 raise
