@@ -63,6 +63,9 @@ NODE_FUNCTIONS = frozenset(
 )
 """Functions in schema ``qserv`` of every node (``workers.functions``)."""
 
+DIGITS_OF_BIGINT = 18
+"""Any whole number of so many digits is a bigint."""
+
 TYPES = {
     *(exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT, exp.DType.FLOAT, exp.DType.DOUBLE, exp.DType.BOOLEAN),
     *(exp.DType.TEXT, exp.DType.VARCHAR, exp.DType.CHAR, exp.DType.TIMESTAMP, exp.DType.DATE),
@@ -89,13 +92,32 @@ def known_functions(query: Query) -> Query:
         if isinstance(node, exp.Func) and type(node) not in PARSED:
             msg = f"not yet supported: function {node.sql_name()}"
             raise NotYetSupportedError(msg, place_of(node, query.text))
-        if isinstance(node, exp.Literal) and not node.is_string and not str(node.this).isdigit():
+        if isinstance(node, exp.Literal) and _is_numeric(node):
             return exp.cast(node, exp.DType.DOUBLE, copy=False)
         change = _REWRITES.get(type(node))
         return change(node) if change else _checked_cast(node, query)
 
     query.tree.transform(rewrite, copy=False)
     return query
+
+
+def _is_numeric(node: exp.Literal) -> bool:
+    """Return whether PostgreSQL reads a number as numeric, which answers and groups must not be: decimals, and beyond bigint.
+
+    A whole number beyond bigint that is compared stays: as a double it would equal the largest bigint.
+    """
+    if node.is_string:
+        return False
+    if not str(node.this).isdigit():
+        return True
+    around = node.parent
+    while isinstance(around, exp.Neg | exp.Paren):
+        around = around.parent
+    return (
+        len(node.this) > DIGITS_OF_BIGINT
+        and int(node.this) >= 2**63
+        and not isinstance(around, exp.Predicate | exp.In | exp.Limit | exp.Offset)
+    )
 
 
 def node_function(name: str, *arguments: exp.Expr) -> exp.Dot:

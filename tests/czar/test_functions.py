@@ -46,3 +46,19 @@ def test_what_is_wrong_with_an_expression_is_said(expression, error, message, ca
     query = f"SELECT {expression} FROM hipparcos"  # noqa: S608 (the test is about such text)
     with pytest.raises(error, match=message):
         analyse(parse(query), catalogue, query)
+
+
+@pytest.mark.parametrize(
+    ("expression", "written"),
+    [
+        ("hip + 99999999999999999999", '"hipparcos"."hip" + CAST(99999999999999999999 AS DOUBLE PRECISION)'),
+        ("-9223372036854775808", "-CAST(9223372036854775808 AS DOUBLE PRECISION)"),
+        ("9223372036854775807", "9223372036854775807"),
+        ("hip = 9223372036854775808", '"hipparcos"."hip" = 9223372036854775808'),
+        ("hip IN (1, 99999999999999999999)", '"hipparcos"."hip" IN (1, 99999999999999999999)'),
+        ("1.5", "CAST(1.5 AS DOUBLE PRECISION)"),
+    ],
+)
+def test_a_number_that_postgresql_reads_as_numeric_is_a_double_unless_it_is_compared(expression, written, catalogue):
+    query = f"SELECT {expression} FROM hipparcos"  # noqa: S608 (the test is about such text)
+    assert analyse(parse(query), catalogue, query).tree.expressions[0].sql("postgres") == written
