@@ -126,7 +126,9 @@ def test_any_rows_come_back(rows, size):
     for encoder in ENCODERS:
         array = read(encode(encoder, fields, batches)).array
         assert array["i"].tolist() == [row[0] for row in rows]
-        assert array["t"].data.tolist() == [row[1] or "" for row in rows]
+        for found, (_, text, _) in zip(array["t"].data.tolist(), rows, strict=True):
+            # astropy takes a TD of white space alone for an empty one.
+            assert found == (text or "") or (encoder is not ENCODERS[0] and text.isspace() and not found)
         expected = np.array([np.nan if row[2] is None else row[2] for row in rows])
         np.testing.assert_array_equal(array["x"].filled(np.nan), expected)
 
