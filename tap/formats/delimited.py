@@ -1,5 +1,6 @@
 """Comma- and tab-separated values (RFC 4180; the media type text/tab-separated-values), built by column."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -35,7 +36,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-class DelimitedEncoder:
+class DelimitedEncoder(ABC):
     """Writes a line of names and a line for each row."""
 
     tells_errors = False
@@ -45,9 +46,9 @@ class DelimitedEncoder:
     def __init__(self, fields: Sequence[Field], facts: Facts) -> None:  # noqa: ARG002 (these formats have no place for facts)
         self._fields = tuple(fields)
 
+    @abstractmethod
     def cells(self, column: pa.Array) -> pa.Array:
         """Return a column as cells."""
-        raise NotImplementedError
 
     def _lines(self, columns: Sequence[pa.Array]) -> bytes:
         return joined_rows([self.cells(column) for column in columns], "", self.delimiter, self.line_end)
