@@ -4,6 +4,7 @@ import random
 import sys
 import time
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 
 import psycopg
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from qserv.errors import NotYetSupportedError, QservError
+from qserv.errors import NotYetSupportedError, QservError, QueryEvaluationError
 from tests.oracle.asking import ask_plain
 from tests.oracle.comparing import differences
 from tests.oracle.generating import Generator
@@ -47,10 +48,18 @@ def outcome(loaded, query):
         wrong = differences(*loaded.ask(text.ours), oracle)
     except NotYetSupportedError as refusal:
         return "refused", [str(refusal)]
+    except QueryEvaluationError as failure:
+        if "bigint" in str(failure) and ("SUM(" in text.plain or beyond_bigint(oracle)):
+            return "no answer", []  # a sum of integers that does not fit into a bigint is an error, as docs/adql.md says
+        wrong = [f"{type(failure).__name__}, but the oracle has an answer: {failure}"]
     except (QservError, pa.ArrowException, OSError) as failure:
         wrong = [f"{type(failure).__name__}, but the oracle has an answer: {failure}"]
     right = "right with rows" if oracle.rows else "right without rows"
     return "wrong" if wrong else right, wrong
+
+
+def beyond_bigint(oracle):
+    return any(isinstance(value, int | Decimal) and abs(value) >= 2**63 for row in oracle.rows for value in row)
 
 
 def smallest(loaded, query, until):
