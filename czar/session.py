@@ -32,8 +32,8 @@ from czar.snapshot import Snapshot
 from qserv.cluster import METADATA_DATABASE, SCRATCH_DATABASE, Cluster, Role, Secrets
 from qserv.errors import QservError, QueryCancelledError, QueryLimitError
 from qserv.ids import NodeId
-from qserv.metadata.director_index import find_chunks
-from qserv.metadata.engine import connect, make_engine
+from qserv.metadata.engine import make_engine
+from qserv.metadata.lookups import Lookups
 from qserv.settings import Settings
 from workers.client import WorkerClient
 
@@ -56,7 +56,8 @@ class Session:
         self._merger = Merger(MERGE_MEMORY_BYTES, self._spill.name)
         self._threads = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="answer")
         self._log = QueryLog(metadata)
-        self._catalogues = CatalogueReader(metadata)
+        self._lookups = Lookups(metadata.url)
+        self._catalogues = CatalogueReader(metadata, self._lookups)
 
     @classmethod
     async def open(cls, cluster: Cluster, secrets: Secrets, settings: Settings) -> Self:
@@ -119,7 +120,7 @@ class Session:
     async def close(self) -> None:
         """Let go of connections, threads and memory."""
         await self._log.close()
-        await self._catalogues.close()
+        await self._lookups.close()
         for worker in self._workers.values():
             worker.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -142,8 +143,7 @@ class Session:
     async def _located(self, query: Query) -> Query:
         """Ask the director index where the keys of a query are."""
         for restriction in query.keys:
-            async with connect(self._metadata) as connection:
-                _, chunks = await find_chunks(connection, restriction.database, restriction.director, restriction.keys)
+            chunks = await self._lookups.chunks_of(restriction.database, restriction.director, restriction.keys)
             count = len(restriction.keys)
             query = query.narrowed(np.unique(chunks), f"{count:,} {'key' if count == 1 else 'keys'} of {restriction.director}")
         return replace(query, keys=())

@@ -83,10 +83,16 @@ async def find_chunks(connection: AsyncConnection, database: str, table: str, ke
     ValueError
         There are more keys than that.
     """
+    return await look_up(await asyncpg_connection(connection), database, table, keys)
+
+
+async def look_up(
+    driver: "asyncpg.Connection | asyncpg.Pool", database: str, table: str, keys: Sequence[int] | Int64
+) -> tuple[Int64, Int64]:
+    """Do what `find_chunks` does, over a connection of the driver itself."""
     if len(keys) > LOOKUP_KEYS:
         msg = f"{len(keys)} keys in one lookup; at most {LOOKUP_KEYS}"
         raise ValueError(msg)
-    driver = await asyncpg_connection(connection)
     wanted = np.unique(np.asarray(keys, dtype=np.int64))
     found = await driver.fetchrow(
         f"SELECT coalesce(array_agg(key ORDER BY key), '{{}}'), coalesce(array_agg(chunk ORDER BY key), '{{}}') "  # noqa: S608 (quoted)
