@@ -46,6 +46,9 @@ class TableEntry:
     local_references: frozenset[str] = frozenset()
     """Names of the foreign keys to other directors of which every pair was found inside a chunk and its overlap at publish."""
 
+    is_large: bool = False
+    """Of the rows of a step: whether they are too many to be sent to the nodes."""
+
     @property
     def name(self) -> str:
         """Name as users write it: ``database.table``."""
@@ -61,6 +64,11 @@ class TableEntry:
         if not self.table.partitioned:
             return self.row_count
         return int(self.row_counts[np.isin(self.chunks, chunks)].sum())
+
+    def is_never_null(self, column: str) -> bool:
+        """Whether no row has NULL in a column."""
+        declared, found = self.table.by_name.get(column), self.statistics.get(column)
+        return (declared is not None and not declared.nullable) or (found is not None and not found.null_count.any())
 
     def has_base(self, chunk: int) -> bool:
         """Whether a chunk table with rows exists."""

@@ -1,15 +1,17 @@
-"""Computes final expressions in PostgreSQL, over combined rows: temporary tables in the scratch database."""
+"""Computes in PostgreSQL what is left of a query, over rows from the nodes: temporary tables in the scratch database."""
 
 import contextlib
 import queue
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 
 import adbc_driver_manager
 import psycopg
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
-from qserv.errors import MetadataError, QueryEvaluationError
+from qserv.errors import MetadataError, QueryCancelledError, QueryEvaluationError
+from schema.physical import quote
 from workers.functions import install
 from workers.postgresql.reads import plain_batch, plain_schema
 
@@ -51,46 +53,30 @@ class Scratch:
         except psycopg.OperationalError as error:
             raise MetadataError(NO_ANSWER) from error
 
-    def finish(self, sql: str, merged: pa.RecordBatchReader) -> pa.RecordBatchReader:
-        """Return the answer of ``sql`` over temporary table ``merged``.
+    def workspace(self, timeout_s: float) -> "Workspace":
+        """Return tables of one query's own; close it.
 
         Raises
         ------
-        QueryEvaluationError
-            PostgreSQL stopped, such as by a division by zero.
         MetadataError
             The scratch database does not answer.
         """
-        connection = self._take()
-        cursor = connection.cursor()
-        try:
-            cursor.adbc_ingest("merged", merged, mode="create", temporary=True)
-            cursor.execute(sql)
-            reader = cursor.fetch_record_batch()
-            schema = plain_schema(reader.schema)
-        except FAILURES as error:
-            _discard(cursor, connection)
-            raise QueryEvaluationError(_message(error)) from error
-
-        def answer() -> Iterator[pa.RecordBatch]:
-            try:
-                for batch in reader:
-                    yield plain_batch(batch, schema)
-                cursor.close()
-                connection.rollback()
-                self._idle.put_nowait(connection)
-            except FAILURES as error:
-                _discard(cursor, connection)
-                raise QueryEvaluationError(_message(error)) from error
-            except queue.Full:
-                connection.close()
-
-        return pa.RecordBatchReader.from_batches(schema, answer())
+        return Workspace(self, self._take(), timeout_s)
 
     def close(self) -> None:
         """Close the idle connections."""
         while not self._idle.empty():
             self._idle.get_nowait().close()
+
+    def give_back(self, connection: dbapi.Connection) -> None:
+        """Keep a connection, without what was made on it, for the next query."""
+        try:
+            connection.rollback()
+            self._idle.put_nowait(connection)
+        except FAILURES:
+            _discard(connection)
+        except queue.Full:
+            connection.close()
 
     def _take(self) -> dbapi.Connection:
         try:
@@ -103,9 +89,136 @@ class Scratch:
             raise MetadataError(NO_ANSWER) from error
 
 
-def _discard(cursor: dbapi.Cursor, connection: dbapi.Connection) -> None:
+class Workspace:
+    """Temporary tables of one query, on one connection. One thread works with it at a time; any may close it."""
+
+    def __init__(self, scratch: Scratch, connection: dbapi.Connection, timeout_s: float) -> None:
+        self._scratch, self._connection = scratch, connection
+        self._working = threading.Lock()
+        self._closed = False
+        self._cursor: dbapi.Cursor | None = None
+        self._loaded: set[str] = set()
+        with self._at_work() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = {max(1, int(timeout_s * 1000))}")
+
+    def load(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        """Make a table of rows, unless it is there already.
+
+        Raises
+        ------
+        QueryEvaluationError
+            PostgreSQL stopped.
+        Exception
+            Whatever reading the batches raised.
+        """
+        if name in self._loaded:
+            return
+        failure: list[Exception] = []
+        with self._at_work(failure) as cursor:
+            rows = pa.RecordBatchReader.from_batches(schema, _watched(batches, failure))
+            cursor.adbc_ingest(name, rows, mode="create", temporary=True)
+            cursor.execute(f"ANALYZE {quote(name)}")
+        self._loaded.add(name)
+
+    def make(self, name: str, sql: str, columns: Sequence[str]) -> int:
+        """Make a table of what a statement answers; return its size in bytes."""
+        with self._at_work() as cursor:
+            names = ", ".join(map(quote, columns))
+            cursor.execute(f"CREATE TEMPORARY TABLE {quote(name)} ({names}) AS {sql}")
+            cursor.execute(f"ANALYZE {quote(name)}")
+            cursor.execute(f"SELECT pg_table_size('pg_temp.{quote(name)}'::regclass)")
+            size = cursor.fetchone()
+        self._loaded.add(name)
+        return int(size[0]) if size else 0
+
+    def ask(self, sql: str) -> pa.RecordBatchReader:
+        """Return what a statement answers. Read it to its end, or close the workspace.
+
+        Raises
+        ------
+        QueryEvaluationError
+            PostgreSQL stopped, such as by a division by zero.
+        """
+        with self._at_work() as cursor:
+            cursor.execute(sql)
+            reader = cursor.fetch_record_batch()
+            schema = plain_schema(reader.schema)
+
+        def answer() -> Iterator[pa.RecordBatch]:
+            while True:
+                with self._at_work():
+                    batch = next(reader, None)
+                if batch is None:
+                    return
+                yield plain_batch(batch, schema)
+
+        return pa.RecordBatchReader.from_batches(schema, answer())
+
+    def close(self) -> None:
+        """Drop the tables; a statement that runs is cancelled."""
+        with self._working_or_none() as idle:
+            if not idle:
+                return
+            if not self._closed:
+                self._closed = True
+                self._dispose()
+
+    def _dispose(self) -> None:
+        if self._cursor is not None:
+            with contextlib.suppress(*FAILURES):
+                self._cursor.close()
+        self._scratch.give_back(self._connection)
+
+    @contextlib.contextmanager
+    def _working_or_none(self) -> Iterator[bool]:
+        """Yield whether no other thread is at work; else that thread ends, and closes."""
+        if self._working.acquire(blocking=False):
+            try:
+                yield True
+            finally:
+                self._working.release()
+            return
+        self._closed = True
+        with contextlib.suppress(*FAILURES):
+            self._connection.adbc_cancel()
+        yield False
+
+    @contextlib.contextmanager
+    def _at_work(self, failure: Sequence[Exception] = ()) -> Iterator[dbapi.Cursor]:
+        with self._working:
+            if self._closed:
+                raise _given_up()
+            try:
+                self._cursor = self._cursor or self._connection.cursor()
+                yield self._cursor
+            except FAILURES as error:
+                given_up = self._closed
+                self._closed = True
+                _discard(*([self._cursor] if self._cursor else []), self._connection)
+                if given_up:
+                    raise _given_up() from error
+                raise (failure[0] if failure else QueryEvaluationError(_message(error))) from error
+            if self._closed:
+                self._dispose()
+                raise _given_up()
+
+
+def _given_up() -> QueryCancelledError:
+    return QueryCancelledError("the query was given up before its end")
+
+
+def _watched(batches: Iterable[pa.RecordBatch], failure: list[Exception]) -> Iterator[pa.RecordBatch]:
+    """Yield batches; keep the error that they raise, which Arrow would turn into another one."""
+    try:
+        yield from batches
+    except Exception as error:
+        failure.append(error)
+        raise
+
+
+def _discard(*parts: dbapi.Cursor | dbapi.Connection) -> None:
     """Close a connection after an error; the next query gets another one."""
-    for part in (cursor, connection):
+    for part in parts:
         with contextlib.suppress(*FAILURES):
             part.close()
 

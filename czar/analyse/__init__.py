@@ -1,39 +1,65 @@
-"""Syntax tree -> what the planner must know: one rule a file, in the order of `RULES`. Pure: no database is asked."""
+"""Syntax tree -> what the planner must know: one rule a file, in the order of `NAMING` and `PRUNING`. Pure: no database is asked."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlglot import exp
 
-from czar.analyse.columns import resolve_columns
 from czar.analyse.functions import known_functions
 from czar.analyse.geometry import lower_geometry
-from czar.analyse.joins import chunk_local_joins
 from czar.analyse.keys import find_keys
+from czar.analyse.locality import Locality, NotLocalError, Spread
 from czar.analyse.query import Query
 from czar.analyse.regions import find_regions
+from czar.analyse.resolve import around, resolve
 from czar.analyse.statistics import prune_by_statistics
 from czar.analyse.supported import supported
-from czar.analyse.tables import resolve_tables
 from czar.catalogue import Catalogue
 
-__all__ = ["RULES", "Query", "analyse"]
+__all__ = ["NAMING", "PRUNING", "NotLocalError", "Query", "analyse", "locality_of", "named", "pruned"]
 
-RULES: tuple[Callable[[Query], Query], ...] = (
-    supported,
-    resolve_tables,
-    resolve_columns,
-    known_functions,
-    lower_geometry,
-    chunk_local_joins,
-    find_regions,
-    find_keys,
-    prune_by_statistics,
-)
+Rule = Callable[[Query], Query]
+
+NAMING: tuple[Rule, ...] = (supported, resolve, known_functions, lower_geometry)
+"""What makes every part of a query, and of the queries in it, mean one thing."""
+
+PRUNING: tuple[Rule, ...] = (find_regions, find_keys, prune_by_statistics)
+"""What finds the chunks that can hold matching rows."""
 
 
-def analyse(tree: exp.Select, catalogue: Catalogue, text: str = "") -> Query:
-    """Apply the rules to a parsed query; ``text`` is what it was parsed from, for the places in messages."""
-    query = Query(text=text, tree=tree.copy(), catalogue=catalogue)
-    for rule in RULES:
+def named(tree: exp.Expr, catalogue: Catalogue, text: str = "") -> Query:
+    """Give every name of a parsed query its meaning; ``text`` is what it was parsed from, for the places in messages."""
+    tree = tree.copy()
+    query = Query(text=text, tree=tree if isinstance(tree, exp.Select) else around(tree), catalogue=catalogue)
+    for rule in NAMING:
         query = rule(query)
     return query
+
+
+def locality_of(query: Query) -> Locality:
+    """Return what proves of the parts of a query that they are chunk-local."""
+    overlaps: dict[str, float] = {}
+    for database in query.catalogue.databases:
+        overlaps[database.family] = min(overlaps.get(database.family, database.overlap_deg), database.overlap_deg)
+    return Locality(query.tables, overlaps)
+
+
+def pruned(query: Query) -> tuple[Query, Spread]:
+    """Prove that a query's rows are made chunk by chunk, and find the chunks.
+
+    Raises
+    ------
+    NotLocalError
+        They are not: the query must be answered in steps.
+    """
+    rows = locality_of(query).of_rows(query.tree)
+    sources = tuple(replace(source, overlap=source.alias in rows.partners) for source in query.sources)
+    query = replace(query, sources=sources)
+    for rule in PRUNING:
+        query = rule(query)
+    return query, rows
+
+
+def analyse(tree: exp.Expr, catalogue: Catalogue, text: str = "") -> Query:
+    """Analyse a query whose rows are made chunk by chunk."""
+    return pruned(named(tree, catalogue, text))[0]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from sqlglot import exp
 
 from czar.analyse.constants import number
-from czar.analyse.query import KeyRestriction, Query, Source, restrictions
+from czar.analyse.query import KeyRestriction, Query, Source, blocks
 from schema.model import TableRole
 
 BIGINT = 2**63
@@ -18,14 +18,17 @@ MAX_KEYS = 100_000
 def find_keys(query: Query) -> Query:
     """Collect ``key = n`` and ``key IN (...)`` on home tables, and on their dependents' references."""
     found = []
-    for source in query.homes:
-        table = source.entry.table
-        if table.role not in {TableRole.DIRECTOR, TableRole.DEPENDENT} or table.director_key is None:
+    for block in blocks(query):
+        if not block.necessary:
             continue
-        for condition in restrictions(query):
-            keys = _keys(condition, source, table.director_key)
-            if keys is not None and len(keys) <= MAX_KEYS:
-                found.append(KeyRestriction(source.entry.database, table.director or table.name, keys))
+        for source in block.homes:
+            table = source.entry.table
+            if table.role not in {TableRole.DIRECTOR, TableRole.DEPENDENT} or table.director_key is None:
+                continue
+            for condition in block.restrictions():
+                keys = _keys(condition, source, table.director_key)
+                if keys is not None and len(keys) <= MAX_KEYS:
+                    found.append(KeyRestriction(source.entry.database, table.director or table.name, keys))
     return replace(query, keys=tuple(dict.fromkeys(found)))
 
 

@@ -1,14 +1,15 @@
 """What analysis knows of a query. Each rule takes one of these and returns a richer one."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlglot import exp
 
+from czar.analyse.nesting import body, joins, relations, selects
 from czar.catalogue import Catalogue, TableEntry
-from partitioner.ranges import PixelRanges
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,12 @@ class Output:
     source: Source | None = None
     column: str | None = None
 
+    def shows_the_same(self, other: "Output") -> bool:
+        """Whether both show the same column of the same table."""
+        if self.source is None or other.source is None:
+            return False
+        return self.source.entry is other.source.entry and self.column == other.column
+
 
 @dataclass(frozen=True)
 class KeyRestriction:
@@ -56,23 +63,23 @@ class Query:
     tree: exp.Select
     catalogue: Catalogue
     sources: tuple[Source, ...] = ()
+    """The tables of the query and of the queries inside it; no alias is there twice."""
     outputs: tuple[Output, ...] = ()
-    coverage: dict[str, PixelRanges] = field(default_factory=dict)
-    """By alias: pixels outside of which no row of the source can match."""
     keys: tuple[KeyRestriction, ...] = ()
     chunks: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Chunks that can hold matching rows; empty for a query over replicated tables alone."""
     notes: tuple[str, ...] = ()
     """Why the chunks are these, in the words of `explain`."""
 
-    @property
-    def homes(self) -> tuple[Source, ...]:
-        """Sources whose rows are read in their own chunk."""
-        return tuple(source for source in self.sources if source.home)
+    @cached_property
+    def tables(self) -> dict[str, Source]:
+        """The sources by alias."""
+        return {source.alias: source for source in self.sources}
 
-    def source(self, alias: str) -> Source:
-        """Return the source of an alias."""
-        return next(source for source in self.sources if source.alias == alias)
+    @property
+    def partitioned(self) -> bool:
+        """Whether any of its tables lies on chunks."""
+        return any(source.entry.table.partitioned for source in self.sources)
 
     def narrowed(self, chunks: NDArray[np.int64], reason: str) -> Self:
         """Return the query restricted to those of its chunks that are in ``chunks``."""
@@ -111,11 +118,48 @@ def _operands(connector: type[exp.Connector], condition: exp.Expr) -> list[exp.E
     return found
 
 
-def restrictions(query: Query) -> list[exp.Expr]:
-    """Return the conditions that every row of the answer meets: conjuncts of WHERE and of the ON of inner joins."""
-    where = query.tree.args.get("where")
-    found = conjuncts(where.this if where else None)
-    for join in query.tree.args.get("joins") or []:
-        if not join.side:
-            found += conjuncts(join.args.get("on"))
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One SELECT of a query, and the tables of its FROM."""
+
+    select: exp.Select
+    sources: tuple[Source, ...]
+    necessary: bool
+    """Whether each row of the answer needs a row of it: then chunks where it has none can be left out."""
+
+    @property
+    def homes(self) -> tuple[Source, ...]:
+        """Sources whose rows are read in their own chunk."""
+        return tuple(source for source in self.sources if source.home)
+
+    def restrictions(self) -> list[exp.Expr]:
+        """Return the conditions that every row meets: conjuncts of WHERE and of the ON of inner joins."""
+        where = self.select.args.get("where")
+        found = conjuncts(where.this if where else None)
+        for join in joins(self.select):
+            if not join.side:
+                found += conjuncts(join.args.get("on"))
+        return found
+
+
+def blocks(query: Query) -> list[Block]:
+    """Return every SELECT of a query, the outermost first."""
+    needed = _needed(query.tree)
+    found = []
+    for select in selects(query.tree):
+        aliases = [relation.alias_or_name for relation in relations(select) if isinstance(relation, exp.Table)]
+        own = tuple(query.tables[alias] for alias in aliases if alias in query.tables)
+        found.append(Block(select, own, id(select) in needed))
+    return found
+
+
+def _needed(select: exp.Select) -> set[int]:
+    """Return the SELECTs, this one and those of inner-joined subqueries, of which each row of the answer needs a row."""
+    found = {id(select)}
+    optional = [join.side for join in joins(select)]
+    for place, relation in enumerate(relations(select)):
+        kept = not (place and optional[place - 1] in {"LEFT", "FULL"}) and not {"RIGHT", "FULL"} & set(optional[place:])
+        inner = body(relation)
+        if kept and isinstance(relation, exp.Subquery) and isinstance(inner, exp.Select):
+            found |= _needed(inner)
     return found

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from czar.analyse.constants import Number, number
 from czar.analyse.functions import called
-from czar.analyse.query import Query, Source, conjuncts, disjuncts, opaque, restrictions
+from czar.analyse.query import Query, Source, blocks, conjuncts, disjuncts, opaque
 from partitioner.ranges import EMPTY, PixelRanges
 from partitioner.regions import Circle, Ellipse, LonLatBox, Polygon
 from schema.model import HEALPIX_COLUMN
@@ -38,18 +38,19 @@ SHAPES: dict[str, type[Circle] | type[LonLatBox] | type[Ellipse]] = {
 
 def find_regions(query: Query) -> Query:
     """Find the pixels of each source, drop chunks outside of them, add a condition on the pixel column."""
-    conditions = restrictions(query)
-    for source in query.sources:
-        table = source.entry.table
-        if not (table.partitioned and table.ra and table.dec):
-            continue
-        covered = _Reader(source).all_of(conditions)
-        if covered is None:
-            continue
-        query = replace(query, coverage={**query.coverage, source.alias: covered})
-        query = _in_chunks(query, source, covered, conditions)
-        if covered.area_deg2 < MAX_INDEXED_DEG2:
-            query.tree.where(_in_pixels(source, covered.coarsened(MAX_RANGES)), copy=False)
+    for block in blocks(query):
+        conditions = block.restrictions()
+        for source in block.sources:
+            table = source.entry.table
+            if not (table.partitioned and table.ra and table.dec):
+                continue
+            covered = _Reader(source).all_of(conditions)
+            if covered is None:
+                continue
+            if block.necessary:
+                query = _in_chunks(query, source, covered, conditions)
+            if covered.area_deg2 < MAX_INDEXED_DEG2:
+                block.select.where(_in_pixels(source, covered.coarsened(MAX_RANGES)), copy=False)
     return query
 
 

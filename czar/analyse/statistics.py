@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from czar.analyse.constants import value
-from czar.analyse.query import Query, Source, conjuncts, disjuncts, restrictions
+from czar.analyse.query import Query, Source, blocks, conjuncts, disjuncts
 from czar.catalogue import ColumnStatistics
 
 Constant = int | float | str
@@ -24,15 +24,18 @@ MIRRORED: dict[type[exp.Expr], type[exp.Expr]] = {
 
 def prune_by_statistics(query: Query) -> Query:
     """Drop chunks where a home table has no rows, or none that can meet the conditions."""
-    conditions = restrictions(query)
-    for source in query.homes:
-        if not source.outer:
-            present = source.entry.chunks[source.entry.row_counts > 0]
-            if len(np.setdiff1d(query.chunks, present)):
-                query = query.narrowed(present, f"rows in {source.alias}")
-        possible = _all_of(conditions, source)
-        if possible is not None and not possible.all():
-            query = query.narrowed(source.entry.chunks[possible], f"statistics of {source.alias}")
+    for block in blocks(query):
+        if not block.necessary:
+            continue
+        conditions = block.restrictions()
+        for source in block.homes:
+            if not source.outer:
+                present = source.entry.chunks[source.entry.row_counts > 0]
+                if len(np.setdiff1d(query.chunks, present)):
+                    query = query.narrowed(present, f"rows in {source.alias}")
+            possible = _all_of(conditions, source)
+            if possible is not None and not possible.all():
+                query = query.narrowed(source.entry.chunks[possible], f"statistics of {source.alias}")
     return query
 
 

@@ -4,45 +4,50 @@ import re
 
 from sqlglot import exp
 
+from czar.analyse.nesting import own, within
 from czar.analyse.query import Query
 from czar.parse import place_of
 from qserv.errors import NotYetSupportedError, Place, QueryError
 
-CLAUSES = {"expressions", "from_", "joins", "where", "group", "having", "order", "limit", "offset", "distinct", "kind", "hint"}
+CLAUSES = {
+    *("expressions", "from_", "joins", "where", "group", "having", "order", "limit", "offset", "distinct", "with_", "windows"),
+    *("kind", "hint"),
+}
 """Arguments of a SELECT that are understood; ``kind`` and ``hint`` are empty in PostgreSQL's form."""
 
 NAMED: dict[type[exp.Expr], str] = {
-    exp.Subquery: "a subquery",
-    exp.Select: "a subquery",
-    exp.Exists: "EXISTS",
-    exp.SetOperation: "UNION, EXCEPT and INTERSECT",
-    exp.Window: "a window function (OVER)",
-    exp.Filter: "FILTER on an aggregate",
-    exp.WithinGroup: "WITHIN GROUP",
-    exp.Lateral: "LATERAL",
-    exp.ByteString: "a text with escapes (E'...')",
     exp.Operator: "OPERATOR(...)",
     exp.Placeholder: "a query parameter",
     exp.Parameter: "a query parameter",
-    exp.Rand: "random()",
-    exp.CurrentTimestamp: "the current time",
-    exp.CurrentDate: "the current date",
+    exp.TableSample: "TABLESAMPLE",
 }
 
 PARTS: tuple[type[exp.Expr], ...] = (
     exp.Alias,
+    exp.All,
+    exp.Any,
+    exp.Array,
+    exp.ArraySlice,
     exp.Between,
     exp.Binary,
     exp.Boolean,
+    exp.Bracket,
+    exp.ByteString,
+    exp.CTE,
     exp.Case,
     exp.Column,
+    exp.Cube,
     exp.DataType,
     exp.DataTypeParam,
     exp.Distinct,
     exp.Dot,
+    exp.Exists,
+    exp.Fetch,
+    exp.Filter,
     exp.From,
     exp.Func,
     exp.Group,
+    exp.GroupingSets,
     exp.Having,
     exp.Identifier,
     exp.If,
@@ -50,7 +55,9 @@ PARTS: tuple[type[exp.Expr], ...] = (
     exp.Interval,
     exp.Is,
     exp.Join,
+    exp.Lateral,
     exp.Limit,
+    exp.LimitOptions,
     exp.Literal,
     exp.Neg,
     exp.BitwiseNot,
@@ -60,14 +67,25 @@ PARTS: tuple[type[exp.Expr], ...] = (
     exp.Order,
     exp.Ordered,
     exp.Paren,
+    exp.Query,
+    exp.Rollup,
+    exp.Slice,
     exp.Star,
     exp.Table,
     exp.TableAlias,
     exp.Tuple,
+    exp.Values,
     exp.Var,
     exp.Where,
+    exp.Window,
+    exp.WindowSpec,
+    exp.With,
+    exp.WithinGroup,
 )
 """Everything else is refused, because a part that nobody thought of must not give a wrong answer."""
+
+ONE_VALUE = (exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Stddev, exp.StddevSamp, exp.StddevPop, exp.Variance, exp.VariancePop)
+"""Aggregates of one argument."""
 
 WORD = re.compile(r"\w+", re.ASCII)
 """What a bare word of the query, such as the field of EXTRACT, may be: it reaches PostgreSQL without quotes."""
@@ -83,58 +101,47 @@ def supported(query: Query) -> Query:
     QueryError
         A clause has no meaning in a query.
     """
-    _known_clauses(query)
     for part in query.tree.walk():
-        if part is query.tree:
-            continue
+        if isinstance(part, exp.Select):
+            _known_clauses(part, query)
         refused = _refused(part)
         if refused is not None:
             msg = f"not yet supported: {refused}"
             raise NotYetSupportedError(msg, place_of(part, query.text))
         if isinstance(part, exp.AggFunc):
-            _plain_aggregate(part, query)
+            _placed_aggregate(part, query)
     return query
 
 
-def _known_clauses(query: Query) -> None:
-    tree = query.tree
-    for name, value in tree.args.items():
+def _known_clauses(select: exp.Select, query: Query) -> None:
+    for name, value in select.args.items():
         if value and name not in CLAUSES:
-            words = {"with_": "WITH", "windows": "WINDOW", "into": "SELECT INTO", "locks": "FOR UPDATE"}
+            words = {"into": "SELECT INTO", "locks": "FOR UPDATE"}
             msg = f"not yet supported: {words.get(name, name.strip('_').upper())}"
             raise NotYetSupportedError(msg, _place(value, query))
 
 
 def _refused(part: exp.Expr) -> str | None:  # noqa: PLR0911 (one return a form)
     """Return the name of a part that is not answered yet, or None."""
-    if isinstance(part, exp.Distinct) and part.args.get("on"):
-        return "DISTINCT ON"
-    if isinstance(part, exp.Between) and part.args.get("symmetric"):
-        return "BETWEEN SYMMETRIC"
-    if isinstance(part, exp.Group) and any(value for name, value in part.args.items() if name != "expressions"):
-        return "GROUPING SETS, ROLLUP, CUBE and GROUP BY ALL"
     if isinstance(part, exp.Var) and not WORD.fullmatch(part.name):
         return f"the field {part.name[:60]}"
-    if isinstance(part, exp.Tuple) and not isinstance(part.parent, exp.Predicate):
-        return "a row of several values outside of a comparison"
     named = next((name for kind, name in NAMED.items() if isinstance(part, kind)), None)
     if named is not None or isinstance(part, PARTS):
         return named
     return f"{type(part).__name__.lower()} ({part.sql('postgres', comments=False)[:60]})"
 
 
-def _plain_aggregate(part: exp.AggFunc, query: Query) -> None:
+def _placed_aggregate(part: exp.AggFunc, query: Query) -> None:
     place = place_of(part, query.text)
-    if isinstance(part.this, exp.Distinct | exp.Order):
-        msg = "not yet supported: DISTINCT or ORDER BY inside an aggregate"
-        raise NotYetSupportedError(msg, place)
-    if part.find_ancestor(exp.Where, exp.Join, exp.Group):
+    if within(part, exp.Window):
+        return
+    if within(part, exp.Where, exp.Join, exp.Group) and not within(part, exp.Filter):
         msg = "an aggregate stands in WHERE, ON or GROUP BY; conditions on aggregates go into HAVING"
         raise QueryError(msg, place)
-    if part.expressions:
+    if isinstance(part, ONE_VALUE) and part.expressions:
         msg = f"{part.sql_name()} takes one value, {len(part.expressions) + 1} were given"
         raise QueryError(msg, place)
-    if any(inner is not part for inner in part.find_all(exp.AggFunc)):
+    if any(inner is not part for inner in own(part, exp.AggFunc)):
         msg = "an aggregate stands inside another one"
         raise QueryError(msg, place)
 

@@ -4,6 +4,7 @@ Sums of integers are exact; REAL is widened to double precision before it is sum
 parallel form of Chan, Golub and LeVeque (1979), which does not cancel where a difference of sums of squares would.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -33,18 +34,38 @@ class Split:
     """DuckDB expression for the mean of the whole group, made in each partial row before ``final``; ``{over}`` is its window."""
 
 
+DECOMPOSABLE = (exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, *VARIANCES)
+"""Aggregates that are made of partial ones."""
+
+
 def canonical(node: exp.Expr) -> exp.Expr:
     """Return the aggregate in the form whose type does not depend on how it is computed: bigint or double precision."""
-    argument = node.this
+    aggregate, outer = canonical_parts(node)
+    return outer(aggregate)
+
+
+def canonical_parts(node: exp.Expr) -> tuple[exp.Expr, Callable[[exp.Expr], exp.Expr]]:
+    """Return the canonical form as the aggregate itself, and what is done with its value: FILTER and OVER come between."""
     match node:
         case exp.Sum():
-            return node_function("total", exp.Sum(this=node_function("widen", argument)))
+            return exp.Sum(this=_argument(node, _widened)), lambda value: node_function("total", value)
         case exp.Avg():
-            return exp.cast(exp.Avg(this=node_function("widen", argument)), exp.DType.DOUBLE)
+            return exp.Avg(this=_argument(node, _widened)), lambda value: exp.cast(value, exp.DType.DOUBLE)
         case exp.Stddev() | exp.StddevSamp() | exp.StddevPop() | exp.Variance() | exp.VariancePop():
-            return type(node)(this=exp.cast(argument, exp.DType.DOUBLE))
+            return type(node)(this=_argument(node, lambda part: exp.cast(part, exp.DType.DOUBLE))), lambda value: value
         case _:
-            return node
+            return node, lambda value: value
+
+
+def _widened(argument: exp.Expr) -> exp.Expr:
+    return node_function("widen", argument)
+
+
+def _argument(node: exp.Expr, change: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+    """Return the changed argument of an aggregate; DISTINCT stays outside of the change."""
+    if isinstance(node.this, exp.Distinct):
+        return exp.Distinct(expressions=[change(part) for part in node.this.expressions])
+    return change(node.this)
 
 
 def split(node: exp.Expr, name: str) -> Split:

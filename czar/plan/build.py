@@ -4,45 +4,87 @@ from dataclasses import replace
 
 from sqlglot import exp
 
+from czar.analyse import locality_of
 from czar.analyse.constants import number
+from czar.analyse.locality import NotLocalError, Spread, is_grouped
+from czar.analyse.nesting import relations
 from czar.analyse.query import Query
 from czar.parse import place_of
-from czar.plan.grouped import check_groups, grouped
+from czar.plan.grouped import check_decomposable, check_groups, grouped
 from czar.plan.model import ChunkStep, Plan
 from czar.plan.scan import scan
-from czar.plan.select import Window, aggregates_of, canonical_tree, numbered, orderings
+from czar.plan.select import Window, canonical_tree, numbered, orderings
 from czar.plan.template import chunk_query
 from czar.snapshot import Snapshot
 from qserv.errors import NotYetSupportedError, QueryError
 
 
-def build(query: Query, snapshot: Snapshot, *, max_rows: int | None = None) -> Plan:
-    """Return the plan of a query; ``max_rows`` caps the rows of the answer on top of the query's own LIMIT.
+def build(query: Query, rows: Spread, snapshot: Snapshot, *, max_rows: int | None = None) -> Plan:
+    """Return the plan of a query whose rows are made chunk by chunk.
+
+    Parameters
+    ----------
+    query, rows
+        As `czar.analyse.pruned` returns them.
+    snapshot
+        State of the rows that is read.
+    max_rows
+        Caps the rows of the answer on top of the query's own LIMIT.
 
     Raises
     ------
     QueryError
         A selected column is neither grouped nor aggregated, or LIMIT is not a count.
+    NotLocalError
+        What is done with the rows needs those of several chunks together, and not as partial aggregates.
     """
-    partitioned = [source for source in query.sources if source.entry.table.partitioned]
+    tree = query.tree
     chunks = tuple(query.chunks.tolist())
     plan = Plan(
         snapshot=snapshot,
         outputs=query.outputs,
-        family=partitioned[0].entry.family if partitioned else None,
+        family=rows.family if rows.partitioned else None,
         notes=query.notes,
         rows=max((source.entry.rows_in(query.chunks) for source in query.sources), default=0),
     )
-    window = Window(offset=_count(query, "offset") or 0, limit=_least(_count(query, "limit"), max_rows))
+    window = window_of(query, max_rows)
     known = _known_row(query, window)
     if known is not None:
         return replace(plan, known_row=known, notes=(*plan.notes, "row counts of the metadata database"))
-    aggregated = aggregates_of(query.tree) or query.tree.args.get("group") or query.tree.args.get("having")
-    if aggregated:
+    if is_grouped(tree):
         check_groups(query)
     if len(chunks) <= 1:
         return _on_one_node(plan, query, window, chunks)
-    return grouped(plan, query, window) if aggregated else scan(plan, query, window)
+    if is_grouped(tree) and not locality_of(query).groups_by_key(tree, rows):
+        return grouped(plan, query, window)
+    return scan(plan, query, window)
+
+
+def window_of(query: Query, max_rows: int | None) -> Window:
+    """Return LIMIT and OFFSET of a query, with a cap on the rows of its answer."""
+    return Window(offset=_count(query, "offset") or 0, limit=_least(_count(query, "limit"), max_rows))
+
+
+def check_shape(query: Query, rows: Spread) -> None:
+    """Refuse what several chunks cannot answer together, though each makes its rows by itself.
+
+    Raises
+    ------
+    NotLocalError
+        Something is computed over rows of several chunks that partial aggregates cannot be made of.
+    """
+    tree = query.tree
+    if not rows.partitioned:
+        return
+    locality = locality_of(query)
+    if is_grouped(tree) and not locality.groups_by_key(tree, rows):
+        check_decomposable(tree)
+        return
+    distinct = tree.args.get("distinct")
+    if distinct and distinct.args.get("on"):
+        reason = "DISTINCT ON compares rows of several chunks"
+        raise NotLocalError(reason, tree)
+    locality.keeps_windows_together(tree, rows)
 
 
 def _on_one_node(plan: Plan, query: Query, window: Window, chunks: tuple[int, ...]) -> Plan:
@@ -51,7 +93,7 @@ def _on_one_node(plan: Plan, query: Query, window: Window, chunks: tuple[int, ..
     terms = orderings(tree)
     tree.set("order", exp.Order(expressions=terms) if terms else None)
     tree = tree.limit(window.limit, copy=False) if window.limit is not None else tree
-    template, slots = chunk_query(tree, query.sources)
+    template, slots = chunk_query(tree, query.tables)
     return replace(plan, step=ChunkStep(template, slots, chunks))
 
 
@@ -59,7 +101,8 @@ def _known_row(query: Query, window: Window) -> tuple[int, ...] | None:
     """Return the counts where all that is asked is ``COUNT(*)`` of one whole table."""
     tree = query.tree
     clauses = ("where", "joins", "group", "having", "distinct", "order")
-    if len(query.sources) != 1 or any(tree.args.get(clause) for clause in clauses) or window.offset or window.limit == 0:
+    from_ = relations(tree)
+    if len(from_) != 1 or not isinstance(from_[0], exp.Table) or any(tree.args.get(clause) for clause in clauses) or window.offset or window.limit == 0:
         return None
     if not all(isinstance(item, exp.Count) and isinstance(item.this, exp.Star) for item in tree.expressions):
         return None
@@ -70,6 +113,8 @@ def _count(query: Query, clause: str) -> int | None:
     node = query.tree.args.get(clause)
     if node is None:
         return None
+    if isinstance(node, exp.Fetch):
+        node = exp.Limit(expression=node.args.get("count") or exp.Literal.number(1))
     if isinstance(node.expression, exp.Null) or node.expression == exp.var("ALL"):
         return None
     value = number(node.expression)

@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
-from czar.analyse.query import Query
-from czar.parse import place_of
-from czar.plan.aggregates import Split, split
+from czar.analyse.locality import NotLocalError, own_aggregates
+from czar.analyse.nesting import own, within
+from czar.analyse.query import Query, blocks
+from czar.plan.aggregates import DECOMPOSABLE, Split, split
 from czar.plan.model import ChunkStep, Plan
-from czar.plan.select import Window, aggregates_of, numbered, ordering_sql, orderings
+from czar.plan.select import Window, numbered, ordering_sql, orderings
 from czar.plan.template import chunk_query
-from qserv.errors import NotYetSupportedError, QueryError
+from qserv.errors import QueryError
 
 
 def grouped(plan: Plan, query: Query, window: Window) -> Plan:
@@ -33,7 +34,7 @@ def grouped(plan: Plan, query: Query, window: Window) -> Plan:
     partial.set("expressions", items or [exp.alias_(exp.Count(this=exp.Star()), "k")])
     if keys:
         partial.set("group", exp.Group(expressions=[key.copy() for key in keys]))
-    template, slots = chunk_query(partial, query.sources)
+    template, slots = chunk_query(partial, query.tables)
     plan = replace(plan, step=ChunkStep(template, slots, tuple(query.chunks.tolist())))
     tree = query.tree
     terms = orderings(tree)
@@ -59,7 +60,7 @@ def check_groups(query: Query) -> None:
     QueryError
         The column is named.
     """
-    merged = _Merged(tuple(_keys(query)), _splits(query.tree))
+    merged = _Merged(tuple(_keys(query)), {})
     having = query.tree.args.get("having")
     used = [*query.tree.expressions, *(term.this for term in orderings(query.tree)), *([having.this] if having else [])]
     for node in used:
@@ -71,12 +72,9 @@ def _keys(query: Query) -> list[exp.Expr]:
     group = query.tree.args.get("group")
     keys: list[exp.Expr] = []
     for key in group.expressions if group else []:
-        if not key.find(exp.Column):
-            msg = "not yet supported: GROUP BY a constant"
-            raise NotYetSupportedError(msg, place_of(key, query.text))
-        if key not in keys:
+        if key.find(exp.Column) and key not in keys:
             keys.append(key)
-    for source in query.sources:
+    for source in blocks(query)[0].sources:
         primary = source.entry.table.primary_key
         grouped_columns = {key.name for key in keys if isinstance(key, exp.Column) and key.table == source.alias}
         if not primary or not set(primary) <= grouped_columns:
@@ -84,8 +82,8 @@ def _keys(query: Query) -> list[exp.Expr]:
         for clause in ("expressions", "having", "order"):
             part = query.tree.args.get(clause)
             for node in part if isinstance(part, list) else [part] if part else []:
-                for column in node.find_all(exp.Column):
-                    if column.table == source.alias and not column.find_ancestor(exp.AggFunc) and column not in keys:
+                for column in own(node, exp.Column):
+                    if column.table == source.alias and not within(column, exp.AggFunc) and column not in keys:
                         keys.append(column.copy())
     return keys
 
@@ -96,10 +94,38 @@ def _splits(tree: exp.Select) -> dict[exp.Expr, Split]:
     for clause in ("expressions", "having", "order"):
         part = tree.args.get(clause)
         for node in part if isinstance(part, list) else [part] if part else []:
-            for aggregate in aggregates_of(node):
+            for aggregate in own_aggregates(node):
                 if aggregate not in found:
                     found[aggregate] = split(aggregate, f"a{len(found)}")
     return found
+
+
+def check_decomposable(tree: exp.Select) -> None:
+    """Refuse what partial aggregates cannot be made of.
+
+    Raises
+    ------
+    NotLocalError
+        The part is named.
+    """
+    group = tree.args.get("group")
+    if group and any(group.args.get(clause) for clause in ("rollup", "cube", "grouping_sets", "all")):
+        reason = "GROUPING SETS, ROLLUP and CUBE group the rows of all chunks"
+        raise NotLocalError(reason, group)
+    if group and not all(own(key, exp.Column) and not own(key, exp.Query) for key in group.expressions):
+        reason = "a group by a constant or a subquery is made of the rows of all chunks"
+        raise NotLocalError(reason, group)
+    for clause in ("expressions", "having", "order", "distinct"):
+        part = tree.args.get(clause)
+        for node in part if isinstance(part, list) else [part] if part else []:
+            for inner in own(node, exp.AggFunc, exp.Window, exp.Query, exp.Filter, exp.WithinGroup):
+                plain = isinstance(inner, DECOMPOSABLE) and not isinstance(inner.this, exp.Distinct | exp.Order)
+                if not plain and not (isinstance(inner, exp.Query) and within(inner, exp.AggFunc)):
+                    reason = f"{inner.sql('postgres')[:60]} is computed over the rows of all chunks"
+                    raise NotLocalError(reason, inner)
+    if tree.args.get("distinct") and tree.args["distinct"].args.get("on"):
+        reason = "DISTINCT ON compares groups"
+        raise NotLocalError(reason, tree)
 
 
 @dataclass(frozen=True)
@@ -124,16 +150,19 @@ class _Merged:
             A column is neither grouped nor aggregated.
         """
 
-        def rewrite(part: exp.Expr) -> exp.Expr:
-            name = self.name(part)
-            if name is not None:
-                return exp.column(name, table="merged")
-            if isinstance(part, exp.Column):
-                msg = f"column {part.table}.{part.name} must be in GROUP BY or inside an aggregate"
-                raise QueryError(msg)
-            return part
+        return self._rewritten(node.copy())
 
-        return node.copy().transform(rewrite)
+    def _rewritten(self, node: exp.Expr) -> exp.Expr:
+        name = self.name(node)
+        if name is not None:
+            return exp.column(name, table="merged")
+        if isinstance(node, exp.Column):
+            msg = f"column {node.table}.{node.name} must be in GROUP BY or inside an aggregate"
+            raise QueryError(msg)
+        if not isinstance(node, exp.AggFunc | exp.Query):
+            for part in list(node.iter_expressions()):
+                part.replace(self._rewritten(part))
+        return node
 
 
 def _combine(keys: list[exp.Expr], splits: dict[exp.Expr, Split]) -> str:

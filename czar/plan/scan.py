@@ -6,7 +6,7 @@ from sqlglot import exp
 
 from czar.analyse.query import Query
 from czar.plan.model import ChunkStep, Plan
-from czar.plan.select import Window, numbered, ordering_sql, orderings
+from czar.plan.select import Window, canonical_tree, numbered, ordering_sql, orderings
 from czar.plan.template import chunk_query
 from qserv.errors import QueryError
 
@@ -19,7 +19,7 @@ def scan(plan: Plan, query: Query, window: Window) -> Plan:
     QueryError
         DISTINCT with an ORDER BY of something that is not selected.
     """
-    tree = query.tree.copy()
+    tree = canonical_tree(query.tree.copy())
     columns = [f"c{index}" for index in range(len(tree.expressions))]
     items = [item.copy() for item in tree.expressions]
     terms = orderings(tree)
@@ -43,7 +43,7 @@ def scan(plan: Plan, query: Query, window: Window) -> Plan:
         if ordered:
             tree.set("order", exp.Order(expressions=[_by_name(name, term) for name, term in ordered]))
         tree = tree.limit(window.reach, copy=False)
-    template, slots = chunk_query(tree, query.sources)
+    template, slots = chunk_query(tree, query.tables)
     step = ChunkStep(template, slots, tuple(query.chunks.tolist()))
     if not ordered and not distinct:
         return replace(plan, step=step, offset=window.offset, limit=window.limit)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from czar.analyse.functions import AGGREGATES
-from czar.plan.aggregates import canonical
+from czar.analyse.nesting import own
+from czar.plan.aggregates import VARIANCES, canonical_parts
 from qserv.errors import NotYetSupportedError
 
 MAX_BIGINT = 2**63 - 1
@@ -30,15 +30,18 @@ class Window:
         return limit + (f" OFFSET {self.offset}" if self.offset else "")
 
 
-def aggregates_of(tree: exp.Expr) -> list[exp.Expr]:
-    """Return the aggregates in a tree."""
-    return list(tree.find_all(*AGGREGATES))
-
-
 def canonical_tree(tree: exp.Select) -> exp.Select:
     """Give every aggregate, in place, the form whose type does not depend on the plan."""
-    for node in aggregates_of(tree):
-        node.replace(canonical(node.copy()))
+    for node in list(tree.find_all(exp.Sum, exp.Avg, *VARIANCES)):
+        aggregate, outer = canonical_parts(node.copy())
+        whole: exp.Expr = node
+        while isinstance(whole.parent, exp.Filter | exp.Window) and whole.parent.this is whole:
+            whole = whole.parent
+        parent, key, index = whole.parent, whole.arg_key, whole.index
+        node.replace(aggregate)
+        changed = outer(aggregate if whole is node else whole)
+        if parent is not None and changed is not whole:
+            parent.set(key, changed, index)
     return tree
 
 
@@ -56,7 +59,7 @@ def orderings(tree: exp.Select) -> list[exp.Ordered]:
         if term.args.get("with_fill"):
             msg = "not yet supported: WITH FILL"
             raise NotYetSupportedError(msg)
-    return [term for term in terms if term.this.find(exp.Column, *AGGREGATES)]
+    return [term for term in terms if own(term.this, exp.Column, exp.AggFunc, exp.Query, exp.Window)]
 
 
 def ordering_sql(terms: list[tuple[str, exp.Ordered]]) -> str:

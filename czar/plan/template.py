@@ -1,24 +1,30 @@
 """A qualified tree -> the text of a chunk query, with slots for physical relations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from sqlglot import exp
 
 from czar.analyse.query import Source
 from czar.plan.model import Slot
+from czar.steps.intermediate import Intermediate
 
 
-def chunk_query(tree: exp.Select, sources: Sequence[Source]) -> tuple[str, tuple[Slot, ...]]:
-    """Return the SQL text with ``{slot}`` in place of every relation, and the slots. The tree is used up.
+def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tuple[Slot, ...]]:
+    """Return the SQL text with ``{slot}`` in place of every table, and the slots. The tree is used up.
 
     Braces in names and texts of the user are doubled, so that only ours are slots.
     """
+    named = [(node, tables[node.alias]) for node in tree.find_all(exp.Table) if node.alias in tables]
     for part in list(tree.find_all(exp.Literal, exp.Identifier, exp.Var)):
         if isinstance(part.this, str) and ("{" in part.this or "}" in part.this):
             part.set("this", part.this.replace("{", "{{").replace("}", "}}"))
     slots: list[Slot] = []
-    for node, source in zip(_table_nodes(tree), sources, strict=True):
-        alias = exp.to_identifier(source.alias.replace("{", "{{").replace("}", "}}"), quoted=True)
+    for node, source in named:
+        alias = node.args["alias"].this
+        if isinstance(source.entry, Intermediate):
+            rows = source.entry.sql.replace("{", "{{").replace("}", "}}")
+            node.replace(exp.alias_(exp.Table(this=exp.Identifier(this=rows, quoted=False)), alias, table=True))
+            continue
         slot = Slot(f"t{len(slots)}", source.entry)
         slots.append(slot)
         if not source.overlap:
@@ -33,8 +39,3 @@ def chunk_query(tree: exp.Select, sources: Sequence[Source]) -> tuple[str, tuple
 
 def _slot_table(slot: Slot) -> exp.Table:
     return exp.Table(this=exp.Identifier(this=f"{{{slot.name}}}", quoted=False))
-
-
-def _table_nodes(tree: exp.Select) -> list[exp.Table]:
-    """Return the tables of FROM in the order of the sources."""
-    return [tree.args["from_"].this, *(join.this for join in tree.args.get("joins") or [])]

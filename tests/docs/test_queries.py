@@ -19,7 +19,7 @@ REFUSED = re.compile(
 
 def planned(query, catalogue, dialect="adql"):
     tree = one_select(parse_adql(query), query) if dialect == "adql" else parse(query)
-    return build(analyse(tree, catalogue, query), Snapshot())
+    return build(*pruned(named(tree, catalogue, query)), Snapshot())
 
 
 def test_every_query_of_the_pages_is_answered(blocks, catalogue):

@@ -1,0 +1,352 @@
+"""What of a query is chunk-local: its answer is that of every chunk by itself, one after another.
+
+The relations of FROM are the nodes of a graph. An equality of director keys joins two of them whose matching rows are in the same
+chunk (separation 0): director and dependent, two dependents of one director, a director and itself, and subqueries that show the
+key. An equality along a foreign key between directors joins a row with one at most the overlap radius away, which is proven of the
+rows at publish (`TableEntry.local_references`); a distance below a limit joins two positions at most that far apart. Relations that
+hang together by separation 0 and are read without overlap are the *home* relations: each of their rows is read in exactly one
+chunk, so each answer row is made once. A partner at a separation is read with the overlap rows of the chunk.
+
+A query inside is chunk-local if it keeps rows of one key together: groups, windows and DISTINCT by the key, a condition that equates
+its key with one outside.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from sqlglot import exp
+
+from czar.analyse.nesting import body, expression_queries, free_aliases, joins, optional, output_names, own, relations
+from czar.analyse.query import Source, conjuncts
+from czar.analyse.separations import Partners
+from schema.model import TableRole
+
+Key = tuple[str, str, str]
+"""Director (``database.table``), alias of a relation, its column that holds the director's key."""
+
+Pair = tuple[tuple[str, str], tuple[str, str]]
+"""Two (alias, column) that are equal."""
+
+
+class NotLocalError(Exception):
+    """A part of a query needs rows of several chunks together. ``node`` is the part."""
+
+    def __init__(self, reason: str, node: exp.Expr) -> None:
+        super().__init__(reason)
+        self.node = node
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How the rows of a relation lie on the chunks. Not ``partitioned``: every node has them all."""
+
+    partitioned: bool
+    family: str = ""
+    keys: frozenset[Key] = frozenset()
+    whole: frozenset[Key] = frozenset()
+    """Those of the keys that are never NULL: all rows of one value are in one chunk, which the rows of NULL are not."""
+    partners: frozenset[str] = frozenset()
+    """Aliases of tables that must be read with overlap."""
+
+
+WHOLE = Spread(partitioned=False)
+
+
+@dataclass(frozen=True)
+class Locality:
+    """Proves of the parts of one query that they are chunk-local."""
+
+    tables: Mapping[str, Source]
+    """The tables of the whole query by alias."""
+    overlap_deg: Mapping[str, float]
+    """Overlap radius by family."""
+
+    def partitioned(self, tree: exp.Expr) -> bool:
+        """Whether a part of the query reads partitioned tables."""
+        return any(
+            table.alias_or_name in self.tables and self.tables[table.alias_or_name].entry.table.partitioned
+            for table in tree.find_all(exp.Table)
+        )
+
+    def of_rows(self, select: exp.Select) -> Spread:
+        """Return how the rows lie that FROM and WHERE of a SELECT make, before they are grouped.
+
+        Raises
+        ------
+        NotLocalError
+            They cannot be made chunk by chunk.
+        """
+        spreads = {relation.alias_or_name: self.of_relation(relation) for relation in relations(select)}
+        rows = self._joined(select, spreads) if spreads else WHOLE
+        partners = rows.partners.union(*(spread.partners for spread in spreads.values()))
+        for query in expression_queries(select):
+            if self.partitioned(query):
+                partners |= self._of_subquery(query, select, rows)
+        return replace(rows, partners=partners)
+
+    def of_query(self, tree: exp.Expr) -> Spread:
+        """Return how the rows of a whole inner query lie.
+
+        Raises
+        ------
+        NotLocalError
+            They cannot be made chunk by chunk.
+        """
+        tree = body(tree)
+        if isinstance(tree, exp.SetOperation):
+            return self._of_set_operation(tree)
+        if not isinstance(tree, exp.Select):
+            return WHOLE
+        if tree.args.get("limit") or tree.args.get("offset"):
+            reason = "LIMIT counts the rows of all chunks"
+            raise NotLocalError(reason, tree)
+        rows = self.of_rows(tree)
+        if not rows.partitioned:
+            return WHOLE
+        self.keeps_keys_together(tree, rows)
+        columns = {(key[1], key[2]): key for key in rows.keys}
+        shown = {
+            (columns[item.this.table, item.this.name][0], "", item.alias): columns[item.this.table, item.this.name]
+            for item in tree.expressions
+            if isinstance(item, exp.Alias) and isinstance(item.this, exp.Column) and (item.this.table, item.this.name) in columns
+        }
+        whole = frozenset(key for key, inside in shown.items() if inside in rows.whole)
+        return replace(rows, keys=frozenset(shown), whole=whole)
+
+    def keeps_keys_together(self, tree: exp.Select, rows: Spread) -> None:
+        """Prove that groups, windows and DISTINCT never need rows of two keys.
+
+        Raises
+        ------
+        NotLocalError
+            They do.
+        """
+        if is_grouped(tree) and not self.groups_by_key(tree, rows):
+            reason = "its groups need rows of several chunks"
+            raise NotLocalError(reason, tree)
+        distinct = tree.args.get("distinct")
+        if distinct and not _has_key(distinct.args["on"].expressions if distinct.args.get("on") else tree.expressions, rows):
+            reason = "DISTINCT compares rows of several chunks"
+            raise NotLocalError(reason, tree)
+        self.keeps_windows_together(tree, rows)
+
+    def keeps_windows_together(self, tree: exp.Select, rows: Spread) -> None:
+        """Prove that window functions never need rows of two keys.
+
+        Raises
+        ------
+        NotLocalError
+            They do.
+        """
+        for window in own(tree, exp.Window):
+            if not _has_key(window.args.get("partition_by") or [], rows):
+                reason = "a window function needs rows of several chunks; PARTITION BY the director key would keep it in one"
+                raise NotLocalError(reason, window)
+
+    def groups_by_key(self, tree: exp.Select, rows: Spread) -> bool:
+        """Whether every group is of one key."""
+        group = tree.args.get("group")
+        if group is None or any(group.args.get(clause) for clause in ("rollup", "cube", "grouping_sets", "all")):
+            return False
+        return _has_key(group.expressions, rows)
+
+    def reads_tables(self, tree: exp.Expr) -> bool:
+        """Whether a part of the query reads tables of a catalogue, not only the rows of steps."""
+        sources = [self.tables.get(table.alias_or_name) for table in tree.find_all(exp.Table)]
+        return any(source is not None and source.entry.database for source in sources)
+
+    def of_relation(self, node: exp.Expr) -> Spread:
+        """Return how the rows of a table, subquery or function of FROM lie.
+
+        Raises
+        ------
+        NotLocalError
+            They cannot be made, or read, chunk by chunk.
+        """
+        source = self.tables.get(node.alias_or_name) if isinstance(node, exp.Table) else None
+        if source is not None:
+            return _of_table(source, node)
+        if isinstance(node, exp.Lateral):
+            if self.partitioned(node):
+                reason = "LATERAL over a partitioned table"
+                raise NotLocalError(reason, node)
+            return WHOLE
+        if not isinstance(node, exp.Subquery):
+            return WHOLE
+        found = self.of_query(node)
+        alias = node.alias
+        keys, whole = (frozenset((key[0], alias, key[2]) for key in some) for some in (found.keys, found.whole))
+        return replace(found, keys=keys, whole=whole)
+
+    def _joined(self, select: exp.Select, spreads: Mapping[str, Spread]) -> Spread:
+        partitioned = [alias for alias, spread in spreads.items() if spread.partitioned]
+        if not partitioned:
+            return WHOLE
+        families = {spreads[alias].family for alias in partitioned}
+        if len(families) > 1:
+            reason = f"a join of tables of different families ({', '.join(sorted(families))})"
+            raise NotLocalError(reason, select)
+        _check_outer(select, spreads)
+        groups = same_chunk_groups(select, {alias: spreads[alias].keys for alias in partitioned})
+        family = families.pop()
+        partners = Partners(select, self.tables, self.overlap_deg.get(family, 0.0))
+        for home in groups:
+            others = [alias for alias in partitioned if alias not in home]
+            if partners.reach(home, others):
+                keys = frozenset(key for alias in home for key in spreads[alias].keys)
+                whole = frozenset(key for alias in set(home) - optional(select) for key in spreads[alias].whole)
+                return Spread(partitioned=True, family=family, keys=keys, whole=whole, partners=frozenset(others))
+        lonely = next((group[0] for group in groups[1:]), partitioned[-1])
+        reason = (
+            f"the join of {partitioned[0]} with {lonely} is not chunk-local; join a director with its dependents by the director "
+            "key, along a foreign key whose pairs lie within the overlap, or by a distance below the overlap radius"
+        )
+        raise NotLocalError(reason, next(node for node in relations(select) if node.alias_or_name == lonely))
+
+    def _of_subquery(self, query: exp.Expr, select: exp.Select, rows: Spread) -> frozenset[str]:
+        """Prove that a subquery in an expression needs only rows of the key of the row that it is computed for.
+
+        Returns the aliases of its tables that must be read with overlap.
+        """
+        inner = body(query)
+        columns = {(key[1], key[2]): key[0] for key in rows.keys}
+        if isinstance(inner, exp.Select) and rows.partitioned:
+            inside = self.of_rows(inner)
+            where = inner.args.get("where")
+            for left, right in equal_columns(conjuncts(where.this if where else None)):
+                if any(key[1:] == left and columns.get(right) == key[0] for key in inside.keys):
+                    return inside.partners
+            if _is_membership(query, inner, select, inside, columns):
+                return inside.partners
+        related = free_aliases(query)
+        what = "a correlated subquery" if related else "a subquery"
+        reason = f"{what} needs rows of several chunks; equating the director's key inside with that outside would keep it in one"
+        raise NotLocalError(reason, query)
+
+    def _of_set_operation(self, tree: exp.SetOperation) -> Spread:
+        left, right = self.of_query(tree.this), self.of_query(tree.expression)
+        if not left.partitioned and not right.partitioned:
+            return WHOLE
+        name = type(tree).__name__.upper()
+        if left.partitioned != right.partitioned or left.family != right.family:
+            reason = f"{name} of a partitioned table with one that is not, or is of another family"
+            raise NotLocalError(reason, tree)
+        right_names = output_names(tree.expression)
+        right_keys = {(key[0], right_names.index(key[2])) for key in right.keys}
+        right_whole = {(key[0], right_names.index(key[2])) for key in right.whole}
+        names = output_names(tree.this)
+        keys = frozenset(key for key in left.keys if (key[0], names.index(key[2])) in right_keys)
+        whole = frozenset(key for key in left.whole if (key[0], names.index(key[2])) in right_whole)
+        if not whole and (tree.args.get("distinct") or not isinstance(tree, exp.Union)):
+            reason = f"{name} compares rows of several chunks"
+            raise NotLocalError(reason, tree)
+        return replace(left, keys=keys, whole=whole, partners=left.partners | right.partners)
+
+
+def is_grouped(tree: exp.Select) -> bool:
+    """Whether a SELECT makes one row of several."""
+    return bool(tree.args.get("group") or tree.args.get("having") or own_aggregates(tree))
+
+
+def own_aggregates(tree: exp.Expr) -> list[exp.Expr]:
+    """Return the aggregates of a SELECT or a part of one that are no window functions and not inside of subqueries."""
+    found = own(tree, exp.AggFunc)
+    return [part for part in found if not _in_window(part)]
+
+
+def _in_window(part: exp.Expr) -> bool:
+    around, below = part.parent, part
+    while isinstance(around, exp.Filter | exp.WithinGroup | exp.IgnoreNulls | exp.RespectNulls):
+        around, below = around.parent, around
+    return isinstance(around, exp.Window) and around.this is below
+
+
+def equal_columns(conditions: list[exp.Expr]) -> set[Pair]:
+    """Return the pairs of columns, both ways round, that conditions equate."""
+    pairs: set[Pair] = set()
+    for condition in conditions:
+        if isinstance(condition, exp.EQ) and isinstance(condition.left, exp.Column) and isinstance(condition.right, exp.Column):
+            left, right = ((side.table, side.name) for side in (condition.left, condition.right))
+            pairs |= {(left, right), (right, left)}
+    return pairs
+
+
+def conditions_for(select: exp.Select, alias: str) -> list[exp.Expr]:
+    """Return what holds of every joined row: WHERE and ON; the ON of an outer join only for the relation that it joins."""
+    where = select.args.get("where")
+    found = conjuncts(where.this if where else None)
+    for join in joins(select):
+        if not join.side or join.this.alias_or_name == alias:
+            found += conjuncts(join.args.get("on"))
+    return found
+
+
+def _of_table(source: Source, node: exp.Expr) -> Spread:
+    table = source.entry.table
+    if source.entry.is_large:
+        reason = f"step {table.name} has too many rows to be sent to every node"
+        raise NotLocalError(reason, node)
+    if not table.partitioned:
+        return WHOLE
+    keyed = table.role in {TableRole.DIRECTOR, TableRole.DEPENDENT} and table.director_key is not None
+    director = f"{source.entry.database}.{table.director or table.name}"
+    keys = frozenset({(director, source.alias, table.director_key or "")}) if keyed else frozenset()
+    never_null = keys if keyed and source.entry.is_never_null(table.director_key or "") else frozenset()
+    return Spread(partitioned=True, family=source.entry.family, keys=keys, whole=never_null)
+
+
+def _check_outer(select: exp.Select, spreads: Mapping[str, Spread]) -> None:
+    """Refuse an outer join that keeps the rows of a relation which every node has, for partners of which each has some."""
+    before = relations(select)[0].alias_or_name
+    left_partitioned = spreads[before].partitioned
+    for join in joins(select):
+        added = spreads[join.this.alias_or_name].partitioned
+        whole_is_kept = {"LEFT": not left_partitioned and added, "RIGHT": left_partitioned and not added}
+        if whole_is_kept.get(join.side, join.side == "FULL" and left_partitioned != added):
+            reason = f"a {join.side} JOIN keeps the rows of a replicated table that have no partner in any chunk"
+            raise NotLocalError(reason, join)
+        left_partitioned = left_partitioned or added
+
+
+def same_chunk_groups(select: exp.Select, keys: Mapping[str, frozenset[Key]]) -> list[list[str]]:
+    """Group the relations by equality of the key of one director."""
+    groups = [[alias] for alias in keys]
+    for second, second_keys in keys.items():
+        pairs = equal_columns(conditions_for(select, second))
+        for first, first_keys in keys.items():
+            equal = any(
+                one[0] == other[0] and (one[1:], other[1:]) in pairs for one in first_keys for other in second_keys if first != second
+            )
+            if not equal:
+                continue
+            left = next(group for group in groups if first in group)
+            right = next(group for group in groups if second in group)
+            if left is not right:
+                groups.remove(right)
+                left += right
+    return groups
+
+
+def _has_key(expressions: list[exp.Expr], rows: Spread) -> bool:
+    columns = {(key[1], key[2]) for key in rows.whole}
+    bare = [part.this if isinstance(part, exp.Alias) else part for part in expressions]
+    return any(isinstance(part, exp.Column) and (part.table, part.name) in columns for part in bare)
+
+
+def _is_membership(
+    query: exp.Expr, inner: exp.Select, select: exp.Select, inside: Spread, columns: Mapping[tuple[str, str], str]
+) -> bool:
+    """Whether it is ``key IN (SELECT key ...)`` as a condition of WHERE: then a chunk needs only its own keys."""
+    member = query.parent
+    where = select.args.get("where")
+    if not isinstance(member, exp.In) or not isinstance(member.this, exp.Column) or where is None:
+        return False
+    if not any(member is condition for condition in conjuncts(where.this)):
+        return False
+    clauses = ("limit", "offset", "group", "having", "distinct")
+    if any(inner.args.get(clause) for clause in clauses) or own(inner, exp.AggFunc, exp.Window):
+        return False
+    item = inner.expressions[0].unalias()
+    shown = {(key[1], key[2]): key[0] for key in inside.keys}
+    outside = columns.get((member.this.table, member.this.name))
+    return isinstance(item, exp.Column) and outside is not None and shown.get((item.table, item.name)) == outside

@@ -1,0 +1,182 @@
+"""Rule: every name means a table, a column or an output column that is there; ``*`` is spelled out, CTEs are put in their places.
+
+Afterwards every table and subquery of FROM has an alias that no other one of the whole query has, every column is qualified with
+one and quoted, and every item of an inner SELECT has a name.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from sqlglot import exp
+
+from czar.analyse.from_clause import FromClause
+from czar.analyse.nesting import body, own_parts
+from czar.analyse.query import Output, Query, Source
+from czar.analyse.scope import Scope
+from czar.analyse.select_list import distinct_names, grouped, output_of, ordered, spelled_out
+from czar.catalogue import Catalogue
+from czar.parse import place_of
+from qserv.errors import NotYetSupportedError, QueryError, QueryLimitError
+
+MAX_RELATIONS = 200
+"""Tables and subqueries of FROM in a whole query, after CTEs are put in: each use of a CTE that uses others multiplies them."""
+
+SET_OPERATION_CLAUSES = ("with_", "order", "limit", "offset")
+"""Clauses that belong to a set operation as a whole."""
+
+
+def resolve(query: Query) -> Query:
+    """Resolve all names.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such table or column, or several.
+    QueryError
+        A name or position has no meaning where it stands.
+    """
+    names = Names(query.text, query.catalogue)
+    outputs = names.select(query.tree, Scope(query.text), {})
+    present = [source.entry for source in names.sources if source.entry.table.partitioned]
+    chunks = np.unique(np.concatenate([entry.chunks for entry in present])) if present else query.chunks
+    return replace(query, sources=tuple(names.sources), outputs=tuple(distinct_names(outputs)), chunks=chunks)
+
+
+@dataclass(frozen=True)
+class CommonTable:
+    """A CTE: its query as written, and the CTEs that it can name."""
+
+    node: exp.CTE
+    before: dict[str, "CommonTable"]
+
+
+@dataclass
+class Names:
+    """Resolves one whole query, in place."""
+
+    text: str
+    catalogue: Catalogue
+    sources: list[Source] = field(default_factory=list)
+    _aliases: set[str] = field(default_factory=set)
+
+    def alias(self, written: str) -> str:
+        """Return an alias that no other relation of the query has: the written one, or that with a number."""
+        if len(self._aliases) >= MAX_RELATIONS:
+            msg = f"the query names more than {MAX_RELATIONS} tables and subqueries, those inside of its CTEs counted at each use"
+            raise QueryLimitError(msg)
+        name, count = written, 1
+        while name.lower() in self._aliases:
+            count += 1
+            name = f"{written}_{count}"
+        self._aliases.add(name.lower())
+        return name
+
+    def inner(self, node: exp.Expr, outer: Scope, tables: dict[str, CommonTable]) -> list[Output]:
+        """Resolve a query inside of another one; its items get names."""
+        tree = body(node)
+        if isinstance(tree, exp.SetOperation):
+            if not any(tree.args.get(clause) for clause in SET_OPERATION_CLAUSES):
+                return self._set_operation(tree, outer, tables)
+            tree = around(tree)
+        if not isinstance(tree, exp.Select):
+            msg = f"not yet supported: {tree.sql('postgres')[:60]} as a subquery"
+            raise NotYetSupportedError(msg, place_of(tree, self.text))
+        outputs = distinct_names(self.select(tree, outer, tables))
+        named = [
+            exp.alias_(item, exp.to_identifier(output.name, quoted=True), copy=False)
+            for item, output in zip(tree.expressions, outputs, strict=True)
+        ]
+        tree.set("expressions", named)
+        return outputs
+
+    def _set_operation(self, tree: exp.SetOperation, outer: Scope, tables: dict[str, CommonTable]) -> list[Output]:
+        """Resolve both sides; the left one gives the names. A column shows a table's column if it does so on both sides."""
+        left, right = self.inner(tree.this, outer, tables), self.inner(tree.expression, outer, tables)
+        if len(left) != len(right):
+            name = type(tree).__name__.upper()
+            msg = f"the two sides of {name} have {len(left)} and {len(right)} columns; they must have as many"
+            raise QueryError(msg, place_of(tree.expression, self.text))
+        return [one if one.shows_the_same(other) else Output(one.name) for one, other in zip(left, right, strict=True)]
+
+    def select(self, tree: exp.Select, outer: Scope, tables: dict[str, CommonTable]) -> list[Output]:
+        """Resolve one SELECT and what is inside of it."""
+        tables = _with_common_tables(tree, tables)
+        scope = FromClause(self, tables).resolved(tree, outer)
+        items: list[exp.Expr] = []
+        outputs: list[Output] = []
+        for item in tree.expressions:
+            for part, spelled in spelled_out(item, scope):
+                # Columns that a star stands for are qualified already.
+                bare = part.unalias() if isinstance(part, exp.Alias) else part
+                expression = bare if spelled else self.expression(bare, scope, tables)
+                items.append(expression)
+                outputs.append(output_of(part, expression, scope, len(outputs) + 1))
+        outputs = distinct_names(outputs)
+        for clause in ("where", "having"):
+            if tree.args.get(clause):
+                tree.args[clause].set("this", self.expression(tree.args[clause].this, scope, tables))
+
+        def resolved(node: exp.Expr) -> exp.Expr:
+            return self.expression(node, scope, tables)
+
+        group = tree.args.get("group")
+        if group:
+            group.set("expressions", [grouped(part, items, outputs, resolved) for part in group.expressions])
+            for extension in ("rollup", "cube", "grouping_sets"):
+                for part in group.args.get(extension) or []:
+                    resolved(part)
+        for terms in (tree.args.get("order"), (tree.args.get("distinct") or exp.Distinct()).args.get("on")):
+            for term in terms.expressions if terms else []:
+                target = term if isinstance(term, exp.Ordered) else None
+                found = ordered(target.this if target else term, items, outputs, resolved)
+                (target.set("this", found) if target else term.replace(found))
+        tree.set("expressions", items)
+        return outputs
+
+    def expression(self, node: exp.Expr, scope: Scope, tables: dict[str, CommonTable]) -> exp.Expr:
+        """Return an expression with every column qualified, those of subqueries in it too."""
+        if isinstance(node, exp.Column):
+            return self._column(node, scope)
+        for part in list(own_parts(node)):
+            if isinstance(part, exp.Column):
+                part.replace(self._column(part, scope))
+            elif isinstance(part, exp.Query) and not isinstance(part.parent, exp.Subquery):
+                self.inner(part, scope, tables)
+        return node
+
+    def _column(self, node: exp.Column, scope: Scope) -> exp.Expr:
+        if isinstance(node.this, exp.Star):
+            msg = f"{node.sql('postgres')} stands for columns, not for a value; COUNT(*) counts rows"
+            raise QueryError(msg, place_of(node, self.text))
+        return scope.column(node)
+
+
+def _with_common_tables(tree: exp.Select, tables: dict[str, CommonTable]) -> dict[str, CommonTable]:
+    """Take WITH off a SELECT; return the CTEs that it and what is inside of it can name."""
+    with_ = tree.args.get("with_")
+    if with_ is None:
+        return tables
+    if with_.args.get("recursive") and any(_names_itself(node) for node in with_.expressions):
+        msg = "not yet supported: WITH RECURSIVE of a query that names itself"
+        raise NotYetSupportedError(msg)
+    tree.set("with_", None)
+    for node in with_.expressions:
+        tables = {**tables, node.alias.lower(): CommonTable(node, tables)}
+    return tables
+
+
+def around(tree: exp.SetOperation) -> exp.Select:
+    """Return ``SELECT * FROM (tree)`` in the place of a set operation, which loses WITH, ORDER BY and LIMIT to it."""
+    outer = exp.Select(expressions=[exp.Star()])
+    if tree.parent is not None:
+        tree.replace(outer)
+    for clause in SET_OPERATION_CLAUSES:
+        outer.set(clause, tree.args.get(clause))
+        tree.set(clause, None)
+    alias = exp.TableAlias(this=exp.to_identifier("rows"))
+    outer.set("from_", exp.From(this=exp.Subquery(this=tree, alias=alias)))
+    return outer
+
+
+def _names_itself(node: exp.CTE) -> bool:
+    return any(table.name.lower() == node.alias.lower() and not table.db for table in node.this.find_all(exp.Table))

@@ -1,0 +1,145 @@
+"""Which column a name means: one scope a SELECT, looked up from the inside out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+
+from czar.analyse.query import Output
+from czar.catalogue import nearest
+from czar.parse import place_of
+from qserv.errors import Place, UnknownNameError
+
+
+@dataclass(frozen=True, eq=False)
+class Relation:
+    """A table, subquery or function of FROM, as names see it. Two relations of a query have different aliases."""
+
+    alias: str
+    written: str
+    """What the user calls it."""
+    outputs: tuple[Output, ...]
+    database: str | None = None
+    hidden: tuple[str, ...] = ()
+    """Columns that ``*`` leaves out."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of all columns, the hidden ones last."""
+        return [*(output.name for output in self.outputs), *self.hidden]
+
+    def star(self) -> list[exp.Column]:
+        """Return the columns that ``alias.*`` stands for."""
+        return [qualified(self.alias, output.name) for output in self.outputs]
+
+    def output(self, column: str) -> Output:
+        """Return what a column shows."""
+        return next((output for output in self.outputs if output.name == column), Output(column))
+
+    def named(self, node: exp.Column) -> bool:
+        """Whether a column may be one of this relation, by the table that it names."""
+        if not node.table:
+            return True
+        if node.db and node.db.lower() != (self.database or "").lower():
+            return False
+        return same_name(self.written, node.table, quoted=bool(node.args["table"].args.get("quoted")))
+
+
+@dataclass(frozen=True, eq=False)
+class Scope:
+    """The relations that the parts of one SELECT can name."""
+
+    text: str
+    relations: tuple[Relation, ...] = ()
+    outer: "Scope | None" = None
+    """Of the query around a subquery: a name that is unknown inside is looked up there."""
+    merged: dict[str, exp.Expr] = field(default_factory=dict)
+    """Columns that USING made one of two, by their names in lower case."""
+    shown: tuple[tuple[exp.Expr, Output], ...] = ()
+    """The columns that ``*`` stands for; as in PostgreSQL those of each USING come first, once."""
+
+    def relation(self, alias: str) -> Relation | None:
+        """Return the relation of an alias, here or in a scope around."""
+        found = next((relation for relation in self.relations if relation.alias == alias), None)
+        return found or (self.outer.relation(alias) if self.outer else None)
+
+    def column(self, node: exp.Column) -> exp.Expr:
+        """Return the qualified, quoted form of a column.
+
+        Raises
+        ------
+        UnknownNameError
+            No relation has it, or several have it and none was named.
+        """
+        around: Scope | None = self
+        while around is not None:
+            found = around._own_column(node)  # noqa: SLF001 (of the same class)
+            if found is not None:
+                return found
+            around = around.outer
+        raise self._unknown(node)
+
+    def _own_column(self, node: exp.Column) -> exp.Expr | None:
+        if not node.table and node.name.lower() in self.merged:
+            return self.merged[node.name.lower()].copy()
+        quoted = bool(node.this.args.get("quoted"))
+        found = [
+            (relation, name)
+            for relation in self.relations
+            if relation.named(node)
+            for name in relation.columns
+            if same_name(name, node.name, quoted=quoted)
+        ]
+        if not found:
+            return None
+        if len(found) > 1:
+            names = " or ".join(f"{relation.written}.{name}" for relation, name in found)
+            msg = f"column {_written(node)} is ambiguous: write {names}"
+            raise UnknownNameError(msg, place_of(node, self.text))
+        relation, name = found[0]
+        resolved = qualified(relation.alias, name)
+        resolved.this.meta.update(node.this.meta)
+        return resolved
+
+    def _unknown(self, node: exp.Column) -> UnknownNameError:
+        place = place_of(node, self.text)
+        known = self._all_relations()
+        relations = [relation for relation in known if relation.named(node)]
+        if not relations:
+            return _unknown_table(node.table, f" in {_written(node)}", known, place)
+        columns = [name for relation in relations for name in relation.columns]
+        return UnknownNameError(f"unknown column {_written(node)}{nearest(node.name, columns)}", place)
+
+    def _all_relations(self) -> list[Relation]:
+        return [*self.relations, *(self.outer._all_relations() if self.outer else [])]  # noqa: SLF001 (of the same class)
+
+    def of_star(self, node: exp.Column) -> list[Relation]:
+        """Return the relations whose columns ``table.*`` shows.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such table.
+        """
+        found = [relation for relation in self.relations if relation.named(node)]
+        if not found:
+            raise _unknown_table(node.table, "", self.relations, place_of(node, self.text))
+        return found
+
+
+def qualified(alias: str, column: str) -> exp.Column:
+    """Return a column under the alias of its relation, both quoted."""
+    return exp.column(exp.to_identifier(column, quoted=True), table=exp.to_identifier(alias, quoted=True))
+
+
+def same_name(name: str, written: str, *, quoted: bool) -> bool:
+    """Whether a written identifier means a name: unquoted ones match in any case."""
+    return name == written if quoted else name.lower() == written.lower()
+
+
+def _written(node: exp.Column) -> str:
+    return ".".join(part.name for part in node.parts)
+
+
+def _unknown_table(name: str, where: str, known: Sequence[Relation], place: Place | None) -> UnknownNameError:
+    return UnknownNameError(f"unknown table {name}{where}{nearest(name, [relation.written for relation in known])}", place)

@@ -1,0 +1,104 @@
+"""The items of SELECT: ``*`` spelled out, names of output columns, names and positions in GROUP BY and ORDER BY."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from sqlglot import exp
+
+from czar.analyse.query import Output
+from czar.analyse.scope import Scope, same_name
+from qserv.errors import QueryError, UnknownNameError
+
+Resolve = Callable[[exp.Expr], exp.Expr]
+
+
+def spelled_out(item: exp.Expr, scope: Scope) -> list[tuple[exp.Expr, bool]]:
+    """Return the items that one item of SELECT stands for, and whether they are qualified already: ``*``, ``alias.*``."""
+    if isinstance(item, exp.Star):
+        if not scope.relations:
+            msg = "* stands for the columns of FROM, and there is no FROM"
+            raise QueryError(msg)
+        return [(_shown(node, output), True) for node, output in scope.shown]
+    if isinstance(item, exp.Column) and isinstance(item.this, exp.Star):
+        wanted = {relation.alias for relation in scope.of_star(item)}
+        relations = [relation for relation in scope.relations if relation.alias in wanted]
+        return [(column, True) for relation in relations for column in relation.star()]
+    return [(item, False)]
+
+
+def _shown(node: exp.Expr, output: Output) -> exp.Expr:
+    return node.copy() if isinstance(node, exp.Column) else exp.alias_(node.copy(), exp.to_identifier(output.name, quoted=True))
+
+
+def output_of(item: exp.Expr, expression: exp.Expr, scope: Scope, position: int) -> Output:
+    """Return the output column of an item: its alias, or the name that PostgreSQL or ADQL would give it."""
+    if isinstance(expression, exp.Column):
+        relation = scope.relation(expression.table)
+        shows = relation.output(expression.name) if relation else Output(expression.name)
+        return replace(shows, name=item.alias or expression.name)
+    if item.alias:
+        return Output(item.alias)
+    function = expression.expression if isinstance(expression, exp.Dot) else expression
+    while isinstance(function, exp.Window | exp.Filter | exp.WithinGroup):
+        function = function.this
+    if isinstance(function, exp.Anonymous):
+        return Output(function.name.lower())
+    if isinstance(function, exp.Func) and not isinstance(function, exp.Connector | exp.Case | exp.Cast):
+        return Output(function.sql_name().lower())
+    return Output(f"column_{position}")
+
+
+def distinct_names(outputs: list[Output]) -> list[Output]:
+    """Give a second output column of the same name a number, because clients look columns up by name."""
+    taken: set[str] = set()
+    named = []
+    for output in outputs:
+        name, count = output.name, 1
+        while name.lower() in taken:
+            count += 1
+            name = f"{output.name}_{count}"
+        taken.add(name.lower())
+        named.append(replace(output, name=name))
+    return named
+
+
+def grouped(node: exp.Expr, items: list[exp.Expr], outputs: list[Output], resolve: Resolve) -> exp.Expr:
+    """Return a term of GROUP BY. A name means a column of FROM first, then an output column (as in PostgreSQL)."""
+    node = node.unnest()
+    by_position = _by_position(node, items, "GROUP BY")
+    if by_position is not None:
+        return by_position
+    try:
+        return resolve(node)
+    except UnknownNameError:
+        by_alias = _by_alias(node, items, outputs)
+        if by_alias is None:
+            raise
+        return by_alias
+
+
+def ordered(node: exp.Expr, items: list[exp.Expr], outputs: list[Output], resolve: Resolve) -> exp.Expr:
+    """Return a term of ORDER BY. A name means an output column first, then a column of FROM (as in PostgreSQL)."""
+    node = node.unnest()
+    found = _by_position(node, items, "ORDER BY")
+    if found is None:
+        found = _by_alias(node, items, outputs)
+    return resolve(node) if found is None else found
+
+
+def _by_position(node: exp.Expr, items: list[exp.Expr], clause: str) -> exp.Expr | None:
+    if not (isinstance(node, exp.Literal) and not node.is_string):
+        return None
+    text = str(node.this)
+    if not text.isdigit() or not 1 <= int(text) <= len(items):
+        msg = f"{clause} {text}: positions run from 1 to {len(items)}, the number of output columns"
+        raise QueryError(msg)
+    return items[int(text) - 1].copy()
+
+
+def _by_alias(node: exp.Expr, items: list[exp.Expr], outputs: list[Output]) -> exp.Expr | None:
+    if not isinstance(node, exp.Column) or node.table:
+        return None
+    quoted = bool(node.this.args.get("quoted"))
+    found = [item for item, output in zip(items, outputs, strict=True) if same_name(output.name, node.name, quoted=quoted)]
+    return found[0].copy() if found else None

@@ -1,0 +1,137 @@
+"""How far apart the partners of a join can be: along foreign keys proven at publish, and by distances that the query limits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from czar.analyse.constants import number
+from czar.analyse.functions import called
+from czar.analyse.nesting import joins, optional
+from czar.analyse.query import Source, conjuncts
+from schema.model import TableRole
+
+
+@dataclass(frozen=True)
+class Near:
+    """Two positions of a query that are at most ``limit_deg`` apart; each is (alias, ra, dec)."""
+
+    left: tuple[str, str, str]
+    right: tuple[str, str, str]
+    limit_deg: float
+
+
+@dataclass(frozen=True)
+class Partners:
+    """Proves that the partners of home relations lie inside the overlap of their chunk."""
+
+    select: exp.Select
+    tables: Mapping[str, Source]
+    overlap_deg: float
+
+    def reach(self, home: Sequence[str], others: Sequence[str]) -> bool:
+        """Whether every one of the others is found within the overlap, from the home relations."""
+        if not others:
+            return True
+        if optional(self.select) & set(home):
+            return False  # an answer row without a row of a home relation is made in no chunk, or in several
+        reached = dict.fromkeys(home, 0.0)
+        waiting = [alias for alias in others if self._is_director(alias)]
+        if len(waiting) < len(others):
+            return False
+        while waiting:
+            found = next((alias for alias in waiting if self._separation(alias, home, reached) is not None), None)
+            if found is None:
+                return False
+            reached[found] = self._separation(found, home, reached) or 0.0
+            waiting.remove(found)
+        return True
+
+    def _separation(self, alias: str, home: Sequence[str], reached: Mapping[str, float]) -> float | None:
+        """Return how far a relation's partners can be from the chunk; None if that is not known to be within the overlap."""
+        if any(self._refers(source, alias) for source in home):
+            return self.overlap_deg
+        found = [
+            reached[one[0]] + near.limit_deg
+            for near in self._near(alias)
+            for one, other in ((near.left, near.right), (near.right, near.left))
+            if one[0] in reached and other[0] == alias and self._is_position(one) and self._is_position(other)
+        ]
+        least = min(found, default=None)
+        return least if least is not None and least <= self.overlap_deg else None
+
+    def _near(self, alias: str) -> list[Near]:
+        return [near for condition in self._conditions(alias) if (near := near_of(condition)) is not None]
+
+    def _conditions(self, alias: str) -> list[exp.Expr]:
+        where = self.select.args.get("where")
+        found = conjuncts(where.this if where else None)
+        for join in joins(self.select):
+            if not join.side or (join.side == "LEFT" and join.this.alias_or_name == alias):
+                found += conjuncts(join.args.get("on"))
+        return found
+
+    def _is_director(self, alias: str) -> bool:
+        source = self.tables.get(alias)
+        kept = any(join.side in {"RIGHT", "FULL"} for join in joins(self.select))
+        return source is not None and source.entry.table.role is TableRole.DIRECTOR and not kept
+
+    def _is_position(self, point: tuple[str, str, str]) -> bool:
+        """Whether a point is the position that says in which chunk a row is."""
+        source = self.tables.get(point[0])
+        if source is None or source.entry.table.role is not TableRole.DIRECTOR:
+            return False
+        return point[1:] == (source.entry.table.ra, source.entry.table.dec)
+
+    def _refers(self, alias: str, target_alias: str) -> bool:
+        source, target = self.tables.get(alias), self.tables[target_alias]
+        if source is None or source.entry.database != target.entry.database:
+            return False
+        pairs = {
+            ((left.table, left.name), (right.table, right.name))
+            for condition in self._conditions(target_alias)
+            if isinstance(condition, exp.EQ)
+            for left, right in ((condition.left, condition.right), (condition.right, condition.left))
+            if isinstance(left, exp.Column) and isinstance(right, exp.Column)
+        }
+        return any(
+            key.target_table == target.entry.table.name
+            and key.name in source.entry.local_references
+            and all(
+                ((alias, column), (target_alias, target_column)) in pairs
+                for column, target_column in zip(key.columns, key.target_columns, strict=True)
+            )
+            for key in source.entry.table.foreign_keys
+        )
+
+
+def near_of(condition: exp.Expr) -> Near | None:
+    """Return the two positions that a condition keeps near each other, in any of the forms that geometry was lowered to."""
+    match condition:
+        case exp.LT() | exp.LTE():
+            distance, limit = condition.left, number(condition.right)
+        case exp.GT() | exp.GTE():
+            distance, limit = condition.right, number(condition.left)
+        case exp.Between():
+            distance, limit = condition.this, number(condition.args["high"])
+        case exp.Is(expression=exp.Boolean(this=True)) if not condition.args.get("negate"):
+            return near_of(condition.this)
+        case exp.Dot():
+            name, arguments = called(condition) or ("", [])
+            if name != "in_circle":
+                return None
+            return _near(arguments[:4], number(arguments[4]))
+        case _:
+            return None
+    name, arguments = (called(distance) if isinstance(distance, exp.Dot) else None) or ("", [])
+    return _near(arguments, limit) if name == "angular_separation" else None
+
+
+def _near(coordinates: list[exp.Expr], limit: float | None) -> Near | None:
+    columns = [part for part in coordinates if isinstance(part, exp.Column)]
+    if limit is None or len(columns) != 4:  # noqa: PLR2004 (two positions of two coordinates)
+        return None
+    if columns[0].table != columns[1].table or columns[2].table != columns[3].table or columns[0].table == columns[2].table:
+        return None
+    left, right = ((ra.table, ra.name, dec.name) for ra, dec in (columns[:2], columns[2:]))
+    return Near(left, right, float(limit))

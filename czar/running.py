@@ -1,0 +1,224 @@
+"""A query while it runs: in one go where it is chunk-local, else step after step."""
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import pyarrow as pa
+
+from czar.analyse import NotLocalError, Query, locality_of, pruned
+from czar.analyse.query import Output
+from czar.dispatch import Dispatch
+from czar.limiting import limited
+from czar.merge import Merger
+from czar.placing import assignments
+from czar.plan.build import build, check_shape
+from czar.plan.model import Plan
+from czar.plan.rest import rest
+from czar.scratch import Scratch, Workspace
+from czar.snapshot import Snapshot
+from czar.steps.cut import Cut, next_cut
+from czar.steps.intermediate import BROADCAST_BYTES, Intermediate, can_be_sent, intermediate
+from qserv.errors import QueryLimitError
+from qserv.ids import NodeId
+from qserv.settings import Settings
+from schema.physical import quote
+from workers.client import WorkerClient
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What all queries of a czar share."""
+
+    workers: dict[NodeId, WorkerClient]
+    merger: Merger
+    scratch: Scratch
+    settings: Settings
+    threads: Executor
+    locate: Callable[[Query], Awaitable[Query]]
+    """Asks the director index where the keys of a query are."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as they come, their schema (more columns than outputs where hidden ones order them), and what they are."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    outputs: tuple[Output, ...]
+
+
+class Running:
+    """One query. `stop` ends whatever of it runs; any thread may call it."""
+
+    def __init__(self, engine: Engine, query_id: str) -> None:
+        self._engine, self._query_id = engine, query_id
+        self._deadline_s = time.monotonic() + engine.settings.query_timeout_s
+        self._lock = threading.Lock()
+        self._stops: list[Callable[[], None]] = []
+        self._stopped = False
+        self._names = (f"s{number}" for number in itertools.count())
+        self._workspace: Workspace | None = None
+        self.chunks = 0
+        """Chunks asked so far, in all steps."""
+
+    async def answer(self, query: Query, max_rows: int | None) -> Rows:
+        """Run a query up to its first rows.
+
+        Raises
+        ------
+        QservError
+            Why there is no answer.
+        """
+        left = await self._settled(query, max_rows)
+        if isinstance(left, Plan):
+            return await self._in_thread(self._planned, left)
+        return await self._in_thread(self._rest, left, max_rows)
+
+    async def _settled(self, query: Query, max_rows: int | None) -> Plan | Query:
+        """Run the steps of a query; return the plan of the rest, or the rest itself if it reads only the rows of steps."""
+        while True:
+            planned = await planned_query(query, self._engine.locate, max_rows)
+            if isinstance(planned, Plan):
+                return planned
+            cut = next_cut(query, next(self._names), planned)
+            if cut is None:
+                return query
+            query = cut.with_rows(await self._step(cut))
+
+    async def _step(self, cut: Cut) -> Intermediate:
+        """Answer a part of a query; few rows are kept here, many in the scratch database."""
+        left = await self._settled(cut.step, None)
+        return await self._in_thread(self._kept, cut.name, left)
+
+    def stop(self) -> None:
+        """Stop what runs, here and on the nodes."""
+        with self._lock:
+            self._stopped = True
+            stops, self._stops = self._stops, []
+        for stop in stops:
+            stop()
+
+    async def _in_thread(self, function: Callable[..., Result], *arguments: object) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._engine.threads, function, *arguments)
+
+    def _planned(self, plan: Plan) -> Rows:
+        if plan.known_row is not None:
+            batch = pa.RecordBatch.from_pydict({f"c{i}": pa.array([n], pa.int64()) for i, n in enumerate(plan.known_row)})
+            return Rows(batch.schema, iter([batch]), plan.outputs)
+        return self._dispatched(plan)
+
+    def _dispatched(self, plan: Plan) -> Rows:
+        """Dispatch and merge; runs in a thread, because it waits for the first node."""
+        tasks = assignments(plan, self._query_id)
+        self.chunks += len(tasks)
+        dispatch = Dispatch(
+            query_id=self._query_id,
+            template=plan.step.template if plan.step else "",
+            assignments=tasks,
+            workers=self._engine.workers,
+            timeout_s=self._remaining_s(),
+            held_bytes=self._engine.settings.result_spill_bytes,
+        )
+        self._stoppable(dispatch.close)
+        schema = dispatch.schema
+        if plan.combine is None:
+            return Rows(schema, limited(dispatch, plan.offset, plan.limit), plan.outputs)
+        merged = self._engine.merger.combine(plan.combine, schema, dispatch)
+        if plan.finish is not None:
+            work = self._engine.scratch.workspace(self._remaining_s())
+            self._stoppable(work.close)
+            work.load("merged", merged.schema, merged)
+            merged = work.ask(plan.finish)
+        return Rows(merged.schema, iter(merged), plan.outputs)
+
+    def _kept(self, name: str, left: Plan | Query) -> Intermediate:
+        """Run the last part of a step, and keep its rows."""
+        if isinstance(left, Query):
+            return self._made(name, left)
+        rows = self._planned(left)
+        fields = [pa.field(output.name, field.type) for output, field in zip(rows.outputs, rows.schema, strict=False)]
+        schema = pa.schema(fields)
+        batches = (pa.RecordBatch.from_arrays(batch.columns[: len(fields)], schema=schema) for batch in rows.batches)
+        held: list[pa.RecordBatch] = []
+        size_bytes = 0
+        for batch in batches:
+            held.append(batch)
+            size_bytes += batch.nbytes
+            if size_bytes > BROADCAST_BYTES:
+                break
+        else:
+            if can_be_sent(schema):
+                return intermediate(name, rows.outputs, pa.Table.from_batches(held, schema))
+        self._work().load(name, schema, itertools.chain(held, batches))
+        return intermediate(name, rows.outputs, is_large=True)
+
+    def _made(self, name: str, query: Query) -> Intermediate:
+        """Compute a step over the rows of its own steps, where they are."""
+        names = [output.name for output in query.outputs]
+        if self._loaded(query).make(name, rest(query, None), names) > BROADCAST_BYTES:
+            return intermediate(name, query.outputs, is_large=True)
+        found = self._work().ask(f"SELECT * FROM {quote(name)}").read_all()
+        if not can_be_sent(found.schema):
+            return intermediate(name, query.outputs, is_large=True)
+        return intermediate(name, query.outputs, found)
+
+    def _rest(self, query: Query, max_rows: int | None) -> Rows:
+        """Compute what is left of a query over the rows of its steps."""
+        reader = self._loaded(query).ask(rest(query, max_rows))
+        return Rows(reader.schema, iter(reader), query.outputs)
+
+    def _loaded(self, query: Query) -> Workspace:
+        """Bring the rows of a query's steps into the scratch database."""
+        work = self._work()
+        for source in query.sources:
+            if isinstance(source.entry, Intermediate) and source.entry.rows is not None:
+                work.load(source.entry.table.name, source.entry.rows.schema, source.entry.rows.to_batches())
+        return work
+
+    def _work(self) -> Workspace:
+        if self._workspace is None:
+            self._workspace = self._engine.scratch.workspace(self._remaining_s())
+            self._stoppable(self._workspace.close)
+        return self._workspace
+
+    def _stoppable(self, stop: Callable[[], None]) -> None:
+        with self._lock:
+            if not self._stopped:
+                self._stops.append(stop)
+                return
+        stop()
+
+    def _remaining_s(self) -> float:
+        remaining_s = self._deadline_s - time.monotonic()
+        if remaining_s <= 0:
+            msg = "the query ran longer than its time limit; restrict it further, or raise the limit"
+            raise QueryLimitError(msg)
+        return remaining_s
+
+
+async def planned_query(query: Query, locate: Callable[[Query], Awaitable[Query]], max_rows: int | None) -> Plan | str:
+    """Return the plan of a query, or the reason why it must be answered in steps."""
+    locality = locality_of(query)
+    if not locality.reads_tables(query.tree):
+        return "no table of a catalogue is left to be read"
+    try:
+        rows = locality.of_rows(query.tree)
+    except NotLocalError as error:
+        return str(error)
+    try:
+        check_shape(query, rows)
+    except NotLocalError as error:
+        # It is answered at once if a single chunk holds all of its rows; the tree may be needed as it was.
+        alone, rows = pruned(replace(query, tree=query.tree.copy()), rows)
+        alone = await locate(alone)
+        return build(alone, rows, Snapshot(), max_rows=max_rows) if len(alone.chunks) <= 1 else str(error)
+    found, rows = pruned(query, rows)
+    return build(await locate(found), rows, Snapshot(), max_rows=max_rows)

@@ -1,0 +1,125 @@
+"""Which part of a query is answered next by itself, where the whole is not chunk-local.
+
+A subquery that needs nothing of the query around it is a step of its own. Where there is none, the tables of FROM are: the largest
+groups of them whose join is chunk-local, with every condition that speaks of them alone and the columns that are needed. Each step
+leaves a smaller query, over an intermediate table in the place of the part; at last no table of a catalogue is left, or the rest is
+chunk-local.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sqlglot import exp
+
+from czar.analyse import NotLocalError, Query, locality_of
+from czar.analyse.locality import Locality
+from czar.analyse.nesting import body, expression_queries, free_aliases, relations
+from czar.analyse.query import Source
+from czar.steps.intermediate import Intermediate, intermediate
+from czar.steps.leaves import Leaf, from_leaf, group_leaf, query_leaf
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A part of a query, cut out: ``rest`` reads table ``name`` in its place."""
+
+    name: str
+    step: Query
+    rest: Query
+    reason: str
+    """Why the query is not answered as a whole."""
+    cte: str | None = None
+    """The CTE that the part is, if it is one: another use of it reads the same rows."""
+
+    def with_rows(self, found: Intermediate) -> Query:
+        """Return the rest of the query, with the rows of the step."""
+        return with_rows(self.rest, self.name, found)
+
+
+def with_rows(query: Query, name: str, found: Intermediate) -> Query:
+    """Return a query in which intermediate table ``name`` has its rows."""
+    sources = tuple(
+        replace(source, entry=found) if isinstance(source.entry, Intermediate) and source.entry.table.name == name else source
+        for source in query.sources
+    )
+    return replace(query, sources=sources)
+
+
+def next_cut(query: Query, name: str, reason: str) -> Cut | None:
+    """Cut the next step out of a query that is not chunk-local; None where no table of a catalogue is left in it.
+
+    ``name`` is given to the step's rows. The query's tree is changed in place.
+    """
+    part = _Cutter(query, locality_of(query)).cut(query.tree)
+    if part is None:
+        return None
+    sources = {source.alias: source for source in query.sources}
+    inside = tuple(sources[table.alias] for table in part.tree.find_all(exp.Table) if table.alias in sources)
+    step = replace(query, tree=part.tree, sources=inside, outputs=part.outputs, keys=(), notes=())
+    entry = intermediate(name, part.outputs)
+    left = tuple(source for source in query.sources if source not in inside)
+    rest = replace(query, sources=(*left, Source(part.alias, entry)))
+    part.table.set("this", exp.to_identifier(name, quoted=True))
+    return Cut(name, step, rest, reason, part.cte)
+
+
+@dataclass(frozen=True)
+class _Cutter:
+    query: Query
+    locality: Locality
+
+    def cut(self, select: exp.Select) -> Leaf | None:
+        """Cut a step out of a SELECT."""
+        depends = bool(free_aliases(select))
+        if self._tables(select) and not depends and _proves(lambda: self.locality.of_rows(select)):
+            return from_leaf(self.query, select)
+        inner = self._inner(select)
+        for node in inner:
+            if not free_aliases(node) and not self._can_stay(node, select):
+                return self._inside(node)
+        if self._tables(select):
+            return group_leaf(self.query, self.locality, select)
+        leaves = (self._into(node) for node in inner)
+        return next((leaf for leaf in leaves if leaf is not None), None)
+
+    def _tables(self, select: exp.Select) -> list[exp.Expr]:
+        """Return the relations of FROM that read tables of a catalogue."""
+        return [node for node in relations(select) if self._reads_tables(node) and not isinstance(node, exp.Lateral)]
+
+    def _inner(self, select: exp.Select) -> list[exp.Expr]:
+        """Return the queries directly inside of a SELECT that read tables of a catalogue."""
+        in_from = [node for node in relations(select) if isinstance(node, exp.Subquery | exp.Lateral)]
+        return [node for node in [*in_from, *expression_queries(select)] if self._reads_tables(node)]
+
+    def _reads_tables(self, tree: exp.Expr) -> bool:
+        return self.locality.reads_tables(tree)
+
+    def _can_stay(self, node: exp.Expr, select: exp.Select) -> bool:
+        """Whether a query inside is no obstacle: in FROM a chunk-local one, elsewhere one over replicated tables alone."""
+        if any(node is relation for relation in relations(select)):
+            return _proves(lambda: self.locality.of_query(node.this))
+        return not self.locality.partitioned(node)
+
+    def _inside(self, node: exp.Expr) -> Leaf:
+        """Cut out a query that stands by itself, or one side of it if it is a set operation."""
+        node = node.this if isinstance(node, exp.Lateral) else node
+        tree = body(node)
+        if isinstance(tree, exp.SetOperation):
+            return next(self._inside(side) for side in (tree.this, tree.expression) if self._reads_tables(side))
+        return query_leaf(self.query, node)
+
+    def _into(self, node: exp.Expr) -> Leaf | None:
+        """Cut a step out of a query that depends on the one around it."""
+        tree = body(node.this if isinstance(node, exp.Lateral) else node)
+        if isinstance(tree, exp.SetOperation):
+            sides = (self._into(side) for side in (tree.this, tree.expression) if self._reads_tables(side))
+            return next((leaf for leaf in sides if leaf is not None), None)
+        return self.cut(tree) if isinstance(tree, exp.Select) else None
+
+
+def _proves(proof: Callable[[], object]) -> bool:
+    try:
+        proof()
+    except NotLocalError:
+        return False
+    return True

@@ -1,0 +1,238 @@
+"""Parts of a query as queries of their own, and intermediate tables in their places."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from czar.analyse.locality import Locality, is_grouped, same_chunk_groups
+from czar.analyse.nesting import body, defined_aliases, expression_queries, free_aliases, joins, optional, own, relations, within
+from czar.analyse.query import Output, Query, conjuncts
+from czar.analyse.scope import qualified
+
+DUPLICATES_COUNT_NOT: tuple[type[exp.Expr], ...] = (exp.Min, exp.Max)
+"""Aggregates whose value rows that are there twice do not change; so are all with DISTINCT."""
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """A query taken out of another one, and the table in its place."""
+
+    tree: exp.Select
+    outputs: tuple[Output, ...]
+    table: exp.Table
+    """Stands in the place of the part; it is still to be named."""
+    alias: str
+    cte: str | None = None
+
+
+def query_leaf(query: Query, node: exp.Expr) -> Leaf:
+    """Take out a query that stands by itself; ``SELECT * FROM <table>`` takes its place, or the table if it stands in FROM."""
+    tree = body(node)
+    outputs = tuple(_output(query, item) for item in tree.expressions)
+    alias = node.alias or _fresh(query, "step")
+    table = _table(alias)
+    if isinstance(node, exp.Subquery) and isinstance(node.parent, exp.From | exp.Join):
+        node.replace(table)
+    else:
+        columns = [_named(qualified(alias, output.name), output.name) for output in outputs]
+        tree.replace(exp.Select(expressions=columns, from_=exp.From(this=table)))
+    return Leaf(_bare(tree), outputs, table, alias, node.meta.get("cte"))
+
+
+def from_leaf(query: Query, select: exp.Select) -> Leaf:
+    """Take out FROM and WHERE of a SELECT, with the subqueries that its items compute a row at a time."""
+    alias = _fresh(query, "part")
+    inside = exp.Select(expressions=[], from_=select.args["from_"], joins=joins(select) or None, where=select.args.get("where"))
+    for clause in ("from_", "joins", "where"):
+        select.set(clause, None)
+    taken = defined_aliases_of(inside)
+    columns = _Columns(query, alias)
+    for node in expression_queries(select):
+        row_by_row = not is_grouped(select) or within(node, exp.AggFunc)
+        if row_by_row and free_aliases(node) & taken:
+            columns.computed(node)
+    columns.repoint(select, taken)
+    if _ignores_duplicates(select):
+        inside.set("distinct", exp.Distinct())
+    table = _table(alias)
+    select.set("from_", exp.From(this=table))
+    return columns.leaf(inside, table)
+
+
+def group_leaf(query: Query, locality: Locality, select: exp.Select) -> Leaf:
+    """Take out the tables of FROM that can be joined chunk by chunk, one group of them; or one table alone."""
+    nodes = {node.alias_or_name: node for node in relations(select)}
+    whole = [alias for alias, node in nodes.items() if locality.reads_tables(node) and not isinstance(node, exp.Lateral)]
+    if any(join.side for join in joins(select)):
+        return _table_leaf(query, select, nodes[whole[0]])
+    groups = same_chunk_groups(select, {alias: locality.of_relation(nodes[alias]).keys for alias in whole})
+    group = max(groups, key=len)
+    if len(group) == 1:
+        return _table_leaf(query, select, nodes[group[0]])
+    return _joined_leaf(query, select, [nodes[alias] for alias in group])
+
+
+def _table_leaf(query: Query, select: exp.Select, node: exp.Expr) -> Leaf:
+    """Take out one table or subquery of FROM, with the conditions on it alone; its alias and its columns keep their names."""
+    alias = node.alias_or_name
+    conditions = _taken_conditions(select, alias)
+    needed = dict.fromkeys(column.name for column in select.find_all(exp.Column) if column.table == alias)
+    table = _table(alias)
+    node.replace(table)
+    items = [_named(qualified(alias, name), name) for name in needed] or [_named(exp.Literal.number(1), "present")]
+    tree = exp.Select(expressions=items, from_=exp.From(this=node))
+    if conditions:
+        tree.set("where", exp.Where(this=exp.and_(*conditions, copy=False)))
+    if _is_membership(select):
+        tree.set("distinct", exp.Distinct())
+    outputs = tuple(_output(query, item) for item in items)
+    return Leaf(_bare(tree), outputs, table, alias)
+
+
+def _joined_leaf(query: Query, select: exp.Select, nodes: list[exp.Expr]) -> Leaf:
+    """Take out several tables of FROM, all of whose joins are inner, with the conditions on them alone."""
+    aliases = {node.alias_or_name for node in nodes}
+    alias = _fresh(query, "part")
+    where = select.args.get("where")
+    conditions = conjuncts(where.this if where else None)
+    for join in joins(select):
+        conditions += conjuncts(join.args.get("on"))
+    pushed = [part for part in conditions if _speaks_of(part, aliases)]
+    kept = [part for part in conditions if not any(part is other for other in pushed)]
+    others = [node for node in relations(select) if not any(node is taken for taken in nodes)]
+    table = _table(alias)
+    inside = exp.Select(expressions=[], from_=exp.From(this=nodes[0]), joins=[_cross(node) for node in nodes[1:]])
+    if pushed:
+        inside.set("where", exp.Where(this=exp.and_(*(part.copy() for part in pushed), copy=False)))
+    select.set("from_", exp.From(this=table))
+    select.set("joins", [_cross(node) for node in others] or None)
+    select.set("where", exp.Where(this=exp.and_(*(part.copy() for part in kept), copy=False)) if kept else None)
+    columns = _Columns(query, alias)
+    columns.repoint(select, aliases)
+    return columns.leaf(inside, table)
+
+
+class _Columns:
+    """The columns that a query needs of a part which is taken out of it, under new names."""
+
+    def __init__(self, query: Query, alias: str) -> None:
+        self._query, self._alias = query, alias
+        self._items: dict[exp.Expr, str] = {}
+
+    def repoint(self, tree: exp.Expr, aliases: Iterable[str]) -> None:
+        """Let the columns of some tables mean those of the part."""
+        taken = set(aliases)
+        for column in list(tree.find_all(exp.Column)):
+            if column.table in taken:
+                column.replace(self._column(column))
+
+    def computed(self, node: exp.Expr) -> None:
+        """Let a subquery be computed inside of the part."""
+        whole = node
+        while isinstance(whole.parent, exp.Exists | exp.In | exp.All | exp.Any) or isinstance(whole, exp.All | exp.Any):
+            whole = whole.parent or whole
+        whole.replace(self._column(whole.copy()))
+
+    def leaf(self, inside: exp.Select, table: exp.Table) -> Leaf:
+        """Return the part."""
+        items = [_named(node, name) for node, name in self._items.items()] or [_named(exp.Literal.number(1), "present")]
+        inside.set("expressions", items)
+        outputs = tuple(_output(self._query, item) for item in items)
+        return Leaf(_bare(inside), outputs, table, self._alias)
+
+    def _column(self, node: exp.Expr) -> exp.Column:
+        if node not in self._items:
+            self._items[node.copy()] = f"c{len(self._items)}"
+        return qualified(self._alias, self._items[node])
+
+
+def defined_aliases_of(inside: exp.Select) -> set[str]:
+    """Return the aliases that FROM of a SELECT defines."""
+    return {relation.alias_or_name for relation in relations(inside)}
+
+
+def _taken_conditions(select: exp.Select, alias: str) -> list[exp.Expr]:
+    """Take the conditions on one table of FROM out of a SELECT: those that can as well be applied before it is joined."""
+    found = []
+    if alias not in optional(select):
+        found += _taken(select.args.get("where"), alias)
+        if not any(join.side in {"RIGHT", "FULL"} for join in joins(select)):
+            for join in joins(select):
+                found += [] if join.side else _taken(join, alias)
+    for join in joins(select):
+        if join.side == "LEFT" and join.this.alias_or_name == alias:
+            found += _taken(join, alias)
+    return found
+
+
+def _taken(holder: exp.Expr | None, alias: str) -> list[exp.Expr]:
+    """Take the conditions that speak of one table alone out of WHERE or of the ON of a join."""
+    if holder is None:
+        return []
+    key = "this" if isinstance(holder, exp.Where) else "on"
+    conditions = conjuncts(holder.args.get(key))
+    found = [part for part in conditions if _speaks_of(part, {alias})]
+    if found:
+        kept = [part.copy() for part in conditions if not any(part is other for other in found)]
+        holder.set(key, exp.and_(*kept, copy=False) if kept else exp.true())
+    return [part.copy() for part in found]
+
+
+def _speaks_of(condition: exp.Expr, aliases: set[str]) -> bool:
+    """Whether a condition speaks of some tables and nothing else, and has no subquery."""
+    columns = {column.table for column in condition.find_all(exp.Column)}
+    return bool(columns) and columns <= aliases and condition.find(exp.Query) is None
+
+
+def _is_membership(select: exp.Select) -> bool:
+    """Whether only the presence of rows counts, as in EXISTS and IN."""
+    around = select.parent
+    while isinstance(around, exp.Subquery | exp.Paren):
+        around = around.parent
+    if not isinstance(around, exp.Exists | exp.In):
+        return False
+    return not is_grouped(select) and not any(select.args.get(clause) for clause in ("limit", "offset")) and not own(select, exp.Window)
+
+
+def _ignores_duplicates(select: exp.Select) -> bool:
+    """Whether the rows of FROM count once, however often they are there."""
+    if not is_grouped(select) or own(select, exp.Window, exp.WithinGroup):
+        return False
+    aggregates = own(select, exp.AggFunc)
+    return bool(aggregates) and all(isinstance(part.this, exp.Distinct) or isinstance(part, DUPLICATES_COUNT_NOT) for part in aggregates)
+
+
+def _output(query: Query, item: exp.Expr) -> Output:
+    """Return the output column of an item that has a name."""
+    shown = item.this if isinstance(item, exp.Alias) else item
+    source = query.tables.get(shown.table) if isinstance(shown, exp.Column) else None
+    if source is None or source.entry.table.by_name.get(shown.name) is None:
+        return Output(item.alias_or_name)
+    return Output(item.alias_or_name, source, shown.name)
+
+
+def _bare(tree: exp.Select) -> exp.Select:
+    """Take a SELECT out of its tree, and the names off its items: as the outermost one it has numbered columns."""
+    tree.parent, tree.arg_key, tree.index = None, None, None
+    tree.set("expressions", [item.unalias() for item in tree.expressions])
+    return tree
+
+
+def _named(node: exp.Expr, name: str) -> exp.Alias:
+    return exp.alias_(node.copy(), exp.to_identifier(name, quoted=True), copy=False)
+
+
+def _table(alias: str) -> exp.Table:
+    identifier = exp.to_identifier(alias, quoted=True)
+    return exp.Table(this=identifier, alias=exp.TableAlias(this=identifier.copy()))
+
+
+def _cross(node: exp.Expr) -> exp.Join:
+    return exp.Join(this=node, kind="CROSS")
+
+
+def _fresh(query: Query, stem: str) -> str:
+    """Return an alias that the query does not have."""
+    taken = defined_aliases(query.tree) | set(query.tables)
+    return next(name for count in range(len(taken) + 1) if (name := f"{stem}_{count + 1}") not in taken)
