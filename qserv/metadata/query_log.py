@@ -23,6 +23,7 @@ class QueryEnd:
     row_count: int
     byte_count: int
     error: str | None
+    error_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class QueryStart:
     dialect: str
     text: str
     submitted: datetime
+    czar_id: str | None = None
 
 
 async def write_queries(
