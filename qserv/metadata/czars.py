@@ -68,7 +68,11 @@ async def write_progress(connection: AsyncConnection, progress: Sequence[Progres
             update(queries)
             .where(queries.c.query_id == bindparam("running"), queries.c.state == EXECUTING)
             .values(chunks_done=bindparam("done"), chunk_count=bindparam("total")),
-            [{"running": one.query_id, "done": one.chunks_done, "total": one.chunk_count} for one in progress],
+            # In one order everywhere: two transactions that lock the same rows the other way round would wait for each other.
+            [
+                {"running": one.query_id, "done": one.chunks_done, "total": one.chunk_count}
+                for one in sorted(progress, key=lambda one: one.query_id)
+            ],
         )
 
 

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, update
+from sqlalchemy import bindparam, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.metadata import tables
@@ -47,11 +48,12 @@ async def write_queries(
     if started:
         nothing = dict.fromkeys(QueryEnd.__dataclass_fields__) | {"state": EXECUTING}
         await connection.execute(
-            insert(tables.queries),
+            insert(tables.queries).on_conflict_do_nothing(),
             [asdict(start) | (nothing if end is None else asdict(end)) for start, end in started],
         )
     if ended:
         await connection.execute(
             update(tables.queries).where(tables.queries.c.query_id == bindparam("ended_query")),
-            [asdict(end) | {"ended_query": query_id} for query_id, end in ended],
+            # In one order everywhere: two transactions that lock the same rows the other way round would wait for each other.
+            [asdict(end) | {"ended_query": query_id} for query_id, end in sorted(ended, key=lambda one: one[0])],
         )
