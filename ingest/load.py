@@ -1,6 +1,6 @@
 """Catalogue files -> published tables: the whole load path.
 
-``read -> assign chunk and overlap -> sort (spilled) -> one COPY per chunk table and replica -> index -> measure -> publish``.
+``read -> assign chunk and overlap -> sort (spilled) -> one COPY per chunk table and replica, indexed -> measure -> publish``.
 Tables are registered before anything is made on a node and shown in one transaction at the end: a load that fails, or is killed,
 leaves nothing that users see, and the next one takes away what it left.
 """
@@ -165,7 +165,6 @@ class _TableLoad:
         if rows != sent.rows:
             msg = f"table {table.name}: {rows} rows were read, {sent.rows} were loaded; run the load again"
             raise IngestError(msg)
-        await destination.finish(sent.chunks)
         async with connect(self.engine) as connection, connection.begin():
             await record_chunks(connection, table_id, sent.chunks, sent.statistics)
         return TableReport(
