@@ -152,12 +152,13 @@ class _TableLoad:
         started = time.monotonic()
         table, schema = source.table, arrow_schema(source.table)
         destination = Destination(self.nodes, self.family.database.name, table_to_json(table), schema, self.progress)
-        await destination.prepare()
         with (
             contextlib.closing(Runs(self.spill / "base", schema, self.options.buffer_bytes)) as base,
             contextlib.closing(Runs(self.spill / "overlap", schema, self.options.buffer_bytes)) as overlap,
         ):
-            rows = await self._sort(source, base, overlap)
+            sorting = asyncio.ensure_future(self._sort(source, base, overlap))
+            await all_or_first_error([sorting, destination.prepare()])
+            rows = sorting.result()
             placement = self._place(table, base, overlap)
             sending = asyncio.ensure_future(destination.send(placement, base, overlap))
             await all_or_first_error([sending, self._index(table, base)])
