@@ -68,6 +68,7 @@ class Dispatch:
         """Nodes that were asked and have not begun to answer."""
         self._failed: set[NodeId] = set()
         self._error: Exception | None = None
+        self.chunks_total, self.chunks_done = len(assignments), 0
         self._start(assignments)
 
     @property
@@ -196,6 +197,8 @@ class Dispatch:
                         held.add(batch)
                     if mark.end:
                         del left[mark.chunk]
+                        with self._lock:
+                            self.chunks_done += 1
                         self._put(held)
                         held = ChunkBuffer(self._held_bytes)
                     if self._closed.is_set():

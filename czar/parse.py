@@ -1,10 +1,19 @@
 """Text of a query -> syntax tree of its one SELECT."""
 
-import sqlglot
+from collections.abc import Callable
+
 from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
-from qserv.errors import NotYetSupportedError, Place, QueryError, QueryLimitError, QuerySyntaxError
+from czar.dialects.native import read_native
+from czar.dialects.places import place_of
+from czar.dialects.scisql import with_scisql_aggregates
+from qserv.errors import NotYetSupportedError, Place, QueryError, QueryLimitError, QuerySyntaxError, QueryValueError
+
+__all__ = ["DIALECTS", "MAX_TEXT_BYTES", "NUL", "TOO_DEEP", "one_query", "one_select", "parse", "place_of"]
+
+DIALECTS: dict[str, Callable[[str], list[exp.Expr]]] = {"native": read_native}
+"""Dialects that are read here; ADQL is read by ``tap.adql``. Each gives the tree that the native dialect would give."""
 
 MAX_TEXT_BYTES = 4_000_000
 """Longest query text: a list of 100,000 keys of 19 digits is 2 MB; parsing takes about 1 s a MB."""
@@ -14,13 +23,15 @@ NUL = "the query holds a NUL character, which no text of PostgreSQL can hold"
 TOO_DEEP = "the query is nested too deeply; write long lists with IN (...), and long sums as fewer terms"
 
 
-def parse(text: str) -> exp.Select:
-    """Read a query of the native dialect, which is PostgreSQL's SELECT.
+def parse(text: str, dialect: str = "native") -> exp.Select:
+    """Read a query of the native dialect, which is PostgreSQL's SELECT, or of ``mysql``, which is Qserv's.
 
     Raises
     ------
     QuerySyntaxError
         The text is not one statement.
+    QueryValueError
+        There is no such dialect.
     QueryError
         The statement is not a SELECT.
     NotYetSupportedError
@@ -31,8 +42,11 @@ def parse(text: str) -> exp.Select:
         raise QueryLimitError(msg)
     if "\0" in text:
         raise QuerySyntaxError(NUL)
+    if dialect not in DIALECTS:
+        msg = f"unknown dialect {dialect}; the dialects are {', '.join(DIALECTS)}, and adql through TAP"
+        raise QueryValueError(msg)
     try:
-        statements = [statement for statement in sqlglot.parse(text, read="postgres") if statement is not None]
+        statements = DIALECTS[dialect](text)
     except ParseError as error:
         raise _syntax_error(error) from error
     except TokenError as error:
@@ -43,32 +57,26 @@ def parse(text: str) -> exp.Select:
     if len(statements) != 1:
         msg = f"one SELECT was expected, {len(statements)} statements were found"
         raise QuerySyntaxError(msg)
+    with_scisql_aggregates(statements[0], text)
     return one_select(statements[0], text)
 
 
 def one_select(statement: exp.Expr, text: str) -> exp.Select:
     """Return the statement if it is a plain SELECT, else raise the error that says why not."""
-    if isinstance(statement, exp.Select):
+    query = one_query(statement, text)
+    if isinstance(query, exp.Select):
+        return query
+    msg = "not yet supported: UNION, EXCEPT, INTERSECT and a query in parentheses"
+    raise NotYetSupportedError(msg, Place(1, 1))
+
+
+def one_query(statement: exp.Expr, text: str) -> exp.Query:
+    """Return the statement if it is a SELECT, a set operation, or one of them in parentheses; else raise what it is."""
+    if isinstance(statement, exp.Select | exp.SetOperation | exp.Subquery):
         return statement
-    if isinstance(statement, exp.SetOperation | exp.Subquery):
-        msg = "not yet supported: UNION, EXCEPT, INTERSECT and a query in parentheses"
-        raise NotYetSupportedError(msg, Place(1, 1))
     first_word = text.split(maxsplit=1)[0][:40] if text.split() else "nothing"
     msg = f"only SELECT is answered; the query starts with {first_word}"
     raise QueryError(msg, Place(1, 1))
-
-
-def place_of(node: exp.Expr, text: str) -> Place | None:
-    """Return where a node of the tree starts in the text, or the nearest part around it of which the parser noted the start."""
-    around: exp.Expr | None = node
-    starts: list[int] = []
-    while around is not None and not starts:
-        starts = [part.meta["start"] for part in around.walk() if "start" in part.meta]
-        around = around.parent
-    if not starts or min(starts) > len(text):
-        return None
-    before = text[: min(starts)]
-    return Place(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
 
 
 def _syntax_error(error: ParseError) -> QuerySyntaxError:

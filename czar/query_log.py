@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from czar.answer import Outcome
-from qserv.errors import MetadataError, QueryCancelledError
+from czar.execution import Execution
+from qserv.errors import MetadataError, QservError, QueryCancelledError
 from qserv.metadata.engine import connect
 from qserv.metadata.query_log import QueryEnd, QueryStart, write_queries
 
@@ -24,17 +25,18 @@ logger = logging.getLogger("czar.query_log")
 class QueryLog:
     """The log of one czar. Call its methods from one event loop."""
 
-    def __init__(self, metadata: AsyncEngine) -> None:
-        self._metadata = metadata
+    def __init__(self, metadata: AsyncEngine, czar_id: str) -> None:
+        self._metadata, self._czar_id = metadata, czar_id
         self._new: dict[UUID, tuple[QueryStart, QueryEnd | None]] = {}
         self._ended: dict[UUID, QueryEnd] = {}
         self._writing: asyncio.Task[None] | None = None
 
-    def start(self, query_id: UUID, user: str, dialect: str, text: str) -> None:
+    def start(self, query: Execution) -> None:
         """Note that a query was submitted."""
         # PostgreSQL's text has no NUL.
-        clean = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-        self._new[query_id] = (QueryStart(query_id, user, dialect, clean, datetime.now(UTC)), None)
+        clean = query.text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        start = QueryStart(query.query_id, query.user, query.dialect, clean, query.submitted, self._czar_id)
+        self._new[query.query_id] = (start, None)
         self._wake()
 
     def end(self, query_id: UUID, outcome: Outcome, chunk_count: int) -> None:
@@ -47,6 +49,7 @@ class QueryLog:
             row_count=outcome.rows,
             byte_count=outcome.size_bytes,
             error=None if outcome.error is None else str(outcome.error).replace("\0", ""),
+            error_code=outcome.error.code if isinstance(outcome.error, QservError) else None,
         )
         if query_id in self._new:
             self._new[query_id] = (self._new[query_id][0], end)

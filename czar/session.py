@@ -18,6 +18,7 @@ from czar.answer import Answer, Outcome
 from czar.catalogue import Catalogue
 from czar.catalogue_reader import CatalogueReader
 from czar.dispatch import Dispatch
+from czar.execution import Execution
 from czar.explain import Explanation, explain
 from czar.limiting import limited
 from czar.merge import Merger
@@ -25,12 +26,13 @@ from czar.parse import TOO_DEEP, one_select, parse
 from czar.placing import assignments
 from czar.plan.build import build
 from czar.plan.model import Plan
+from czar.presence import Presence, this_process
 from czar.query_log import QueryLog
 from czar.result import result_column
 from czar.scratch import Scratch
 from czar.snapshot import Snapshot
 from qserv.cluster import METADATA_DATABASE, SCRATCH_DATABASE, Cluster, Role, Secrets
-from qserv.errors import QservError, QueryCancelledError, QueryLimitError
+from qserv.errors import QueryCancelledError, QueryLimitError
 from qserv.ids import NodeId
 from qserv.metadata.engine import make_engine
 from qserv.metadata.lookups import Lookups
@@ -55,7 +57,11 @@ class Session:
         self._spill = tempfile.TemporaryDirectory(prefix="qserv-merge-")
         self._merger = Merger(MERGE_MEMORY_BYTES, self._spill.name)
         self._threads = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="answer")
-        self._log = QueryLog(metadata)
+        self._czar = this_process()
+        self._log = QueryLog(metadata, self._czar.czar_id)
+        self.running: dict[uuid.UUID, Execution] = {}
+        """The queries that are answered now."""
+        self._presence = Presence(metadata, self._czar, self.running, settings.czar_lease_s)
         self._lookups = Lookups(metadata.url)
         self._catalogues = CatalogueReader(metadata, self._lookups)
 
@@ -70,13 +76,20 @@ class Session:
             cluster.metadata.conninfo(Role.METADATA, SCRATCH_DATABASE, secrets),
         )
         await asyncio.to_thread(scratch.prepare)
-        return cls(metadata, workers, scratch, settings)
+        session = cls(metadata, workers, scratch, settings)
+        await session._presence.start()
+        return session
+
+    @property
+    def czar_id(self) -> str:
+        """Name of this czar among all that share the metadata database."""
+        return self._czar.czar_id
 
     async def catalogue(self) -> Catalogue:
         """Return the published tables, as of now."""
         return await self._catalogues.current()
 
-    async def query(
+    async def query(  # noqa: PLR0913 (what is asked, by whom, and how it is to be known)
         self,
         statement: str | exp.Expr,
         *,
@@ -84,6 +97,7 @@ class Session:
         user: str = "anonymous",
         max_rows: int | None = None,
         text: str | None = None,
+        query_id: uuid.UUID | None = None,
     ) -> Answer:
         """Answer a query.
 
@@ -95,6 +109,8 @@ class Session:
             For the query log: ``text`` is what the user wrote, if the statement is a tree.
         max_rows
             Rows of the answer at the most.
+        query_id
+            A new one, by which `running` has the query from now on; default: one is made.
 
         Raises
         ------
@@ -102,13 +118,14 @@ class Session:
             Why there is no answer: a `QueryError` for what the user can change.
         """
         written = text if text is not None else _text(statement)
-        query_id = uuid.uuid4()
-        self._log.start(query_id, user, dialect, written)
+        execution = Execution(query_id or uuid.uuid4(), user, dialect, written)
+        self.running[execution.query_id] = execution
+        self._log.start(execution)
         try:
             plan, catalogue = await self._plan(statement, written, max_rows)
-            return await self._run(plan, catalogue, query_id, max_rows)
-        except (QservError, asyncio.CancelledError) as error:
-            self._log.end(query_id, Outcome(0, 0, _reason(error)), 0)
+            return await self._run(plan, catalogue, execution, max_rows)
+        except BaseException as error:
+            self._end(execution, Outcome(0, 0, _reason(error)), 0)
             raise
 
     async def explain(self, statement: str | exp.Expr, *, text: str | None = None) -> Explanation:
@@ -120,6 +137,7 @@ class Session:
     async def close(self) -> None:
         """Let go of connections, threads and memory."""
         await self._log.close()
+        await self._presence.close()
         await self._lookups.close()
         for worker in self._workers.values():
             worker.close()
@@ -148,13 +166,17 @@ class Session:
             query = query.narrowed(np.unique(chunks), f"{count:,} {'key' if count == 1 else 'keys'} of {restriction.director}")
         return replace(query, keys=())
 
-    async def _run(self, plan: Plan, catalogue: Catalogue, query_id: uuid.UUID, max_rows: int | None) -> Answer:
+    def _end(self, execution: Execution, outcome: Outcome, chunk_count: int) -> None:
+        self.running.pop(execution.query_id, None)
+        self._log.end(execution.query_id, outcome, chunk_count)
+
+    async def _run(self, plan: Plan, catalogue: Catalogue, execution: Execution, max_rows: int | None) -> Answer:
         rows: Iterator[pa.RecordBatch]
         if plan.known_row is not None:
             batch = pa.RecordBatch.from_pydict({f"c{i}": pa.array([n], pa.int64()) for i, n in enumerate(plan.known_row)})
             schema, rows, stop = batch.schema, iter([batch]), _nothing_runs
         else:
-            dispatch = self._dispatch(plan, catalogue, query_id.hex)
+            dispatch = self._dispatch(plan, catalogue, execution)
             stop = dispatch.close
             try:
                 schema, rows = await asyncio.get_running_loop().run_in_executor(self._threads, self._begin, plan, dispatch)
@@ -165,18 +187,19 @@ class Session:
                 raise
 
         return Answer(
-            query_id=query_id.hex,
+            query_id=execution.query_id.hex,
             outputs=plan.outputs,
             schema=schema,
             rows=rows,
             stop=stop,
-            ended=lambda outcome: self._log.end(query_id, outcome, len(plan.tasks)),
+            ended=lambda outcome: self._end(execution, outcome, len(plan.tasks)),
             threads=self._threads,
             max_rows=max_rows,
         )
 
-    def _dispatch(self, plan: Plan, catalogue: Catalogue, query_id: str) -> Dispatch:
-        return Dispatch(
+    def _dispatch(self, plan: Plan, catalogue: Catalogue, execution: Execution) -> Dispatch:
+        query_id = execution.query_id.hex
+        dispatch = Dispatch(
             query_id=query_id,
             template=plan.step.template if plan.step else "",
             assignments=assignments(plan, catalogue, query_id),
@@ -184,6 +207,8 @@ class Session:
             timeout_s=self._settings.query_timeout_s,
             held_bytes=self._settings.result_spill_bytes,
         )
+        execution.watch(dispatch)
+        return dispatch
 
     def _begin(self, plan: Plan, dispatch: Dispatch) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """Merge; runs in a thread, because it waits for the first node."""
@@ -206,7 +231,7 @@ def _text(statement: str | exp.Expr) -> str:
 
 
 def _reason(error: BaseException) -> Exception:
-    return error if isinstance(error, QservError) else QueryCancelledError("the reader went away")
+    return error if isinstance(error, Exception) else QueryCancelledError("the reader went away")
 
 
 def _nothing_runs() -> None:

@@ -1,6 +1,6 @@
 """Catalogue files -> published tables: the whole load path.
 
-``read -> assign chunk and overlap -> sort (spilled) -> one COPY per chunk table and replica -> index -> measure -> publish``.
+``read -> assign chunk and overlap -> sort (spilled) -> one COPY per chunk table and replica, indexed -> measure -> publish``.
 Tables are registered before anything is made on a node and shown in one transaction at the end: a load that fails, or is killed,
 leaves nothing that users see, and the next one takes away what it left.
 """
@@ -152,12 +152,13 @@ class _TableLoad:
         started = time.monotonic()
         table, schema = source.table, arrow_schema(source.table)
         destination = Destination(self.nodes, self.family.database.name, table_to_json(table), schema, self.progress)
-        await destination.prepare()
         with (
             contextlib.closing(Runs(self.spill / "base", schema, self.options.buffer_bytes)) as base,
             contextlib.closing(Runs(self.spill / "overlap", schema, self.options.buffer_bytes)) as overlap,
         ):
-            rows = await self._sort(source, base, overlap)
+            sorting = asyncio.ensure_future(self._sort(source, base, overlap))
+            await all_or_first_error([sorting, destination.prepare()])
+            rows = sorting.result()
             placement = self._place(table, base, overlap)
             sending = asyncio.ensure_future(destination.send(placement, base, overlap))
             await all_or_first_error([sending, self._index(table, base)])
@@ -165,7 +166,6 @@ class _TableLoad:
         if rows != sent.rows:
             msg = f"table {table.name}: {rows} rows were read, {sent.rows} were loaded; run the load again"
             raise IngestError(msg)
-        await destination.finish(sent.chunks)
         async with connect(self.engine) as connection, connection.begin():
             await record_chunks(connection, table_id, sent.chunks, sent.statistics)
         return TableReport(

@@ -25,7 +25,7 @@ from schema.model import Database, Table
 from schema.serialise import column_from_json, column_to_json, table_from_json, table_to_json
 from schema.tap_schema import NAME, TAP_SCHEMA, tap_schema_rows
 from workers.client import WorkerClient
-from workers.protocol import ChunkLoad, FinishChunks, PrepareTable
+from workers.protocol import ChunkLoad, PrepareTable
 
 
 async def register(engine: AsyncEngine, family: Family, inputs: Iterable[Input]) -> dict[str, int]:
@@ -123,4 +123,3 @@ async def _replace(nodes: Nodes, table: Table, rows: pa.Table) -> None:
 def _load(declaration: Json, rows: pa.Table, client: WorkerClient) -> None:
     client.prepare(PrepareTable(NAME, declaration))
     client.load(ChunkLoad(NAME, declaration, None), rows.schema, rows.to_batches())
-    client.finish(FinishChunks(NAME, declaration, (None,), ()))

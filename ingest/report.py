@@ -11,7 +11,6 @@ class Stage(StrEnum):
     MAPPING = "mapping the sky"
     READING = "reading"
     SENDING = "sending"
-    INDEXING = "indexing"
     PUBLISHING = "publishing"
 
 

@@ -1,6 +1,7 @@
 """Rows of a file -> rows of a table: in its types, checked, with ``_healpix_29``."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,7 +75,7 @@ def read_rows(table: Table, file: SourceFile, matching: Matching) -> Iterator[Ro
     """
     schema = arrow_schema(table)
     first_row = 1
-    for source in file.batches(matching.needed):
+    for source in _read_ahead(file.batches(matching.needed)):
         origin = Origin(file, first_row)
         columns = {match.column.name: _column(match, source, origin) for match in matching.matches}
         _check_nulls(table, columns, origin)
@@ -96,12 +97,21 @@ def read_positions(table: Table, file: SourceFile, matching: Matching) -> Iterat
     matches = {match.column.name: match for match in matching.matches if match.column.name in {table.ra, table.dec}}
     sources = [source for match in matches.values() for source in match.sources]
     first_row = 1
-    for source in file.batches(sources):
+    for source in _read_ahead(file.batches(sources)):
         origin = Origin(file, first_row)
         ra, dec = _positions(table, {name: _column(match, source, origin) for name, match in matches.items()}, origin)
         known = ~np.isnan(ra)
         yield ra[known], dec[known]
         first_row += source.num_rows
+
+
+def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield batches that another thread reads, one ahead: a file is decoded while the rows before are converted."""
+    with ThreadPoolExecutor(1, "read-ahead") as thread:
+        following = thread.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, batches, None)
+            yield batch
 
 
 def _column(match: Match, source: pa.RecordBatch, origin: Origin) -> pa.Array:

@@ -1,6 +1,6 @@
-"""Sorted rows -> chunk tables on the nodes: one COPY a chunk table and replica, then indexes."""
+"""Sorted rows -> chunk tables on the nodes: one load a chunk table and replica, each with its indexes."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -17,10 +17,7 @@ from qserv.metadata.catalogue import REPLICATED_CHUNK, Json
 from qserv.metadata.registration import ChunkRecord, StatisticsRecord
 from schema.model import HEALPIX_COLUMN
 from workers.client import WorkerClient
-from workers.protocol import ChunkLoad, FinishChunks, PrepareTable
-
-FINISH_CHUNKS = 50
-"""Chunks indexed by one call: few enough that progress is seen, enough that the calls cost nothing."""
+from workers.protocol import ChunkLoad, PrepareTable
 
 Placement = Mapping[ChunkId, tuple[NodeId, ...]]
 """Nodes that hold each chunk."""
@@ -112,6 +109,8 @@ class Destination:
                     streams.append(_Stream(node, chunk, "base", base, rows.get(chunk, 0), measured))
                 if overlap is not None and chunk in near:
                     streams.append(_Stream(node, chunk, "overlap", overlap, near[chunk]))
+        # The largest first: so no node is left with a large one when the others are through.
+        streams.sort(key=lambda stream: stream.rows, reverse=True)
         done = count(1)
 
         async def run(stream: _Stream) -> None:
@@ -127,40 +126,9 @@ class Destination:
             tuple(record for chunk in statistics.values() for record in chunk.records() if record.column != HEALPIX_COLUMN),
         )
 
-    async def finish(self, chunks: Iterable[ChunkRecord]) -> None:
-        """Index and analyse the chunks on all their nodes."""
-        held: dict[NodeId, list[ChunkRecord]] = {}
-        for chunk in chunks:
-            for node in chunk.nodes:
-                held.setdefault(node, []).append(chunk)
-        groups = [
-            (node, records[start : start + FINISH_CHUNKS])
-            for node, records in held.items()
-            for start in range(0, len(records), FINISH_CHUNKS)
-        ]
-        done = count(1)
-
-        async def run(node: NodeId, group: list[ChunkRecord]) -> None:
-            await self.nodes.call(node, partial(self._finish, group))
-            self._tell(Stage.INDEXING, next(done), len(groups))
-
-        await all_or_first_error(run(node, group) for node, group in groups)
-
     def _tell(self, stage: Stage, done: int, total: int) -> None:
         self.progress(Progress(self.declaration["name"], stage, done, total))
 
     def _load(self, stream: _Stream, client: WorkerClient) -> int:
         chunk = None if stream.chunk == REPLICATED_CHUNK else stream.chunk
         return client.load(ChunkLoad(self.database, self.declaration, chunk, stream.part), self.schema, stream.batches()).rows
-
-    def _finish(self, group: list[ChunkRecord], client: WorkerClient) -> None:
-        replicated = any(record.chunk == REPLICATED_CHUNK for record in group)
-        client.finish(
-            FinishChunks(
-                database=self.database,
-                declaration=self.declaration,
-                # A chunk may have overlap rows only; it has no table of its own then.
-                chunks=(None,) if replicated else tuple(record.chunk for record in group if record.row_count),
-                overlap_chunks=tuple(record.chunk for record in group if record.overlap_row_count),
-            ),
-        )

@@ -191,8 +191,7 @@ class Histogram:
 
     def add(self, healpix29: ArrayLike) -> None:
         """Count a batch of order-29 pixels, of rows that have a position."""
-        pixels, rows = np.unique(np.asarray(healpix29, dtype=np.int64) >> (2 * (ORDER - self.order)), return_counts=True)
-        self.counts[pixels] += rows
+        np.add.at(self.counts, np.asarray(healpix29, dtype=np.int64) >> (2 * (ORDER - self.order)), 1)
 
     @property
     def rows(self) -> int:

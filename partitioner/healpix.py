@@ -4,6 +4,11 @@ healpy alone gives the pixel of a row: implementations disagree on about one poi
 agree. hpgeom, with the same numbering, gives everything that starts from a pixel.
 """
 
+from collections.abc import Callable
+from functools import cache, partial
+from importlib import util
+from importlib.machinery import PathFinder
+
 import hpgeom
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +25,8 @@ BASE_PIXELS = 12
 
 PIXELS_29 = BASE_PIXELS << (2 * ORDER)
 """Pixels of order 29 on the sphere."""
+
+MAX_LATITUDE_DEG = 90.0
 
 MIN_CIRCLE_RAD = 1e-6
 """hpgeom compares cosines: at this radius, 0.2 arcsec, they still tell distances apart to 1e-4 of it; at 1e-9 it finds no pixel."""
@@ -50,9 +57,10 @@ def pixel_of(ra: ArrayLike, dec: ArrayLike, order: int = ORDER) -> Pixels:
     if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
         msg = "a position is NaN or infinite: it has no HEALPix pixel"
         raise ValueError(msg)
-    import healpy  # noqa: PLC0415 (takes a second, astropy with it; a czar or worker never asks for the pixel of a row)
-
-    return np.asarray(healpy.ang2pix(1 << order, lon, lat, nest=True, lonlat=True), dtype=np.int64)
+    if (np.abs(lat) > MAX_LATITUDE_DEG).any():
+        msg = "a latitude is out of range: it is from -90 to 90 degrees"
+        raise ValueError(msg)
+    return np.asarray(_ang2pix_nest()(1 << order, np.pi / 2 - np.radians(lat), np.radians(lon)), dtype=np.int64)
 
 
 def nuniq_of(order: ArrayLike, ipix: ArrayLike) -> Pixels:
@@ -117,3 +125,21 @@ def circle_ranges(ra: float, dec: float, radius_rad: float) -> Pixels:
     lon, lat = float(reduced_longitude(ra)), float(dec)
     ranges = hpgeom.query_circle(1 << order, lon, lat, np.degrees(radius), inclusive=True, fact=4, return_pixel_ranges=True)
     return np.asarray(ranges, dtype=np.int64) << (2 * (ORDER - order))
+
+
+@cache
+def _ang2pix_nest() -> Callable[..., ArrayLike]:
+    """Return healpy's own ``(nside, colatitude, longitude)`` -> pixel, angles in radians.
+
+    Its compiled module is loaded by itself, in 2 ms: the package around it takes half a second, for astropy and its maps.
+    """
+    package = util.find_spec("healpy")
+    found = PathFinder.find_spec("_healpy_pixel_lib", package.submodule_search_locations) if package else None
+    if found is None or found.loader is None:
+        import healpy  # noqa: PLC0415 (only where a release of healpy keeps its functions elsewhere)
+
+        return partial(healpy.ang2pix, nest=True)
+    library = util.module_from_spec(found)
+    found.loader.exec_module(library)
+    function: Callable[..., ArrayLike] = library._ang2pix_nest  # noqa: SLF001 (the ufunc that `healpy.ang2pix` calls with these arguments)
+    return function

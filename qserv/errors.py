@@ -49,6 +49,13 @@ class NodeUnavailableError(ClusterError):
     retryable = True
 
 
+class CzarLostError(ClusterError):
+    """The czar that ran a query ended without a word."""
+
+    code = "cluster.czar_lost"
+    retryable = True
+
+
 class MetadataError(ClusterError):
     """The metadata database does not answer or is of another version."""
 
@@ -135,6 +142,12 @@ class QueryCancelledError(QueryError):
     """The query was cancelled by its owner or an admin, or its reader went away."""
 
     code = "query.cancelled"
+
+
+class NoSuchJobError(QueryError):
+    """There is no query or job of that name, or its result has expired."""
+
+    code = "query.no_such_job"
 
 
 # -- ingest -----------------------------------------------------------------------------------------------------------------------

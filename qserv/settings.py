@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     )
     tap_host: str = Field(default="127.0.0.1", description="Address that the TAP service listens on.")
     tap_port: int = Field(default=8080, ge=0, le=MAX_PORT, description="Port of the TAP service; 0 finds a free one.")
+    czar_host: str = Field(default="127.0.0.1", description="Address that the czar's own API listens on.")
+    czar_port: int = Field(default=0, ge=0, le=MAX_PORT, description="Port of the czar's own API; 0 finds a free one.")
     memory_share: float = Field(
         default=0.5,
         gt=0,
@@ -73,6 +75,17 @@ class Settings(BaseSettings):
         ge=1,
         le=256,
         description="Chunk queries that one worker runs at a time. Default: as many as the machine has cores, at least 2.",
+    )
+    czar_lease_s: float = Field(
+        default=10.0,
+        ge=0.5,
+        description="Seconds without a sign of life after which a czar is taken for dead, and its asynchronous queries are run"
+        " again by another one.",
+    )
+    job_keep_s: float = Field(
+        default=7 * 86_400.0,
+        gt=0,
+        description="Seconds for which the result of an asynchronous query is kept.",
     )
     query_timeout_s: float = Field(default=600.0, gt=0, description="Seconds after which a query is stopped.")
     max_rows: int = Field(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from qserv.errors import ClusterError, QservError, QueryCancelledError, QueryError, SchemaError
+from qserv.errors import ClusterError, NoSuchJobError, QservError, QueryCancelledError, QueryError, SchemaError
 from tap.formats.outputs import VOTABLE
 from tap.formats.votable import error_document
 
@@ -11,6 +11,7 @@ RETRY_AFTER_s = 5
 
 STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (QueryCancelledError, 503),
+    (NoSuchJobError, 404),
     (QueryError, 400),
     (SchemaError, 400),
     (ClusterError, 503),

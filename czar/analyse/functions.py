@@ -6,40 +6,28 @@ from sqlglot import exp
 
 from czar.analyse.query import Query
 from czar.catalogue import nearest
-from czar.parse import place_of
+from czar.dialects import aggregates as dialects
+from czar.dialects.aggregates import WINDOW_FUNCTIONS
+from czar.dialects.functions import NAMES, NUMERIC_ONLY
+from czar.dialects.places import place_of
 from qserv.errors import NotYetSupportedError, UnknownNameError
 
-AGGREGATES: tuple[type[exp.Expr], ...] = (
-    exp.Count,
-    exp.Sum,
-    exp.Avg,
-    exp.Min,
-    exp.Max,
-    exp.Stddev,
-    exp.StddevSamp,
-    exp.StddevPop,
-    exp.Variance,
-    exp.VariancePop,
-)
+AGGREGATES: tuple[type[exp.Expr], ...] = tuple(dialects.AGGREGATES)
 
 PARSED: frozenset[type] = frozenset(
     {
         *(exp.Abs, exp.Sign, exp.Ceil, exp.Floor, exp.Round, exp.Trunc, exp.Sqrt, exp.Cbrt, exp.Exp, exp.Ln, exp.Log, exp.Pow),
         *(exp.Degrees, exp.Radians, exp.Pi, exp.Sin, exp.Cos, exp.Tan, exp.Cot, exp.Asin, exp.Acos, exp.Atan, exp.Atan2),
-        *(exp.Sinh, exp.Cosh, exp.Tanh, exp.Asinh, exp.Acosh, exp.Atanh, exp.Greatest, exp.Least, exp.Coalesce, exp.Nullif),
-        *(exp.Lower, exp.Upper, exp.Length, exp.Substring, exp.Left, exp.Right, exp.Trim, exp.Replace, exp.StrPosition),
-        *(exp.Concat, exp.ConcatWs, exp.Reverse, exp.SplitPart, exp.RegexpReplace, exp.RegexpLike, exp.RegexpILike),
-        *(exp.Initcap, exp.Ascii, exp.Chr, exp.MD5, exp.StartsWith, exp.Extract, exp.TimestampTrunc),
-        *(exp.And, exp.Or, exp.Xor, exp.Case, exp.If, exp.Cast, exp.Contains),
-        *AGGREGATES,
+        *(exp.Greatest, exp.Least, exp.Coalesce, exp.Nullif, exp.Lower, exp.Upper, exp.Substring, exp.Trim, exp.StrPosition),
+        *(exp.Overlay, exp.Normalize, exp.Extract, exp.RegexpLike, exp.RegexpILike, exp.StartsWith, exp.Rand),
+        *(exp.Array, exp.ArrayContainsAll, exp.ArrayContainedBy, exp.ArrayOverlaps, exp.Overlaps),
+        *(exp.And, exp.Or, exp.Case, exp.If, exp.Cast, exp.Contains, exp.Exists),
+        *(exp.Unnest, exp.Explode, exp.ExplodingGenerateSeries),
+        *dialects.AGGREGATES,
+        *WINDOW_FUNCTIONS,
     },
 )
-"""Functions that sqlglot has a class for. Each is immutable and a plain function of its arguments in PostgreSQL."""
-
-BY_NAME = frozenset(
-    {"sind", "cosd", "tand", "cotd", "asind", "acosd", "atand", "atan2d", "octet_length", "gcd", "lcm", "log10"},
-)
-"""Functions of PostgreSQL that sqlglot passes through by their names."""
+"""Functions and operators that sqlglot has a class for; trees of ADQL have more of them than those of the native dialect."""
 
 SKY = frozenset(
     {
@@ -54,6 +42,8 @@ NODE_FUNCTIONS = frozenset(
     {
         *("angular_separation", "in_circle", "in_lonlat_box", "in_ellipse", "in_polygon"),
         *("ln", "log10", "exp", "sqrt", "power", "asin", "acos", "divide", "truncate", "round", "mod", "widen", "total"),
+        *("modulo", "quotient", "int_divide", "truth"),
+        *("scisql_getversion", "scisql_s2htmid", "scisql_s2htmlevel"),
         *("nanojansky_to_abmag", "nanojansky_to_abmag_sigma", "abmag_to_nanojansky", "abmag_to_nanojansky_sigma"),
         *("scisql_nanojanskytoabmag", "scisql_nanojanskytoabmagsigma", "scisql_abmagtonanojansky"),
         *("scisql_abmagtonanojanskysigma", "scisql_fluxtoabmag", "scisql_fluxtoabmagsigma", "scisql_abmagtoflux"),
@@ -67,10 +57,14 @@ DIGITS_OF_BIGINT = 18
 """Any whole number of so many digits is a bigint."""
 
 TYPES = {
-    *(exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT, exp.DType.FLOAT, exp.DType.DOUBLE, exp.DType.BOOLEAN),
-    *(exp.DType.TEXT, exp.DType.VARCHAR, exp.DType.CHAR, exp.DType.TIMESTAMP, exp.DType.DATE),
+    *(exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT, exp.DType.FLOAT, exp.DType.DOUBLE, exp.DType.DECIMAL, exp.DType.BOOLEAN),
+    *(exp.DType.TEXT, exp.DType.VARCHAR, exp.DType.CHAR, exp.DType.VARBINARY),
+    *(exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ, exp.DType.DATE, exp.DType.TIME, exp.DType.TIMETZ, exp.DType.INTERVAL),
 }
-"""Types that CAST may name. DECIMAL without digits is read as double precision: no answer is of type numeric."""
+"""Types that CAST may name, and arrays of them. DECIMAL without digits is read as double precision."""
+
+NUMERIC_FORMS = {"log", "round", "trunc", "mod", "div"}
+"""Functions that PostgreSQL has for numeric alone in the form with two arguments; ours take double precision too."""
 
 
 def known_functions(query: Query) -> Query:
@@ -90,7 +84,12 @@ def known_functions(query: Query) -> Query:
         if isinstance(node, exp.Anonymous):
             return _anonymous(node, query)
         if isinstance(node, exp.Func) and type(node) not in PARSED:
-            msg = f"not yet supported: function {node.sql_name()}"
+            msg = f"unknown function {node.sql_name()}{nearest(node.sql_name().lower(), _known_names())}"
+            raise UnknownNameError(msg, place_of(node, query.text))
+        if isinstance(node, exp.Unnest | exp.Explode | exp.ExplodingGenerateSeries) and not isinstance(
+            node.parent, exp.From | exp.Join | exp.Lateral | exp.Table | exp.Unnest
+        ):
+            msg = f"not yet supported: {node.sql_name()} outside of FROM; it makes rows, not a value"
             raise NotYetSupportedError(msg, place_of(node, query.text))
         if isinstance(node, exp.Literal) and _is_numeric(node):
             return exp.cast(node, exp.DType.DOUBLE, copy=False)
@@ -108,11 +107,13 @@ def _is_numeric(node: exp.Literal) -> bool:
     """
     if node.is_string:
         return False
-    if not str(node.this).isdigit():
-        return True
     around = node.parent
     while isinstance(around, exp.Neg | exp.Paren):
         around = around.parent
+    if isinstance(around, exp.Cast) or (isinstance(around, exp.Anonymous) and around.name.lower() in NUMERIC_ONLY):
+        return False
+    if not str(node.this).isdigit():
+        return True
     return (
         len(node.this) > DIGITS_OF_BIGINT
         and int(node.this) >= 2**63
@@ -142,37 +143,61 @@ def _node_function(node: exp.Dot, query: Query) -> exp.Expr:
 
 def _anonymous(node: exp.Anonymous, query: Query) -> exp.Expr:
     name = node.name.lower()
-    if isinstance(node.parent, exp.Dot) or name in BY_NAME or name in SKY:
+    if isinstance(node.parent, exp.Dot) or name in SKY:
+        return node
+    if name in NUMERIC_FORMS:
+        return _for_doubles(name, node)
+    if name in NAMES:
         return node
     if name in NODE_FUNCTIONS:
         return node_function(name, *node.expressions)
-    known = [kind.sql_name().lower() for kind in PARSED if issubclass(kind, exp.Func)]
-    msg = f"unknown function {node.name}{nearest(name, [*known, *BY_NAME, *SKY, *NODE_FUNCTIONS])}"
+    msg = f"unknown function {node.name}{nearest(name, _known_names())}"
     raise UnknownNameError(msg, place_of(node, query.text))
+
+
+def _known_names() -> list[str]:
+    parsed = [kind.sql_name().lower() for kind in PARSED if issubclass(kind, exp.Func)]
+    return [*parsed, *NAMES, *SKY, *NODE_FUNCTIONS]
 
 
 def _checked_cast(node: exp.Expr, query: Query) -> exp.Expr:
     if not isinstance(node, exp.Cast):
         return node
-    if node.to.this == exp.DType.DECIMAL and node.to.expressions:
-        msg = f"not yet supported: CAST to {node.to.sql('postgres')}; ROUND(value, digits) rounds"
-        raise NotYetSupportedError(msg, place_of(node, query.text))
-    if node.to.this == exp.DType.DECIMAL:
-        return exp.cast(node.this, exp.DType.DOUBLE)
-    if node.to.this not in TYPES:
+    to = node.to
+    while to.this == exp.DType.ARRAY and to.expressions:
+        to = to.expressions[0]
+    if to.this not in TYPES:
         msg = f"not yet supported: CAST to {node.to.sql('postgres')}"
         raise NotYetSupportedError(msg, place_of(node, query.text))
+    if to.this == exp.DType.DECIMAL and not to.expressions:
+        to.replace(exp.DataType.build("double"))
     return node
 
 
+def _for_doubles(name: str, node: exp.Anonymous) -> exp.Expr:
+    """Return what a function means in the form that PostgreSQL has for numeric alone."""
+    arguments = node.expressions
+    if len(arguments) != 2:  # noqa: PLR2004 (the form with two arguments)
+        return node
+    match name:
+        case "log":
+            return _logarithm(exp.Log(this=arguments[0], expression=arguments[1]))
+        case "mod":
+            return node_function("modulo", *arguments)
+        case "div":
+            return node_function("quotient", *arguments)
+        case _:
+            return node_function({"round": "round", "trunc": "truncate"}[name], *arguments)
+
+
 def _logarithm(node: exp.Expr) -> exp.Expr:
-    """LOG10 is parsed as log(10, x), which PostgreSQL has for numeric alone."""
+    """LOG10 is parsed as log(10, x) in ADQL."""
     base, argument = node.this, node.args.get("expression")
     if argument is None:
         return node
     if isinstance(base, exp.Literal) and base.this == "10":
         return exp.Anonymous(this="log10", expressions=[argument])
-    return exp.Div(this=exp.Ln(this=argument), expression=exp.Ln(this=base))
+    return exp.Paren(this=exp.Div(this=exp.Ln(this=argument), expression=exp.Ln(this=base)))
 
 
 def _with_digits(name: str) -> Callable[[exp.Expr], exp.Expr]:
@@ -185,6 +210,11 @@ def _with_digits(name: str) -> Callable[[exp.Expr], exp.Expr]:
     return rewrite
 
 
+def _remainder(node: exp.Expr) -> exp.Expr:
+    """PostgreSQL has ``%`` for integers and numeric; ours is for double precision too."""
+    return node_function("modulo", node.this, node.expression)
+
+
 def _as_double(node: exp.Expr) -> exp.Expr:
     """EXTRACT gives numeric."""
     return node if isinstance(node.parent, exp.Cast) else exp.cast(node.copy(), exp.DType.DOUBLE)
@@ -194,5 +224,6 @@ _REWRITES: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
     exp.Log: _logarithm,
     exp.Round: _with_digits("round"),
     exp.Trunc: _with_digits("truncate"),
+    exp.Mod: _remainder,
     exp.Extract: _as_double,
 }

@@ -17,9 +17,9 @@ from sqlglot import exp
 
 from czar.analyse.constants import number
 from czar.analyse.functions import called, node_function
-from czar.analyse.query import Query
+from czar.analyse.query import Query, Source
 from czar.analyse.shapes import Inside
-from czar.parse import place_of
+from czar.dialects.places import place_of
 from qserv.errors import NotYetSupportedError, QueryError
 
 VALUES = {"point", "circle", "box", "polygon"}
@@ -51,6 +51,17 @@ def lower_geometry(query: Query) -> Query:
             msg = f"not yet supported: {call[0].upper()} as a value; use it inside CONTAINS or DISTANCE"
             raise NotYetSupportedError(msg, place_of(part, query.text))
     return query
+
+
+def sources_around(node: exp.Expr, query: Query) -> list[Source]:
+    """Return the sources of the innermost SELECT that a node stands in."""
+    select = node.find_ancestor(exp.Select)
+    if select is None:
+        return list(query.sources)
+    from_ = select.args.get("from_")
+    tables = [part.this for part in ([from_] if from_ else []) + (select.args.get("joins") or [])]
+    aliases = {table.alias_or_name.lower() for table in tables}
+    return [source for source in query.sources if source.alias.lower() in aliases]
 
 
 def _bare(node: exp.Expr) -> exp.Expr:
@@ -132,7 +143,7 @@ class _Lowering:
 
     def _director_position(self, node: exp.Expr) -> list[exp.Expr]:
         """Return the columns that ``qserv_areaspec_*`` means: the position of the first director, or else of the first table."""
-        placed = [source for source in self.query.sources if source.entry.table.partitioned and source.entry.table.ra]
+        placed = [source for source in sources_around(node, self.query) if source.entry.table.partitioned and source.entry.table.ra]
         if not placed:
             msg = "qserv_areaspec_* needs a table with a position in FROM"
             raise QueryError(msg, place_of(node, self.query.text))

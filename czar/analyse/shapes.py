@@ -9,7 +9,7 @@ from sqlglot import exp
 from czar.analyse.constants import number
 from czar.analyse.functions import node_function
 from czar.analyse.query import opaque
-from czar.parse import place_of
+from czar.dialects.places import place_of
 from partitioner.regions import Circle, Ellipse, LonLatBox, Polygon, adql_box
 from qserv.errors import NotYetSupportedError, QueryError, QueryValueError
 

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, update
+from sqlalchemy import bindparam, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.metadata import tables
@@ -23,6 +24,7 @@ class QueryEnd:
     row_count: int
     byte_count: int
     error: str | None
+    error_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class QueryStart:
     dialect: str
     text: str
     submitted: datetime
+    czar_id: str | None = None
 
 
 async def write_queries(
@@ -45,11 +48,12 @@ async def write_queries(
     if started:
         nothing = dict.fromkeys(QueryEnd.__dataclass_fields__) | {"state": EXECUTING}
         await connection.execute(
-            insert(tables.queries),
+            insert(tables.queries).on_conflict_do_nothing(),
             [asdict(start) | (nothing if end is None else asdict(end)) for start, end in started],
         )
     if ended:
         await connection.execute(
             update(tables.queries).where(tables.queries.c.query_id == bindparam("ended_query")),
-            [asdict(end) | {"ended_query": query_id} for query_id, end in ended],
+            # In one order everywhere: two transactions that lock the same rows the other way round would wait for each other.
+            [asdict(end) | {"ended_query": query_id} for query_id, end in sorted(ended, key=lambda one: one[0])],
         )

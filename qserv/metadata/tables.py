@@ -10,6 +10,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
+    Index,
     Integer,
     MetaData,
     Table,
@@ -140,8 +141,50 @@ queries = Table(
     Column("row_count", BigInteger),
     Column("byte_count", BigInteger),
     Column("error", Text),
+    Column("error_code", Text),
+    Column("czar_id", Text, comment="Who runs it, or ran it."),
+    Column("chunks_done", Integer, comment="While it runs, written about every second; chunk_count is its total."),
+    Column("cancel_requested", Boolean, nullable=False, server_default="false"),
     comment="The query log (LSST DMS-REQ-0345).",
 )
+Index("queries_executing", queries.c.czar_id, postgresql_where=queries.c.state == "executing")
+
+czars = Table(
+    "czars",
+    metadata,
+    Column("czar_id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("seen", DateTime(timezone=True), nullable=False, comment="Last sign of life, by the clock of this database."),
+    comment="Czars that run. One without a sign of life for the time of its lease is dead, and its row goes.",
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("dialect", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("max_rows", BigInteger, nullable=False, comment="Rows of the result at the most."),
+    Column("state", Text, nullable=False, comment="queued, running, completed, failed or cancelled."),
+    Column("cancel_requested", Boolean, nullable=False, server_default="false"),
+    Column("deleted", Boolean, nullable=False, server_default="false", comment="Not to be seen any more; goes when it has ended."),
+    Column("attempt", Integer, nullable=False, server_default="0", comment="How often a czar has begun to run it."),
+    Column("czar_id", Text, comment="Who runs it, or ran it last."),
+    Column("query_id", Uuid, comment="Of the last attempt, in the query log."),
+    Column("submitted", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("started", DateTime(timezone=True), comment="Of the last attempt."),
+    Column("ended", DateTime(timezone=True)),
+    Column("expires", DateTime(timezone=True), comment="When job and result are deleted; NULL until it has ended."),
+    Column("chunk_count", Integer),
+    Column("row_count", BigInteger),
+    Column("byte_count", BigInteger, comment="Arrow bytes of the result."),
+    Column("overflow", Boolean, nullable=False, server_default="false", comment="Whether there were more rows than max_rows."),
+    Column("error", JSONB, comment="Code, message, retryable, line and column."),
+    comment="Asynchronous queries.",
+)
+Index("jobs_waiting", jobs.c.submitted, postgresql_where=jobs.c.state.in_(("queued", "running")))
 
 DIRECTOR_INDEX_SCHEMA = "director_index"
 """Schema that holds one table ``(key bigint primary key, chunk bigint)`` a director table, named ``<database>.<table>``."""

@@ -19,6 +19,8 @@ FAMILIES = {
     17: "binary",
     1082: "date",
     1114: "timestamp",
+    NUMERIC_OID: "number",
+    **dict.fromkeys((1000, 1005, 1007, 1009, 1015, 1016, 1021, 1022, 1115), "array"),
 }
 """Families of types by PostgreSQL's object identifiers."""
 
@@ -46,6 +48,12 @@ class OracleAnswer:
     limit: int | None
     offset: int
 
+    @property
+    def window(self):
+        """The rows that LIMIT and OFFSET leave: place of the first, and that behind the last."""
+        last = len(self.rows) if self.limit is None else min(len(self.rows), self.offset + self.limit)
+        return self.offset, max(self.offset, last)
+
 
 def ask_plain(plain, text):
     """Return the oracle's whole answer, in its order."""
@@ -54,14 +62,18 @@ def ask_plain(plain, text):
     names = [column.name for column in described]
     # A star stands for several columns; then no item is known by its place.
     items = cut.items if len(cut.items) == len(names) else (None,) * len(names)
+    sums = [item is not None and cut.extendable and _is_sum(item) for item in items]
     places = [_output(expression, names, items) for expression in cut.order_expressions]
     hidden = [expression for expression, place in zip(cut.order_expressions, places, strict=True) if place is None]
     behind = iter(range(len(names), len(names) + len(hidden)))
     places = [next(behind) if place is None else place for place in places]
-    rounding = [None if cut.distinct or item is None else _magnitude(item) for item in items]
+    rounding = [_magnitude(item) if item is not None and cut.extendable and not cut.distinct else None for item in items]
     magnitudes = [magnitude for magnitude in rounding if magnitude]
     rows = plain.cursor(binary=True).execute(cut.select([*hidden, *(sql for _, sql in magnitudes)], cut.window())).fetchall()
-    families = tuple(_family(column, item) for column, item in zip(described, items, strict=True))
+    families = tuple(
+        _family(column.type_code, is_sum=is_sum, values=[row[place] for row in rows])
+        for place, (column, is_sum) in enumerate(zip(described, sums, strict=True))
+    )
     read = [_READERS.get((column.type_code, family)) for column, family in zip(described, families, strict=True)]
     return OracleAnswer(
         names=tuple(names),
@@ -82,11 +94,24 @@ def _row(found, read, places, rounding):
 _READERS = {(NUMERIC_OID, "integer"): int, (NUMERIC_OID, "float"): float}
 
 
-def _family(column, item):
-    if column.type_code == NUMERIC_OID:
-        # No answer of the engine is numeric: a sum of integers is bigint, all else double precision.
-        return "integer" if item is not None and isinstance(_expression(item), exp.Sum) else "float"
-    return FAMILIES[column.type_code]
+def _family(oid, *, is_sum, values):
+    """Return the family of a column. No answer of the engine is numeric: a sum of integers is bigint, others double precision.
+
+    What is ``number`` may be either, such as the sum of a subquery.
+    """
+    if oid == NUMERIC_OID and is_sum and all(value is None or value == value.to_integral_value() for value in values):
+        return "integer"
+    return FAMILIES[oid]
+
+
+def _is_sum(item):
+    try:
+        node = _expression(item)
+    except ParseError:
+        return False
+    while isinstance(node, exp.Window | exp.Filter):
+        node = node.this
+    return isinstance(node, exp.Sum)
 
 
 def _expression(item):
@@ -115,14 +140,24 @@ def _magnitude(item):
         return None
     while isinstance(node, exp.Cast):
         node = node.this
-    if isinstance(node.this, exp.Distinct):
+    aggregate = node.copy()
+    while isinstance(aggregate, exp.Window | exp.Filter):
+        aggregate = aggregate.this
+    if not isinstance(aggregate, (exp.Sum, exp.Avg, *SPREADS)) or isinstance(aggregate.this, exp.Distinct):
         return None
-    value = f"({node.this.sql('postgres')})::double precision" if isinstance(node, (exp.Sum, exp.Avg, *SPREADS)) else ""
-    if isinstance(node, exp.Sum | exp.Avg):
-        return "sum", f"{type(node).__name__.upper()}(ABS({value}))"
-    if isinstance(node, SPREADS):
-        return ("root" if isinstance(node, ROOTS) else "square"), f"AVG(({value}) ^ 2)"
-    return None
+    value = exp.cast(exp.Paren(this=aggregate.this), exp.DType.DOUBLE)
+    added = isinstance(aggregate, exp.Sum | exp.Avg)
+    magnitude = (
+        type(aggregate)(this=exp.Abs(this=value)) if added else exp.Avg(this=exp.Pow(this=value, expression=exp.Literal.number(2)))
+    )
+    # OVER and FILTER stay around it.
+    whole = aggregate.root()
+    if whole is aggregate:
+        whole = magnitude
+    else:
+        aggregate.replace(magnitude)
+    form = "sum" if added else "root" if isinstance(aggregate, ROOTS) else "square"
+    return form, whole.sql("postgres")
 
 
 def _tolerance(form, value, magnitude):

@@ -1,5 +1,6 @@
 """Compares an answer of the cluster with the oracle's: row for row, type for type, in order where the query orders."""
 
+import dataclasses
 import itertools
 import math
 from collections import defaultdict
@@ -27,14 +28,15 @@ def _family(kind):
         "date": types.is_date,
         "timestamp": types.is_timestamp,
         "binary": types.is_binary,
+        "array": types.is_list,
     }
     return next((name for name, test in tests.items() if test(kind)), str(kind))
 
 
-def differences(answer, batches, oracle):
-    """Return what is wrong with an answer, in sentences; none if it is right."""
+def differences(answer, batches, oracle, within=RELATIVE):
+    """Return what is wrong with an answer, in sentences; none if it is right. Doubles may be off by ``within`` of themselves."""
     found = []
-    if families(answer.schema) != oracle.families:
+    if not all(map(_same_family, families(answer.schema), oracle.families)):
         found.append(f"types {families(answer.schema)}, the oracle's are {oracle.families}")
     for result, field in zip(answer.columns, answer.schema, strict=True):
         if arrow_type(result.column) != field.type and not types.is_date(field.type):
@@ -45,27 +47,44 @@ def differences(answer, batches, oracle):
         return found
     table = pa.Table.from_batches(batches, answer.schema)
     ours = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    return list(itertools.islice(_wrong_rows(ours, oracle), SHOWN_ROWS))
+    if "number" in oracle.families:
+        oracle = dataclasses.replace(oracle, rows=list(_read_numbers(oracle, families(answer.schema))))
+    return list(itertools.islice(_wrong_rows(ours, oracle, within), SHOWN_ROWS))
 
 
-def _wrong_rows(ours, oracle):
-    last = len(oracle.rows) if oracle.limit is None else min(len(oracle.rows), oracle.offset + oracle.limit)
-    expected = max(0, last - oracle.offset)
-    if len(ours) != expected:
-        yield f"{len(ours)} rows, the oracle has {expected}"
+def _same_family(ours, theirs):
+    return ours == theirs or (theirs == "number" and ours in {"integer", "float"})
+
+
+def _read_numbers(oracle, ours):
+    """Yield the oracle's rows, numeric read as what the column is in our answer: a fraction is never an integer."""
+    places = [place for place, family in enumerate(oracle.families) if family == "number"]
+    for row in oracle.rows:
+        values = list(row.values)
+        for place in places:
+            if values[place] is not None:
+                whole = ours[place] == "integer" and values[place] == values[place].to_integral_value()
+                values[place] = int(values[place]) if whole else float(values[place])
+        yield dataclasses.replace(row, values=tuple(values))
+
+
+def _wrong_rows(ours, oracle, within):
+    first, last = oracle.window
+    if len(ours) != last - first:
+        yield f"{len(ours)} rows, the oracle has {last - first}"
     done = 0
     place = 0
     # Rows of equal order are a set; where LIMIT or OFFSET cuts one, any part of it is right.
     for _, tied in itertools.groupby(oracle.rows, key=lambda row: tuple(map(_marked, row.order))):
         rows = list(tied)
-        taken = min(last, place + len(rows)) - max(oracle.offset, place)
+        taken = min(last, place + len(rows)) - max(first, place)
         place += len(rows)
         if taken > 0:
-            yield from _unmatched(ours[done : done + taken], rows)
+            yield from _unmatched(ours[done : done + taken], rows, within)
             done += taken
 
 
-def _unmatched(ours, rows):
+def _unmatched(ours, rows, within):
     """Match each of our rows with a row of the oracle that no other took."""
     exactly, closely = defaultdict(list), defaultdict(list)
     for row in rows:
@@ -83,7 +102,7 @@ def _unmatched(ours, rows):
         closely[_exact_part(row.values)].append(row)
     for values in left:
         candidates = closely.get(_exact_part(values), [])
-        match = next((row for row in candidates if _close(values, row)), None)
+        match = next((row for row in candidates if _close(values, row, within)), None)
         if match is not None:
             candidates.remove(match)
             continue
@@ -95,6 +114,8 @@ def _marked(value):
     """Return a value that equals itself, NaN too, and no value of another type."""
     if isinstance(value, float) and math.isnan(value):
         return "NaN", float
+    if isinstance(value, list):
+        return tuple(map(_marked, value)), list
     return value, type(value)
 
 
@@ -106,14 +127,13 @@ def _exact_part(values):
     return tuple("float" if isinstance(value, float) else _marked(value) for value in values)
 
 
-def _close(values, row):
+def _close(values, row, within):
     return all(
-        _marked(value) == _marked(expected) or (isinstance(value, float) and _within(value, expected, tolerance))
+        _marked(value) == _marked(expected)
+        or (isinstance(value, float) and _within(value, expected, max(within * abs(expected), tolerance or 0.0)))
         for value, expected, tolerance in zip(values, row.values, row.tolerances, strict=True)
     )
 
 
-def _within(value, expected, tolerance):
-    if not (math.isfinite(value) and math.isfinite(expected)):
-        return False
-    return abs(value - expected) <= max(RELATIVE * abs(expected), tolerance or 0.0)
+def _within(value, expected, allowed):
+    return math.isfinite(value) and math.isfinite(expected) and abs(value - expected) <= allowed

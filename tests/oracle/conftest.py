@@ -16,13 +16,14 @@ from qserv.settings import Settings
 from qserv.supervisor.services import worker_services
 from qserv.supervisor.supervisor import embedded_cluster
 from schema.felis import read_database
-from tests.oracle import edges, stars
+from tests.oracle import edges, grains, stars
 from tests.oracle.plain import make_plain, plain_conninfo
+from tests.support.sky import FELIS, TABLES, Survey
 
 SCHEMAS = Path(__file__).parent / "schema"
 
-CHUNK_TARGET_ROWS = {"sky": 3000, "edges": 8}
-"""So few that maps have pixels of several orders: 1 and 2, and 0 to 3."""
+CHUNK_TARGET_ROWS = {"sky": 3000, "edges": 8, "survey": 250, "grains": 1}
+"""So few that maps have pixels of several orders: 1 and 2, 0 to 3, 0 to 6; and of order 4, thousands of them."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,7 @@ class Loaded:
 def loaded(cluster_home, tmp_path_factory):
     settings = Settings(home=cluster_home / "oracle", nodes=3, tap_port=0, memory_share=0.2)
     has_bigsky = stars.BIGSKY.exists()
-    rows = {("sky", name): table for name, table in stars.rows(with_bigsky=has_bigsky).items()}
-    rows |= {("edges", name): table for name, table in edges.rows().items()}
-    databases = [read_database(SCHEMAS / f"{name}.yaml") for name in CHUNK_TARGET_ROWS]
+    databases, rows = all_rows(with_bigsky=has_bigsky)
     directory = tmp_path_factory.mktemp("oracle")
     with embedded_cluster(settings, services=worker_services) as cluster, asyncio.Runner() as runner:
         secrets = Secrets.load(cluster.home)
@@ -67,6 +66,20 @@ def loaded(cluster_home, tmp_path_factory):
         with psycopg.connect(plain_conninfo(cluster.metadata, secrets), autocommit=True) as plain:
             yield Loaded(cluster, settings, runner, session, plain, has_bigsky)
         runner.run(session.close())
+
+
+def all_rows(*, with_bigsky):
+    """Return the databases, and the rows of each table by the names of both."""
+    survey = Survey()
+    found = {
+        "sky": stars.rows(with_bigsky=with_bigsky),
+        "edges": edges.rows(),
+        "survey": {table: survey.rows(table) for table in TABLES},
+        "grains": grains.rows(),
+    }
+    paths = [FELIS if name == "survey" else SCHEMAS / f"{name}.yaml" for name in CHUNK_TARGET_ROWS]
+    rows = {(database, name): table for database, tables in found.items() for name, table in tables.items()}
+    return [read_database(path) for path in paths], rows
 
 
 async def _load(cluster, secrets, database, rows, directory):

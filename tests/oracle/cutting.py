@@ -9,11 +9,18 @@ from sqlglot.tokens import TokenType
 CLAUSES = {
     TokenType.SELECT: "select",
     TokenType.DISTINCT: "distinct",
+    TokenType.ON: "on",
     TokenType.FROM: "from",
     TokenType.ORDER_BY: "order",
     TokenType.LIMIT: "limit",
+    TokenType.FETCH: "limit",
     TokenType.OFFSET: "offset",
+    **dict.fromkeys((TokenType.UNION, TokenType.EXCEPT, TokenType.INTERSECT), "set"),
+    **dict.fromkeys((TokenType.WHERE, TokenType.GROUP_BY, TokenType.HAVING, TokenType.WINDOW), "rest"),
 }
+
+OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET}
+CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET}
 
 DIRECTIONS = {"ASC", "DESC", "NULLS", "FIRST", "LAST"}
 
@@ -22,6 +29,8 @@ DIRECTIONS = {"ASC", "DESC", "NULLS", "FIRST", "LAST"}
 class Cut:
     """The parts of a SELECT."""
 
+    head: str
+    """WITH and what it names, and SELECT with its DISTINCT; all of a set operation, or of another form without a list of items."""
     items: tuple[str, ...]
     rest: str
     """From FROM on, without ORDER BY, LIMIT and OFFSET."""
@@ -29,12 +38,14 @@ class Cut:
     limit: int | None
     offset: int
     distinct: bool
+    extendable: bool
+    """Whether further items can be selected."""
 
     @classmethod
     def of(cls, text):
         found, commas = _top_level(text)
-        start = found["from"].start
-        ends = sorted([*(found[name].start for name in ("order", "limit", "offset") if name in found), len(text)])
+        tail = [found[name].start for name in ("order", "limit", "offset") if name in found]
+        ends = sorted([*tail, len(text)])
 
         def body(name):
             token = found[name]
@@ -44,17 +55,27 @@ class Cut:
             if name not in found:
                 return None
             low, high = body(name)
-            return int(text[low:high])
+            return next((int(word) for word in text[low:high].split() if word.isdigit()), None)
 
+        common = {
+            "order": _parts(text, *body("order"), commas) if "order" in found else (),
+            "limit": count("limit"),
+            "offset": count("offset") or 0,
+        }
+        if "set" in found or "select" not in found:
+            return cls(head=text[: ends[0]], items=(), rest="", distinct=True, extendable=False, **common)
+        start = min([found[name].start for name in ("from", "rest") if name in found] + ends)
         distinct = "distinct" in found and found["distinct"].start < start
         first = (found["distinct"] if distinct else found["select"]).end + 1
+        if distinct and "on" in found and not text[first : found["on"].start].strip():
+            first = _closing(text, found["on"].end + 1)
         return cls(
+            head=text[:first],
             items=_parts(text, first, start, commas),
             rest=text[start : ends[0]],
-            order=_parts(text, *body("order"), commas) if "order" in found else (),
-            limit=count("limit"),
-            offset=count("offset") or 0,
             distinct=distinct,
+            extendable=True,
+            **common,
         )
 
     @property
@@ -64,7 +85,8 @@ class Cut:
 
     def select(self, hidden=(), tail=""):
         """Return the query with further items, and without ORDER BY, LIMIT and OFFSET; then a tail."""
-        return f"SELECT {'DISTINCT ' if self.distinct else ''}{', '.join([*self.items, *hidden])} {self.rest} {tail}"
+        assert self.extendable or not hidden, "ORDER BY of a set operation names its columns"
+        return f"{self.head} {', '.join([*self.items, *hidden])} {self.rest} {tail}"
 
     def window(self):
         """Return ORDER BY, and a limit that keeps every row which may be in the window of LIMIT and OFFSET."""
@@ -79,15 +101,28 @@ def _top_level(text):
     found, commas = {}, []
     depth, previous = 0, None
     for token in Postgres().tokenize(text):
-        depth += (token.token_type is TokenType.L_PAREN) - (token.token_type is TokenType.R_PAREN)
+        depth += (token.token_type in OPENING) - (token.token_type in CLOSING)
         clause = CLAUSES.get(token.token_type)
-        distinct_from = clause == "from" and previous is TokenType.DISTINCT
-        if depth == 0 and clause and not distinct_from:
+        is_distinct_from = (clause == "from" and previous is TokenType.DISTINCT) or (
+            clause == "distinct" and previous is not TokenType.SELECT
+        )
+        if depth == 0 and clause and not is_distinct_from:
             found.setdefault(clause, token)
         if depth == 0 and token.token_type is TokenType.COMMA:
             commas.append(token.start)
         previous = token.token_type
     return found, commas
+
+
+def _closing(text, start):
+    """Return the place behind the parenthesis that closes the one that is opened next."""
+    depth = 0
+    for place in range(text.index("(", start), len(text)):
+        depth += (text[place] == "(") - (text[place] == ")")
+        if not depth:
+            return place + 1
+    message = "a parenthesis is not closed"
+    raise ValueError(message)
 
 
 def _parts(text, start, end, commas):

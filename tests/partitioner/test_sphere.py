@@ -1,7 +1,10 @@
 """Separations, longitudes and pixels against astropy, exact arithmetic and hpgeom."""
 
+import subprocess
+import sys
 from fractions import Fraction
 
+import healpy
 import hpgeom
 import numpy as np
 import pytest
@@ -61,6 +64,19 @@ def test_longitudes_that_are_zero(ra):
 def test_no_pixel_without_a_position(ra, dec):
     with pytest.raises(ValueError, match=r"NaN or infinite|out of range"):
         healpix.pixel_of([1.0, ra], [1.0, dec])
+
+
+def test_pixels_are_those_of_healpy():
+    rng = np.random.default_rng(4)
+    ra, dec = np.append(rng.uniform(0, 360, 100_000), [0, 0, 45, 180]), np.append(rng.uniform(-90, 90, 100_000), [90, -90, 0, 41.8])
+    for order in (0, 8, 29):
+        np.testing.assert_array_equal(healpix.pixel_of(ra, dec, order), healpy.ang2pix(1 << order, ra, dec, nest=True, lonlat=True))
+
+
+def test_pixels_do_not_take_the_time_that_all_of_healpy_takes_to_load():
+    code = "import sys; from partitioner.healpix import pixel_of; print(pixel_of(0.0, 0.0), 'astropy' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert answer.stdout.split() == [str(int(healpix.pixel_of(0.0, 0.0))), "False"]
 
 
 def test_both_libraries_number_alike():

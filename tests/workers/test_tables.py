@@ -8,8 +8,8 @@ import pytest
 from qserv.errors import IngestError, QueryEvaluationError, QueryLimitError, SchemaError
 from schema.model import Column, ColumnType, Table, TableRole
 from schema.serialise import table_to_json
+from workers.postgresql.indexes import STATISTICS_TARGET
 from workers.postgresql.reads import remaining_ms
-from workers.postgresql.tables import STATISTICS_TARGET
 from workers.protocol import ChunkLoad, DropTable, FinishChunks, PrepareTable
 
 DATABASE = "worker_test"

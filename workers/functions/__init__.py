@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import psycopg
 
-FILES: Final = ("sphere.sql", "polygon.sql", "scisql_sphere.sql", "photometry.sql", "maths.sql", "aggregates.sql")
+FILES: Final = (
+    "sphere.sql",
+    "polygon.sql",
+    "scisql_sphere.sql",
+    "photometry.sql",
+    "maths.sql",
+    "native.sql",
+    "mysql.sql",
+    "htm.sql",
+    "aggregates.sql",
+)
 """In the order in which they are run: later ones call functions of earlier ones."""
 
 _LOCK: Final = 0x71736572

@@ -18,6 +18,8 @@ from schema.physical import quote, relation, table_name
 from schema.types import arrow_schema
 from workers.postgresql.connections import Pool
 from workers.postgresql.failures import load_error
+from workers.postgresql.indexes import index
+from workers.postgresql.statements import run
 
 ENCODE_ROWS: Final = 65_536
 """Rows encoded at a time: bounds the memory of a load whatever size of batches the sender chose."""
@@ -104,13 +106,13 @@ class Target:
 
 
 def load(session: psycopg.Connection, target: Target, rows: "Batches") -> int:
-    """Fill a table with these rows and no others, in one transaction; return their number. Loading twice loads once."""
+    """Fill and index a table with these rows and no others, in one transaction; return their number. Loading twice loads once."""
     with session.transaction():
         # Two loads of one table at once would both create it, and one would fail.
         session.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [target.relation])
-        if target.chunk is None:
-            return _replace(session, target.relation, rows)
-        return _make(session, target, target.chunk, rows)
+        count = _replace(session, target.relation, rows) if target.chunk is None else _make(session, target, target.chunk, rows)
+        index(session, target.database, target.table, target.chunk, overlap=target.overlap)
+        return count
 
 
 def _make(session: psycopg.Connection, target: Target, chunk: ChunkId, rows: "Batches") -> int:
@@ -168,12 +170,6 @@ class Batches:
                 raise IngestError(msg)
         self.schema = schema
         self.batches = batches
-
-
-def run(session: psycopg.Connection, statement: str) -> None:
-    """Execute a statement that ``schema.ddl`` or this package wrote."""
-    # psycopg asks for literals, to keep users' text out of statements; every name in these went through `schema.physical.quote`.
-    session.execute(sql.SQL(statement))
 
 
 def _copy(session: psycopg.Connection, target: str, rows: Batches, options: str) -> int:

@@ -6,18 +6,11 @@ from typing import Final
 import psycopg
 
 from qserv.ids import ChunkId
-from schema.ddl import DROP_BATCH_TABLES, drop_statements, index_statements, prototype_statements, schema_statement
+from schema.ddl import DROP_BATCH_TABLES, drop_statements, prototype_statements, schema_statement
 from schema.model import Table
-from schema.physical import chunk_of, quote, relation
-from workers.postgresql.loads import run
-
-FINISH_BATCH_TABLES: Final = 100
-"""Tables indexed in one transaction: few enough for the lock table, enough that commits cost nothing beside the work."""
-
-STATISTICS_TARGET: Final = 20
-"""Detail of the planner's statistics of a chunk table, from a sample of 300 times as many rows. PostgreSQL's 100 took 0.27 s for a
-chunk of 130,000 stars, longer than any of its indexes; 30 took 0.09 s, 10 took 0.06 s. Which chunks to ask is decided from
-statistics of our own."""
+from schema.physical import chunk_of, quote
+from workers.postgresql.indexes import index
+from workers.postgresql.statements import run
 
 READER: Final = "qserv_reader"
 """Role that chunk queries run under."""
@@ -41,17 +34,9 @@ def finish(
     """Index and analyse loaded tables; see ``workers.protocol.FinishChunks``."""
     physical = [(None if chunk is None else ChunkId(chunk), False) for chunk in chunks]
     physical += [(ChunkId(chunk), True) for chunk in overlap_chunks]
-    for start in range(0, len(physical), FINISH_BATCH_TABLES):
-        batch = physical[start : start + FINISH_BATCH_TABLES]
+    for chunk, overlap in physical:
         with session.transaction():
-            for chunk, overlap in batch:
-                for statement in index_statements(database, table, chunk, overlap=overlap):
-                    run(session, statement)
-        relations = (relation(database, table.name, chunk, overlap=overlap) for chunk, overlap in batch)
-        with session.transaction():
-            if table.partitioned:
-                run(session, f"SET LOCAL default_statistics_target = {STATISTICS_TARGET}")
-            run(session, f"ANALYZE {', '.join(relations)}")
+            index(session, database, table, chunk, overlap=overlap)
 
 
 def drop(session: psycopg.Connection, database: str, table: str) -> int:

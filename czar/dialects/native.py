@@ -1,0 +1,122 @@
+"""The native dialect: PostgreSQL's SELECT, read so that what is written goes to PostgreSQL as it was written.
+
+sqlglot knows hundreds of functions by the meaning they share between databases, and writes some of them as another function than
+the one that was read (TO_HEX as HEX, a time format through Python's). Here it knows those alone that have a grammar of their own
+and those that the planner looks into; all others stay calls by name.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import ClassVar
+
+from sqlglot import exp
+from sqlglot.dialects.postgres import Postgres
+from sqlglot.parsers.postgres import PostgresParser
+from sqlglot.tokenizer_core import Token, TokenType
+
+from czar.dialects.aggregates import AGGREGATES, WINDOW_FUNCTIONS
+from qserv.errors import Place, QuerySyntaxError
+
+GRAMMAR = frozenset(
+    {"CAST", "CEIL", "EXTRACT", "FLOOR", "NORMALIZE", "OVERLAY", "POSITION", "STRING_AGG", "SUBSTRING", "TRIM"},
+)
+"""Functions whose arguments are not a plain list."""
+
+NAMED = frozenset(
+    {
+        *("ARRAY", "COALESCE", "CONTAINS", "GREATEST", "LEAST", "NULLIF", "GENERATE_SERIES", "UNNEST"),
+        *("NOW", "CURRENT_TIMESTAMP", "CURRENT_TIME", "LOCALTIME", "LOCALTIMESTAMP"),
+    },
+)
+"""Functions with a plain list of arguments, to which sqlglot's class is kept."""
+
+UNITS = frozenset({"YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND"})
+"""What may follow the text of an interval: ``INTERVAL '90' MINUTE``."""
+
+
+def _read() -> dict[str, Callable[..., exp.Expr]]:
+    planned = (*AGGREGATES, *WINDOW_FUNCTIONS)
+    names = {name for kind in planned if issubclass(kind, exp.Func) for name in kind.sql_names()}
+    kept = {name: build for name, build in PostgresParser.FUNCTIONS.items() if name in names | NAMED}
+    bits = {name: PostgresParser.FUNCTIONS[name] for name in ("BIT_AND", "BIT_OR", "BIT_XOR")}
+    return {**kept, **bits, "EVERY": exp.LogicalAnd.from_arg_list}
+
+
+class NativeParser(PostgresParser):
+    """Reads functions by name but for those that are looked into."""
+
+    FUNCTIONS: ClassVar = _read()
+    FUNCTION_PARSERS: ClassVar = {name: read for name, read in PostgresParser.FUNCTION_PARSERS.items() if name in GRAMMAR}
+    NO_PAREN_FUNCTION_PARSERS: ClassVar = {
+        name: read for name, read in PostgresParser.NO_PAREN_FUNCTION_PARSERS.items() if name in {"ANY", "CASE"}
+    }
+
+    def _parse_interval(self, require_interval: bool = True, parse_function_unit: bool = True) -> exp.Add | exp.Interval | None:  # noqa: FBT001, FBT002 (signature of the parser)
+        """Leave the text of an interval to PostgreSQL, where no unit follows: sqlglot forgets words such as "ago"."""
+        unit = self._tokens[self._index + 2].text.upper() if self._index + 2 < len(self._tokens) else ""
+        written = [token.token_type for token in (self._curr, self._next) if token is not None]
+        if written != [TokenType.INTERVAL, TokenType.STRING] or unit in UNITS:
+            return super()._parse_interval(require_interval, parse_function_unit)
+        text = self._next.text
+        self._advance(2)
+        return exp.Interval(this=exp.Literal.string(text))
+
+
+class Native(Postgres):
+    """PostgreSQL's SELECT, with functions by name."""
+
+    Parser = NativeParser
+
+
+def read_native(text: str) -> list[exp.Expr]:
+    """Return the statements of a text of the native dialect.
+
+    Raises
+    ------
+    QuerySyntaxError
+        A number runs into a word, which PostgreSQL would refuse or read in another way in another version.
+    sqlglot.errors.ParseError, sqlglot.errors.TokenError
+        The text is not SQL.
+    """
+    dialect = Native()
+    tokens = [_number(token, text) for token in dialect.tokenize(text)]
+    for token, following in pairwise(tokens):
+        if token.token_type is TokenType.NUMBER and following.start == token.end + 1 and _is_word(following):
+            msg = f"a number runs into a word: {token.text}{following.text}"
+            raise QuerySyntaxError(msg, _place(token, text))
+    return [settled(statement) for statement in dialect.parser().parse(tokens, text) if statement is not None]
+
+
+def settled(tree: exp.Expr) -> exp.Expr:
+    """Return a tree in which texts are plain, quantifiers are sqlglot's, and NOT stands as an operand only in parentheses."""
+
+    def settle(node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.ByteString | exp.RawString):
+            return exp.Literal.string(node.this)
+        if isinstance(node, exp.Anonymous) and node.name.lower() in {"all", "some"} and len(node.expressions) == 1:
+            kind = exp.All if node.name.lower() == "all" else exp.Any
+            return kind(this=exp.Paren(this=node.expressions[0]))
+        if isinstance(node, exp.Not) and isinstance(node.parent, exp.Binary | exp.Between | exp.In | exp.Unary):
+            # ``a NOT IN (1) IS NULL`` is read as (NOT a IN (1)) IS NULL, and would be written as NOT (a IN (1) IS NULL).
+            return node if isinstance(node.parent, exp.Connector | exp.Not | exp.Paren) else exp.Paren(this=node)
+        return node
+
+    return tree.transform(settle, copy=False)
+
+
+def _is_word(token: Token) -> bool:
+    return token.text[:1].isalpha() or token.text[:1] == "_"
+
+
+def _number(token: Token, text: str) -> Token:
+    """Turn ``0x1F`` and ``0b101`` into decimal numbers, which sqlglot takes for texts of bits."""
+    bases = {TokenType.HEX_STRING: ("0x", 16), TokenType.BIT_STRING: ("0b", 2)}
+    prefix, base = bases.get(token.token_type, ("", 0))
+    if not prefix or text[token.start : token.start + 2].lower() != prefix:
+        return token
+    return Token(TokenType.NUMBER, str(int(token.text, base)), token.line, token.col, token.start, token.end, token.comments)
+
+
+def _place(token: Token, text: str) -> Place:
+    before = text[: token.start]
+    return Place(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)

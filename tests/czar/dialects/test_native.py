@@ -1,0 +1,357 @@
+"""PostgreSQL's functions and operators mean in a query what they mean in PostgreSQL."""
+
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+
+import pytest
+
+from czar.dialects.functions import NAMES, SYNTAX
+
+at = datetime.fromisoformat
+
+TEXTS = {
+    "ascii('x')": 120,
+    "bit_length('jose')": 32,
+    "btrim('xyxtrimyyx', 'xyz')": "trim",
+    "char_length('josé')": 4,
+    "character_length('josé')": 4,
+    "chr(65)": "A",
+    "concat('abcde', 2, NULL, 22)": "abcde222",
+    "concat_ws(',', 'abcde', 2, NULL, 22)": "abcde,2,22",
+    "format('Hello %s, %1$s', 'World')": "Hello World, World",
+    "initcap('hi THOMAS')": "Hi Thomas",
+    "left('abcde', -2)": "abc",
+    "right('abcde', 2)": "de",
+    "length('jose')": 4,
+    "lower('TOM')": "tom",
+    "upper('tom')": "TOM",
+    "lpad('hi', 5, 'xy')": "xyxhi",
+    "rpad('hi', 5)": "hi   ",
+    "ltrim('zzzytest', 'xyz')": "test",
+    "rtrim('testxxzx', 'xyz')": "test",
+    "trim('  a ')": "a",
+    "trim(BOTH 'xyz' FROM 'yxTomxx')": "Tom",
+    "trim(LEADING FROM '  a')": "a",
+    "trim(TRAILING 'x' FROM 'axx')": "a",
+    "md5('abc')": "900150983cd24fb0d6963f7d28e17f72",
+    "normalize(U&'\\0061\\0308bc', NFC)": "äbc",
+    "octet_length('josé')": 5,
+    "overlay('Txxxxas' PLACING 'hom' FROM 2 FOR 4)": "Thomas",
+    "overlay('Txxxxas' PLACING 'hom' FROM 2)": "Thomxas",
+    "position('om' IN 'Thomas')": 3,
+    "strpos('high', 'ig')": 2,
+    "regexp_count('123456789012', '\\d\\d\\d', 2)": 3,
+    "regexp_instr('ABCDEF', 'c(.)(..)', 1, 1, 0, 'i')": 3,
+    "regexp_like('Hello World', 'world$', 'i')": True,
+    "regexp_like('a\nb', '^b', 'n')": True,
+    "regexp_match('foobarbequebaz', '(bar)(beque)')": ["bar", "beque"],
+    "regexp_replace('Thomas', '.[mN]a.', 'M')": "ThM",
+    "regexp_replace('Hello World', 'l', 'L', 'g')": "HeLLo WorLd",
+    "regexp_replace('Thomas', '.', 'X', 3, 2)": "ThoXas",
+    "regexp_split_to_array('hello world', '\\s+')": ["hello", "world"],
+    "regexp_substr('ABCDEF', 'c(.)(..)', 1, 1, 'i', 2)": "EF",
+    "repeat('Pg', 4)": "PgPgPgPg",
+    "replace('abcdefabcdef', 'cd', 'XX')": "abXXefabXXef",
+    "reverse('abcde')": "edcba",
+    "split_part('abc~@~def~@~ghi', '~@~', -1)": "ghi",
+    "starts_with('alphabet', 'alph')": True,
+    "'alphabet' ^@ 'bet'": False,
+    "string_to_array('xx~~yy~~zz', '~~', 'yy')": ["xx", None, "zz"],
+    "substr('alphabet', 3, 2)": "ph",
+    "substring('Thomas' FROM 2 FOR 3)": "hom",
+    "substring('Thomas' FROM -1 FOR 3)": "T",
+    "substring('Thomas' FROM '...$')": "mas",
+    "to_hex(2147483647)": "7fffffff",
+    "translate('12345', '143', 'ax')": "a2x5",
+    "unistr('d\\0061t\\+000061')": "data",
+    "encode('\\x3132'::bytea, 'base64')": "MTI=",
+    "to_char(125.8, '999D9')": " 125.8",
+    "to_char(-125, 'S999')": "-125",
+    "to_char(CAST(1.5 AS NUMERIC(5, 2)), 'FM990.00')": "1.50",
+    "to_char(timestamp '2002-04-20 17:31:12.66', 'FMDay, DD HH12:MI:SS.MS TZ')": "Saturday, 20 05:31:12.660 ",
+    "to_char(interval '15h 2m 12s', 'HH24:MI:SS')": "15:02:12",
+    "to_number('12,454.8-', '99G999D9S')": -12454.8,
+    "'a' || 1 || 'b'": "a1b",
+    "'abc' LIKE 'a%'": True,
+    "'abc' NOT LIKE 'a%'": False,
+    "'a%c' LIKE 'a#%c' ESCAPE '#'": True,
+    "'a_c' LIKE 'a\\_c'": True,
+    "'abc' LIKE 'a\\_c'": False,
+    "'abc' ILIKE 'A%'": True,
+    "'abc' NOT ILIKE 'A%'": False,
+    "'abc' SIMILAR TO '%(b|d)%'": True,
+    "'abc' NOT SIMILAR TO '(b|c)%'": True,
+    "'abc' ~ '^A'": False,
+    "'abc' ~* '^A'": True,
+    "'abc' !~ '^a'": False,
+    "'abc' !~* '^B'": True,
+    "('abc' !~ '^a') IS NULL": False,
+    "'abc' ~~ 'a%'": True,
+    "'abc' !~~* 'A%'": False,
+    "E'a\\tb\\\\c\\'d\\x41\\u00e9\\101'": "a\tb\\c'dAéA",
+    "E'\\\\d' || 'x'": "\\dx",
+    "$$it's \\ here$$": "it's \\ here",
+    "U&'d\\0061t\\+000061'": "data",
+    "'back\\slash'": "back\\slash",
+    "'it''s'": "it's",
+}
+
+NUMBERS = {
+    "abs(-17.4)": 17.4,
+    "cbrt(64.0)": 4.0,
+    "ceil(-42.8)": -42.0,
+    "ceiling(42.2)": 43.0,
+    "floor(-42.8)": -43.0,
+    "degrees(0.5)": 28.64788975654116,
+    "radians(45.0)": 0.7853981633974483,
+    "div(9, 4)": 2,
+    "div(-9, 4)": -2,
+    "div(9.5, 2)": 4.0,
+    "exp(1.0)": 2.718281828459045,
+    "factorial(5)": 120,
+    "gcd(1071, 462)": 21,
+    "lcm(1071, 462)": 23562,
+    "ln(2.0)": 0.6931471805599453,
+    "log(100.0)": 2.0,
+    "log10(1000.0)": 3.0,
+    "log(2.0, 64.0)": 6.0,
+    "mod(9, 4)": 1,
+    "mod(-9, 4)": -1,
+    "mod(9.5, 4)": 1.5,
+    "9 % 4": 1,
+    "2 * 9 % 4": 2,
+    "9.5 % 4": 1.5,
+    "pi()": 3.141592653589793,
+    "power(9, 3)": 729.0,
+    "pow(9.0, 3)": 729.0,
+    "2 ^ 3 ^ 2": 64.0,
+    "2 * 3 ^ 2": 18.0,
+    "- 2 ^ 2": 4.0,
+    "2 ^ -1": 0.5,
+    "|/ 25.0": 5.0,
+    "||/ 64.0": 4.0,
+    "round(42.4)": 42.0,
+    "round(42.4382, 2)": 42.44,
+    "round(1234.56, -1)": 1230.0,
+    "scale(8.4100)": 4,
+    "min_scale(8.4100)": 2,
+    "trim_scale(8.4100)": 8.41,
+    "sign(-8.4)": -1.0,
+    "sqrt(2.0)": 1.4142135623730951,
+    "trunc(42.8)": 42.0,
+    "trunc(-42.4382, 2)": -42.43,
+    "width_bucket(5.35, 0.024, 10.06, 5)": 3,
+    "width_bucket(5, ARRAY[1, 3, 4, 6])": 3,
+    "acos(1)": 0.0,
+    "acosd(0.5)": 60.0,
+    "asin(1)": 1.5707963267948966,
+    "asind(0.5)": 30.0,
+    "atan(1)": 0.7853981633974483,
+    "atand(1)": 45.0,
+    "atan2(1, 0)": 1.5707963267948966,
+    "atan2d(1, 0)": 90.0,
+    "cos(0)": 1.0,
+    "cosd(60)": 0.5,
+    "cot(0.5)": 1.830487721712452,
+    "cotd(45)": 1.0,
+    "sin(1)": 0.8414709848078965,
+    "sind(30)": 0.5,
+    "tan(1)": 1.5574077246549023,
+    "tand(45)": 1.0,
+    "sinh(1)": 1.1752011936438014,
+    "cosh(0)": 1.0,
+    "tanh(1)": 0.7615941559557649,
+    "asinh(1)": 0.881373587019543,
+    "acosh(1)": 0.0,
+    "atanh(0.5)": 0.5493061443340548,
+    "91 & 15": 11,
+    "32 | 3": 35,
+    "17 # 5": 20,
+    "~1": -2,
+    "~1 + 3": -5,
+    "1 << 4": 16,
+    "1 << 31": -2147483648,
+    "1::bigint << 31": 2147483648,
+    "8 >> 2": 2,
+    "1 + 2 & 3": 3,
+    "7 & 3 | 8": 11,
+    "1 | 6 # 3 & 2": 0,
+    "-5 / 2": -2,
+    "7 / 2 * 2": 6,
+    "1 - - 1": 2,
+    "+5": 5,
+    ".5": 0.5,
+    "5.": 5.0,
+    "1e3": 1000.0,
+    "CAST(1.555 AS NUMERIC(5, 2))": 1.56,
+    "CAST(2.5 AS NUMERIC(3))": 3.0,
+    "CAST(CAST(1.5 AS NUMERIC(5, 2)) AS TEXT)": "1.50",
+    "CAST(1.5 AS NUMERIC)": 1.5,
+    "CAST(2.5 AS INT)": 3,
+    "CAST(-2.5 AS INT)": -3,
+    "1::int2 + 1::int8": 2,
+    "CAST(0.1 AS REAL)": 0.1,
+    "num_nulls(1, NULL, 2)": 1,
+    "num_nonnulls(1, NULL, 2)": 2,
+    "greatest(1, NULL, 3)": 3,
+    "least(1, NULL, 3)": 1,
+    "coalesce(NULL, 2, 1)": 2,
+    "nullif(1, 1)": None,
+    "CASE 2 WHEN 1 THEN 'a' ELSE 'b' END": "b",
+    "CASE WHEN NULL THEN 1 END": None,
+    "0x1F + 1": 32,
+}
+
+CONDITIONS = {
+    "5 BETWEEN SYMMETRIC 9 AND 1": True,
+    "5 BETWEEN 9 AND 1": False,
+    "5 NOT BETWEEN 1 AND 3": True,
+    "5 NOT BETWEEN SYMMETRIC 9 AND 1": False,
+    "1 IS DISTINCT FROM NULL": True,
+    "1 IS NOT DISTINCT FROM NULL": False,
+    "NULL::boolean IS UNKNOWN": True,
+    "TRUE IS NOT UNKNOWN": True,
+    "(1 = 2) IS NOT TRUE": True,
+    "1 ISNULL": False,
+    "1 NOTNULL": True,
+    "1 NOT IN (1, 2) IS NULL": False,
+    "3 NOT IN (1, NULL)": None,
+    "NOT 1 = 2 IS NULL": True,
+    "(1, 2) < (1, 3)": True,
+    "(1, 2) = (1, 2)": True,
+    "ROW(1, 2) <> ROW(1, 3)": True,
+    "(1, 2) IN ((1, 2), (3, 4))": True,
+    "(1, NULL) IS DISTINCT FROM (1, NULL)": False,
+    "1 = ANY (ARRAY[1, 2])": True,
+    "1 = ANY ('{1,2}'::int[])": True,
+    "1 <> ALL (ARRAY[1, 2])": False,
+    "5 > SOME (ARRAY[1, 9])": True,
+    "'abc' LIKE ANY (ARRAY['x%', 'a%'])": True,
+    "TRUE AND NOT FALSE OR NULL": True,
+    "'t'::boolean": True,
+}
+
+TIMES = {
+    "age(timestamp '2001-04-10', timestamp '1957-06-13')::text": "43 years 9 mons 27 days",
+    "date('2001-02-16 20:38:40')": date(2001, 2, 16),
+    "date_part('hour', timestamp '2001-02-16 20:38:40')": 20.0,
+    "date_part('month', interval '2 years 3 months')": 3.0,
+    "date_trunc('hour', timestamp '2001-02-16 20:38:40')": at("2001-02-16 20:00:00"),
+    "date_trunc('day', timestamptz '2001-02-16 20:38:40+00', 'Australia/Sydney')::text": "2001-02-16 13:00:00+00",
+    "date_bin('15 minutes', timestamp '2020-02-11 15:44:17', timestamp '2001-01-01')": at("2020-02-11 15:30:00"),
+    "extract(hour FROM timestamp '2001-02-16 20:38:40')": 20,
+    "extract(epoch FROM timestamp '2001-02-17' - timestamp '2001-02-16')": 86400,
+    "extract(julian FROM date '2000-01-01')": 2451545,
+    "extract(isodow FROM date '2001-02-18')": 7,
+    "extract(milliseconds FROM time '17:12:28.5')": 28500,
+    "isfinite(date '2001-02-16')": True,
+    "justify_days(interval '35 days')": timedelta(days=35),
+    "justify_hours(interval '27 hours')::text": "1 day 03:00:00",
+    "justify_interval(interval '1 mon -1 hour')::text": "29 days 23:00:00",
+    "make_date(2013, 7, 15)": date(2013, 7, 15),
+    "make_interval(0, 0, 0, 10)": timedelta(days=10),
+    "make_interval(days => 10, hours => 3)": timedelta(days=10, hours=3),
+    "make_time(8, 15, 23.5)": time(8, 15, 23, 500000),
+    "make_timestamp(2013, 7, 15, 8, 15, 23.5)": at("2013-07-15 08:15:23.500000"),
+    "make_timestamptz(2013, 7, 15, 8, 15, 23.5, 'America/Santiago')::text": "2013-07-15 12:15:23.5+00",
+    "to_date('05 Dec 2000', 'DD Mon YYYY')": date(2000, 12, 5),
+    "to_timestamp('05 Dec 2000', 'DD Mon YYYY')::text": "2000-12-05 00:00:00+00",
+    "to_timestamp(1284352323.5)::text": "2010-09-13 04:32:03.5+00",
+    "(timestamp '2001-02-16 20:38:40' AT TIME ZONE 'America/Denver')::text": "2001-02-17 03:38:40+00",
+    "timestamptz '2001-02-16 20:38:40-05' AT TIME ZONE 'America/Denver'": at("2001-02-16 18:38:40"),
+    "timezone('America/Denver', timestamptz '2001-02-16 20:38:40-05')": at("2001-02-16 18:38:40"),
+    "(date '2001-02-16', date '2001-12-21') OVERLAPS (date '2001-10-30', date '2002-10-30')": True,
+    "date '2001-09-28' + 7": date(2001, 10, 5),
+    "date '2001-10-01' - date '2001-09-28'": 3,
+    "date '2001-09-28' + interval '1 hour'": at("2001-09-28 01:00:00"),
+    "timestamp '2001-09-28 01:00' - interval '23 hours'": at("2001-09-27 02:00:00"),
+    "timestamp '2001-09-28 01:00' + interval '1 day 2 hours 3.5 seconds'": at("2001-09-29 03:00:03.500000"),
+    "interval '1 day' * 2.5": timedelta(days=2.5),
+    "interval '90' minute": timedelta(minutes=90),
+    "(interval '1-2' year to month)::text": "1 year 2 mons",
+    "interval 'P1DT2H'": timedelta(days=1, hours=2),
+    "interval '1 day ago'": timedelta(days=-1),
+    "interval '1 day' + interval '2 hours' * 2": timedelta(days=1, hours=4),
+    "timestamp '2001-09-28' < timestamp '2001-09-27' + interval '2 days' AND TRUE": True,
+    "CAST('1 day 03:00' AS INTERVAL)": timedelta(days=1, hours=3),
+    "'2 days'::interval": timedelta(days=2),
+    "'2020-01-01 00:00:00.25'::timestamp(0)": at("2020-01-01 00:00:00"),
+    "'2020-01-01 00:00+02'::timestamptz::timestamp": at("2019-12-31 22:00:00"),
+    "'infinity'::timestamp > timestamp '9999-01-01'": True,
+    "time '10:00' + interval '1 hour'": time(11),
+}
+
+ARRAYS = {
+    "array_append(ARRAY[1, 2], 3)": [1, 2, 3],
+    "array_cat(ARRAY[1, 2], ARRAY[3])": [1, 2, 3],
+    "array_length(ARRAY[1, 2, 3], 1)": 3,
+    "array_lower(ARRAY[1, 2], 1)": 1,
+    "array_upper(ARRAY[1, 2], 1)": 2,
+    "array_ndims(ARRAY[1, 2])": 1,
+    "array_position(ARRAY['a', 'b'], 'b')": 2,
+    "array_positions(ARRAY['a', 'b', 'a'], 'a')": [1, 3],
+    "array_prepend(1, ARRAY[2])": [1, 2],
+    "array_remove(ARRAY[1, 2, 3, 2], 2)": [1, 3],
+    "array_replace(ARRAY[1, 2, 5], 5, 3)": [1, 2, 3],
+    "array_to_string(ARRAY[1, NULL, 3], ',', '*')": "1,*,3",
+    "cardinality(ARRAY[1, 2])": 2,
+    "trim_array(ARRAY[1, 2, 3], 1)": [1, 2],
+    "ARRAY[1.5, 2]": [1.5, 2.0],
+    "CAST('{1,2}' AS BIGINT[])": [1, 2],
+    "(ARRAY[1, 2, 3])[2]": 2,
+    "(ARRAY[1, 2, 3])[2:3]": [2, 3],
+    "ARRAY[1, 4, 3] @> ARRAY[3, 1]": True,
+    "ARRAY[1] <@ ARRAY[3, 1]": True,
+    "ARRAY[1, 4] && ARRAY[2, 1]": True,
+    "ARRAY[1, 2] || ARRAY[3]": [1, 2, 3],
+    "'\\x0102'::bytea = decode('0102', 'hex')": True,
+}
+
+EXPRESSIONS = {**TEXTS, **NUMBERS, **CONDITIONS, **TIMES, **ARRAYS}
+
+
+def plain(found):
+    """Return a value as an answer has it: numeric is double precision."""
+    return float(found) if isinstance(found, Decimal | float) else found
+
+
+@pytest.mark.parametrize(("expression", "expected"), EXPRESSIONS.items())
+def test_an_expression_has_postgresqls_value(expression, expected, node, value):
+    for found in (value(expression), node.execute(f"SELECT {expression}").fetchone()[0]):
+        assert plain(found) == (pytest.approx(expected, rel=1e-7) if isinstance(expected, float) else expected)
+
+
+def test_every_function_that_may_be_called_is_tried():
+    written = " ".join(EXPRESSIONS).lower()
+    assert [name for name in sorted(NAMES - {"random", "row"}) if f"{name}(" not in written] == []
+
+
+def test_functions_that_may_be_called_are_plain_and_depend_on_nothing_but_their_arguments(node):
+    rows = node.execute(
+        "SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND prokind = 'f' AND NOT proretset"
+        " AND proname = ANY (%s) AND (provolatile IN ('i', 's') OR proname = 'random')",
+        [list(NAMES)],
+    ).fetchall()
+    assert {name for (name,) in rows} == NAMES - SYNTAX
+    unsettled = node.execute(
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY (%s) AND provolatile = 'v'",
+        [list(NAMES)],
+    ).fetchall()
+    assert {name for (name,) in unsettled} == {"random"}
+
+
+def test_the_current_time_is_that_of_the_query(value):
+    for expression in ("now()", "current_timestamp", "transaction_timestamp()", "statement_timestamp()", "clock_timestamp()"):
+        assert value(f"{expression}::text") == "2026-07-25 03:04:05.678901+00"
+    assert value("current_timestamp(0)::text") == "2026-07-25 03:04:06+00"
+    assert value("current_date") == date(2026, 7, 25)
+    assert value("localtimestamp") == at("2026-07-25 03:04:05.678901")
+    assert value("localtime") == time(3, 4, 5, 678901)
+    assert value("(now() AT TIME ZONE 'America/Santiago')::text") == "2026-07-24 23:04:05.678901"
+    assert value("now() - interval '30 days' > timestamp '2026-06-25'")
+
+
+def test_random_is_evaluated_for_each_row(node, rewritten):
+    rows = node.execute(rewritten("SELECT random() AS r FROM generate_series(1, 100)")).fetchall()
+    assert len(set(rows)) == 100
+    assert all(0 <= value < 1 for (value,) in rows)
