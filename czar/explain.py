@@ -1,14 +1,19 @@
 """A plan as text and as facts: which chunks and nodes, why, what runs there and what is done with the answers."""
 
+import itertools
 import re
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlglot import parse_one
 
-from czar.catalogue import Catalogue
+from czar.analyse import Query
 from czar.placing import assignments
 from czar.plan.model import Plan
+from czar.plan.rest import rest
+from czar.planning import planned_query
+from czar.steps.cut import next_cut
 
 PIXEL_RANGES = re.compile(
     r"""\(("[^"]*"\."_healpix_29") BETWEEN \d+ AND \d+(?: OR "[^"]*"\."_healpix_29" BETWEEN \d+ AND \d+)*\)"""
@@ -32,12 +37,19 @@ class Explanation:
     chunk_query: str | None
     combine: str | None
     finish: str | None
+    steps: "tuple[Step, ...]" = ()
+    """What is answered first, where the query is not answered at once."""
+    rest: str | None = None
+    """What PostgreSQL computes over the rows of the steps, if the nodes have no part in it."""
 
     @property
     def text(self) -> str:
         """The plan for people."""
         where = ", ".join(f"{node} {count:,}" for node, count in sorted(self.nodes.items()))
-        lines = [
+        lines = [line for step in self.steps for line in (*step.lines, "")]
+        if self.rest:
+            return "\n".join([*lines, "over the rows of these steps (PostgreSQL)", *_indented(self.rest, "postgres")])
+        lines += [
             f"chunks   {self.chunks:,} of {self.family_chunks:,}" + (f" ({where})" if where else ""),
             f"rows     at most {self.rows:,}",
             *(f"because  {note}" for note in self.notes),
@@ -52,13 +64,53 @@ class Explanation:
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as a JSON object."""
-        return {**self.__dict__, "notes": list(self.notes)}
+        return {**self.__dict__, "notes": list(self.notes), "steps": [step.to_json() for step in self.steps]}
 
 
-def explain(plan: Plan, catalogue: Catalogue) -> Explanation:
+@dataclass(frozen=True)
+class Step:
+    """A part of a query that is answered by itself. Its rows go to the nodes if they are few, else to the scratch database."""
+
+    name: str
+    reason: str
+    """Why the query is not answered at once."""
+    part: Explanation
+
+    @property
+    def lines(self) -> list[str]:
+        """The step for people."""
+        return [f"step {self.name}  because {self.reason}", *(f"  {line}" for line in self.part.text.splitlines())]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the step as a JSON object."""
+        return {"name": self.name, "reason": self.reason, "part": self.part.to_json()}
+
+
+async def explain_query(query: Query, locate: Callable[[Query], Awaitable[Query]]) -> Explanation:
+    """Return how a query would be answered, if each of its steps had few enough rows to be sent to the nodes."""
+    names = (f"s{number}" for number in itertools.count())
+    return await _explained(query, locate, names)
+
+
+async def _explained(query: Query, locate: Callable[[Query], Awaitable[Query]], names: Iterator[str]) -> Explanation:
+    steps: list[Step] = []
+    while True:
+        planned = await planned_query(query, locate, None)
+        if isinstance(planned, Plan):
+            return replace(explain(planned), steps=tuple(steps))
+        cut = next_cut(query, next(names), planned)
+        if cut is None:
+            nothing = Explanation(0, 0, {}, 0, (), None, None, None)
+            return replace(nothing, steps=tuple(steps), rest=rest(query, None))
+        steps.append(Step(cut.name, planned, await _explained(cut.step, locate, names)))
+        query = cut.rest
+
+
+def explain(plan: Plan) -> Explanation:
     """Return the explanation of a plan."""
+    catalogue = plan.catalogue
     nodes: dict[str, int] = {}
-    for assignment in assignments(plan, catalogue, query_id=""):
+    for assignment in assignments(plan, query_id=""):
         nodes[assignment.nodes[0]] = nodes.get(assignment.nodes[0], 0) + 1
     return Explanation(
         chunks=len(plan.step.chunks) if plan.step else 0,

@@ -1,4 +1,4 @@
-"""Text of a query -> syntax tree of its one SELECT."""
+"""Text of a query -> syntax tree."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,9 @@ from sqlglot.errors import ParseError, TokenError
 from czar.dialects.native import read_native
 from czar.dialects.places import place_of
 from czar.dialects.scisql import with_scisql_aggregates
-from qserv.errors import NotYetSupportedError, Place, QueryError, QueryLimitError, QuerySyntaxError, QueryValueError
+from qserv.errors import Place, QueryError, QueryLimitError, QuerySyntaxError, QueryValueError
 
-__all__ = ["DIALECTS", "MAX_TEXT_BYTES", "NUL", "TOO_DEEP", "one_query", "one_select", "parse", "place_of"]
+__all__ = ["DIALECTS", "MAX_TEXT_BYTES", "NUL", "TOO_DEEP", "one_query", "parse", "place_of"]
 
 DIALECTS: dict[str, Callable[[str], list[exp.Expr]]] = {"native": read_native}
 """Dialects that are read here; ADQL is read by ``tap.adql``. Each gives the tree that the native dialect would give."""
@@ -23,7 +23,7 @@ NUL = "the query holds a NUL character, which no text of PostgreSQL can hold"
 TOO_DEEP = "the query is nested too deeply; write long lists with IN (...), and long sums as fewer terms"
 
 
-def parse(text: str, dialect: str = "native") -> exp.Select:
+def parse(text: str, dialect: str = "native") -> exp.Expr:
     """Read a query of the native dialect, which is PostgreSQL's SELECT, or of ``mysql``, which is Qserv's.
 
     Raises
@@ -34,8 +34,6 @@ def parse(text: str, dialect: str = "native") -> exp.Select:
         There is no such dialect.
     QueryError
         The statement is not a SELECT.
-    NotYetSupportedError
-        It is a set operation.
     """
     if len(text.encode()) > MAX_TEXT_BYTES:
         msg = f"the query is longer than {MAX_TEXT_BYTES:,} bytes; join to an uploaded table rather than listing values"
@@ -58,21 +56,12 @@ def parse(text: str, dialect: str = "native") -> exp.Select:
         msg = f"one SELECT was expected, {len(statements)} statements were found"
         raise QuerySyntaxError(msg)
     with_scisql_aggregates(statements[0], text)
-    return one_select(statements[0], text)
+    return one_query(statements[0], text)
 
 
-def one_select(statement: exp.Expr, text: str) -> exp.Select:
-    """Return the statement if it is a plain SELECT, else raise the error that says why not."""
-    query = one_query(statement, text)
-    if isinstance(query, exp.Select):
-        return query
-    msg = "not yet supported: UNION, EXCEPT, INTERSECT and a query in parentheses"
-    raise NotYetSupportedError(msg, Place(1, 1))
-
-
-def one_query(statement: exp.Expr, text: str) -> exp.Query:
-    """Return the statement if it is a SELECT, a set operation, or one of them in parentheses; else raise what it is."""
-    if isinstance(statement, exp.Select | exp.SetOperation | exp.Subquery):
+def one_query(statement: exp.Expr, text: str) -> exp.Expr:
+    """Return the statement if it is a SELECT, VALUES, a set operation, or one of them in parentheses; else raise what it is."""
+    if isinstance(statement, exp.Select | exp.SetOperation | exp.Subquery | exp.Values):
         return statement
     first_word = text.split(maxsplit=1)[0][:40] if text.split() else "nothing"
     msg = f"only SELECT is answered; the query starts with {first_word}"

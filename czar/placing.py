@@ -3,7 +3,6 @@
 import zlib
 from collections.abc import Sequence
 
-from czar.catalogue import Catalogue
 from czar.dispatch import Assignment
 from czar.plan.model import PROTOTYPE_TASK, Plan
 from qserv.errors import NodeUnavailableError
@@ -11,7 +10,7 @@ from qserv.ids import NodeId
 from workers.protocol import ChunkTask
 
 
-def assignments(plan: Plan, catalogue: Catalogue, query_id: str) -> list[Assignment]:
+def assignments(plan: Plan, query_id: str) -> list[Assignment]:
     """Return the tasks of a plan, each with the nodes that can run it, the load spread over replicas by query and chunk.
 
     Raises
@@ -21,6 +20,7 @@ def assignments(plan: Plan, catalogue: Catalogue, query_id: str) -> list[Assignm
     """
     if plan.step is None:
         return []
+    catalogue = plan.catalogue
     placed = catalogue.replicas.get(plan.family or "", {})
     found = []
     for chunk in plan.tasks:

@@ -6,22 +6,21 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import pyarrow as pa
 
-from czar.analyse import NotLocalError, Query, locality_of, pruned
+from czar.analyse import Query
 from czar.analyse.query import Output
 from czar.dispatch import Dispatch
 from czar.limiting import limited
 from czar.merge import Merger
 from czar.placing import assignments
-from czar.plan.build import build, check_shape
 from czar.plan.model import Plan
 from czar.plan.rest import rest
+from czar.planning import planned_query
 from czar.scratch import Scratch, Workspace
-from czar.snapshot import Snapshot
 from czar.steps.cut import Cut, next_cut
 from czar.steps.intermediate import BROADCAST_BYTES, Intermediate, can_be_sent, intermediate
 from qserv.errors import QueryLimitError
@@ -55,8 +54,8 @@ class Rows:
     outputs: tuple[Output, ...]
 
 
-class Running:
-    """One query. `stop` ends whatever of it runs; any thread may call it."""
+class Run:
+    """One query. `close` ends whatever of it runs; any thread may call it."""
 
     def __init__(self, engine: Engine, query_id: str) -> None:
         self._engine, self._query_id = engine, query_id
@@ -66,8 +65,17 @@ class Running:
         self._stopped = False
         self._names = (f"s{number}" for number in itertools.count())
         self._workspace: Workspace | None = None
-        self.chunks = 0
-        """Chunks asked so far, in all steps."""
+        self._dispatches: list[Dispatch] = []
+
+    @property
+    def chunks_done(self) -> int:
+        """Chunks whose rows are here, of all steps."""
+        return sum(dispatch.chunks_done for dispatch in self._dispatches)
+
+    @property
+    def chunks_total(self) -> int:
+        """Chunks that were asked so far, in all steps."""
+        return sum(dispatch.chunks_total for dispatch in self._dispatches)
 
     async def answer(self, query: Query, max_rows: int | None) -> Rows:
         """Run a query up to its first rows.
@@ -98,7 +106,7 @@ class Running:
         left = await self._settled(cut.step, None)
         return await self._in_thread(self._kept, cut.name, left)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Stop what runs, here and on the nodes."""
         with self._lock:
             self._stopped = True
@@ -117,16 +125,15 @@ class Running:
 
     def _dispatched(self, plan: Plan) -> Rows:
         """Dispatch and merge; runs in a thread, because it waits for the first node."""
-        tasks = assignments(plan, self._query_id)
-        self.chunks += len(tasks)
         dispatch = Dispatch(
             query_id=self._query_id,
             template=plan.step.template if plan.step else "",
-            assignments=tasks,
+            assignments=assignments(plan, self._query_id),
             workers=self._engine.workers,
             timeout_s=self._remaining_s(),
             held_bytes=self._engine.settings.result_spill_bytes,
         )
+        self._dispatches.append(dispatch)
         self._stoppable(dispatch.close)
         schema = dispatch.schema
         if plan.combine is None:
@@ -202,23 +209,3 @@ class Running:
             msg = "the query ran longer than its time limit; restrict it further, or raise the limit"
             raise QueryLimitError(msg)
         return remaining_s
-
-
-async def planned_query(query: Query, locate: Callable[[Query], Awaitable[Query]], max_rows: int | None) -> Plan | str:
-    """Return the plan of a query, or the reason why it must be answered in steps."""
-    locality = locality_of(query)
-    if not locality.reads_tables(query.tree):
-        return "no table of a catalogue is left to be read"
-    try:
-        rows = locality.of_rows(query.tree)
-    except NotLocalError as error:
-        return str(error)
-    try:
-        check_shape(query, rows)
-    except NotLocalError as error:
-        # It is answered at once if a single chunk holds all of its rows; the tree may be needed as it was.
-        alone, rows = pruned(replace(query, tree=query.tree.copy()), rows)
-        alone = await locate(alone)
-        return build(alone, rows, Snapshot(), max_rows=max_rows) if len(alone.chunks) <= 1 else str(error)
-    found, rows = pruned(query, rows)
-    return build(await locate(found), rows, Snapshot(), max_rows=max_rows)

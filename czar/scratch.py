@@ -156,32 +156,24 @@ class Workspace:
 
     def close(self) -> None:
         """Drop the tables; a statement that runs is cancelled."""
-        with self._working_or_none() as idle:
-            if not idle:
-                return
+        if not self._working.acquire(blocking=False):
+            # The thread that is at work learns of it, and lets go of the connection.
+            self._closed = True
+            with contextlib.suppress(*FAILURES):
+                self._connection.adbc_cancel()
+            return
+        try:
             if not self._closed:
                 self._closed = True
                 self._dispose()
+        finally:
+            self._working.release()
 
     def _dispose(self) -> None:
         if self._cursor is not None:
             with contextlib.suppress(*FAILURES):
                 self._cursor.close()
         self._scratch.give_back(self._connection)
-
-    @contextlib.contextmanager
-    def _working_or_none(self) -> Iterator[bool]:
-        """Yield whether no other thread is at work; else that thread ends, and closes."""
-        if self._working.acquire(blocking=False):
-            try:
-                yield True
-            finally:
-                self._working.release()
-            return
-        self._closed = True
-        with contextlib.suppress(*FAILURES):
-            self._connection.adbc_cancel()
-        yield False
 
     @contextlib.contextmanager
     def _at_work(self, failure: Sequence[Exception] = ()) -> Iterator[dbapi.Cursor]:
@@ -198,9 +190,12 @@ class Workspace:
                 if given_up:
                     raise _given_up() from error
                 raise (failure[0] if failure else QueryEvaluationError(_message(error))) from error
-            if self._closed:
-                self._dispose()
-                raise _given_up()
+            self._end_if_closed()
+
+    def _end_if_closed(self) -> None:
+        if self._closed:
+            self._dispose()
+            raise _given_up()
 
 
 def _given_up() -> QueryCancelledError:

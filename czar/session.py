@@ -3,34 +3,27 @@
 import asyncio
 import tempfile
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Self
 
 import numpy as np
-import pyarrow as pa
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlglot import exp
 
-from czar.analyse import Query, analyse
+from czar.analyse import Query, named
 from czar.answer import Answer, Outcome
 from czar.catalogue import Catalogue
 from czar.catalogue_reader import CatalogueReader
-from czar.dispatch import Dispatch
 from czar.execution import Execution
-from czar.explain import Explanation, explain
-from czar.limiting import limited
+from czar.explain import Explanation, explain_query
 from czar.merge import Merger
-from czar.parse import TOO_DEEP, one_select, parse
-from czar.placing import assignments
-from czar.plan.build import build
-from czar.plan.model import Plan
+from czar.parse import TOO_DEEP, one_query, parse
 from czar.presence import Presence, this_process
 from czar.query_log import QueryLog
 from czar.result import result_column
+from czar.running import Engine, Run
 from czar.scratch import Scratch
-from czar.snapshot import Snapshot
 from qserv.cluster import METADATA_DATABASE, SCRATCH_DATABASE, Cluster, Role, Secrets
 from qserv.errors import QueryCancelledError, QueryLimitError
 from qserv.ids import NodeId
@@ -64,6 +57,7 @@ class Session:
         self._presence = Presence(metadata, self._czar, self.running, settings.czar_lease_s)
         self._lookups = Lookups(metadata.url)
         self._catalogues = CatalogueReader(metadata, self._lookups)
+        self._engine = Engine(workers, self._merger, scratch, settings, self._threads, self._located)
 
     @classmethod
     async def open(cls, cluster: Cluster, secrets: Secrets, settings: Settings) -> Self:
@@ -122,17 +116,16 @@ class Session:
         self.running[execution.query_id] = execution
         self._log.start(execution)
         try:
-            plan, catalogue = await self._plan(statement, written, max_rows)
-            return await self._run(plan, catalogue, execution, max_rows)
+            query = await self._named(statement, dialect, written)
+            return await self._run(query, execution, max_rows)
         except BaseException as error:
             self._end(execution, Outcome(0, 0, _reason(error)), 0)
             raise
 
-    async def explain(self, statement: str | exp.Expr, *, text: str | None = None) -> Explanation:
+    async def explain(self, statement: str | exp.Expr, *, dialect: str = "native", text: str | None = None) -> Explanation:
         """Return how a query would be answered, without running it."""
         written = text if text is not None else _text(statement)
-        plan, catalogue = await self._plan(statement, written, None)
-        return explain(plan, catalogue)
+        return await explain_query(await self._named(statement, dialect, written), self._located)
 
     async def close(self) -> None:
         """Let go of connections, threads and memory."""
@@ -147,14 +140,13 @@ class Session:
         self._spill.cleanup()
         await self._metadata.dispose()
 
-    async def _plan(self, statement: str | exp.Expr, text: str, max_rows: int | None) -> tuple[Plan, Catalogue]:
+    async def _named(self, statement: str | exp.Expr, dialect: str, text: str) -> Query:
+        """Read a query, and give its names their meanings."""
         catalogue = await self.catalogue()
         try:
             if len(text) > THREAD_CHARACTERS:
-                query = await self._located(await asyncio.to_thread(_analysed, statement, catalogue, text))
-                return await asyncio.to_thread(build, query, Snapshot(), max_rows=max_rows), catalogue
-            query = await self._located(_analysed(statement, catalogue, text))
-            return build(query, Snapshot(), max_rows=max_rows), catalogue
+                return await asyncio.to_thread(_read, statement, dialect, catalogue, text)
+            return _read(statement, dialect, catalogue, text)
         except RecursionError as error:
             raise QueryLimitError(TOO_DEEP) from error
 
@@ -170,60 +162,33 @@ class Session:
         self.running.pop(execution.query_id, None)
         self._log.end(execution.query_id, outcome, chunk_count)
 
-    async def _run(self, plan: Plan, catalogue: Catalogue, execution: Execution, max_rows: int | None) -> Answer:
-        rows: Iterator[pa.RecordBatch]
-        if plan.known_row is not None:
-            batch = pa.RecordBatch.from_pydict({f"c{i}": pa.array([n], pa.int64()) for i, n in enumerate(plan.known_row)})
-            schema, rows, stop = batch.schema, iter([batch]), _nothing_runs
-        else:
-            dispatch = self._dispatch(plan, catalogue, execution)
-            stop = dispatch.close
-            try:
-                schema, rows = await asyncio.get_running_loop().run_in_executor(self._threads, self._begin, plan, dispatch)
-                for output, field in zip(plan.outputs, schema, strict=False):  # hidden columns for ORDER BY may follow
-                    result_column(output, field.type)
-            except BaseException:  # the reader going away while the nodes work, too
-                stop()
-                raise
-
+    async def _run(self, query: Query, execution: Execution, max_rows: int | None) -> Answer:
+        run = Run(self._engine, execution.query_id.hex)
+        execution.watch(run)
+        try:
+            rows = await run.answer(query, max_rows)
+            for output, field in zip(query.outputs, rows.schema, strict=False):  # hidden columns for ORDER BY may follow
+                result_column(output, field.type)
+        except BaseException as error:  # the reader going away while the nodes work, too
+            run.close()
+            if isinstance(error, RecursionError):
+                raise QueryLimitError(TOO_DEEP) from error
+            raise
         return Answer(
             query_id=execution.query_id.hex,
-            outputs=plan.outputs,
-            schema=schema,
-            rows=rows,
-            stop=stop,
-            ended=lambda outcome: self._end(execution, outcome, len(plan.tasks)),
+            outputs=query.outputs,
+            schema=rows.schema,
+            rows=rows.batches,
+            stop=run.close,
+            ended=lambda outcome: self._end(execution, outcome, run.chunks_total),
             threads=self._threads,
             max_rows=max_rows,
         )
 
-    def _dispatch(self, plan: Plan, catalogue: Catalogue, execution: Execution) -> Dispatch:
-        query_id = execution.query_id.hex
-        dispatch = Dispatch(
-            query_id=query_id,
-            template=plan.step.template if plan.step else "",
-            assignments=assignments(plan, catalogue, query_id),
-            workers=self._workers,
-            timeout_s=self._settings.query_timeout_s,
-            held_bytes=self._settings.result_spill_bytes,
-        )
-        execution.watch(dispatch)
-        return dispatch
 
-    def _begin(self, plan: Plan, dispatch: Dispatch) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        """Merge; runs in a thread, because it waits for the first node."""
-        schema = dispatch.schema
-        if plan.combine is None:
-            return schema, limited(dispatch, plan.offset, plan.limit)
-        merged = self._merger.combine(plan.combine, schema, dispatch)
-        if plan.finish is not None:
-            merged = self._scratch.finish(plan.finish, merged)
-        return merged.schema, iter(merged)
-
-
-def _analysed(statement: str | exp.Expr, catalogue: Catalogue, text: str) -> Query:
-    tree = parse(statement) if isinstance(statement, str) else one_select(statement, text)
-    return analyse(tree, catalogue, text)
+def _read(statement: str | exp.Expr, dialect: str, catalogue: Catalogue, text: str) -> Query:
+    tree = parse(statement, dialect) if isinstance(statement, str) else one_query(statement, text)
+    return named(tree, catalogue, text)
 
 
 def _text(statement: str | exp.Expr) -> str:
@@ -232,7 +197,3 @@ def _text(statement: str | exp.Expr) -> str:
 
 def _reason(error: BaseException) -> Exception:
     return error if isinstance(error, Exception) else QueryCancelledError("the reader went away")
-
-
-def _nothing_runs() -> None:
-    """Stop a query that asked no node."""

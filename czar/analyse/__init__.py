@@ -11,7 +11,7 @@ from czar.analyse.keys import find_keys
 from czar.analyse.locality import Locality, NotLocalError, Spread
 from czar.analyse.query import Query
 from czar.analyse.regions import find_regions
-from czar.analyse.resolve import around, resolve
+from czar.analyse.resolve import as_select, resolve
 from czar.analyse.statistics import prune_by_statistics
 from czar.analyse.supported import supported
 from czar.catalogue import Catalogue
@@ -29,8 +29,7 @@ PRUNING: tuple[Rule, ...] = (find_regions, find_keys, prune_by_statistics)
 
 def named(tree: exp.Expr, catalogue: Catalogue, text: str = "") -> Query:
     """Give every name of a parsed query its meaning; ``text`` is what it was parsed from, for the places in messages."""
-    tree = tree.copy()
-    query = Query(text=text, tree=tree if isinstance(tree, exp.Select) else around(tree), catalogue=catalogue)
+    query = Query(text=text, tree=as_select(tree.copy()), catalogue=catalogue)
     for rule in NAMING:
         query = rule(query)
     return query
@@ -44,22 +43,23 @@ def locality_of(query: Query) -> Locality:
     return Locality(query.tables, overlaps)
 
 
-def pruned(query: Query) -> tuple[Query, Spread]:
-    """Prove that a query's rows are made chunk by chunk, and find the chunks.
-
-    Raises
-    ------
-    NotLocalError
-        They are not: the query must be answered in steps.
-    """
-    rows = locality_of(query).of_rows(query.tree)
+def pruned(query: Query, rows: Spread) -> Query:
+    """Find the chunks that can hold rows of a query, and what must be read with overlap; ``rows`` is what proves it chunk-local."""
     sources = tuple(replace(source, overlap=source.alias in rows.partners) for source in query.sources)
     query = replace(query, sources=sources)
     for rule in PRUNING:
         query = rule(query)
-    return query, rows
+    return query
 
 
-def analyse(tree: exp.Expr, catalogue: Catalogue, text: str = "") -> Query:
-    """Analyse a query whose rows are made chunk by chunk."""
-    return pruned(named(tree, catalogue, text))[0]
+def analyse(tree: exp.Expr, catalogue: Catalogue, text: str = "") -> tuple[Query, Spread]:
+    """Analyse a query whose rows are made chunk by chunk; return it and the proof.
+
+    Raises
+    ------
+    NotLocalError
+        It is not: it must be answered in steps.
+    """
+    query = named(tree, catalogue, text)
+    rows = locality_of(query).of_rows(query.tree)
+    return pruned(query, rows), rows

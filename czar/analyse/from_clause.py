@@ -115,8 +115,8 @@ class FromClause:
 
     def _subquery(self, node: exp.Expr, inside: exp.Subquery, outer: Scope) -> Relation:
         alias = node.args.get("alias")
-        if isinstance(body(inside), exp.Values):
-            values = body(inside)
+        values = body(inside)
+        if isinstance(values, exp.Values):
             values.set("alias", alias)
             node.replace(values)
             return self._values(values, outer)

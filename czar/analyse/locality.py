@@ -255,10 +255,10 @@ def own_aggregates(tree: exp.Expr) -> list[exp.Expr]:
 
 
 def _in_window(part: exp.Expr) -> bool:
-    around, below = part.parent, part
-    while isinstance(around, exp.Filter | exp.WithinGroup | exp.IgnoreNulls | exp.RespectNulls):
-        around, below = around.parent, around
-    return isinstance(around, exp.Window) and around.this is below
+    below = part
+    while isinstance(below.parent, exp.Filter | exp.WithinGroup | exp.IgnoreNulls | exp.RespectNulls):
+        below = below.parent
+    return isinstance(below.parent, exp.Window) and below.parent.this is below
 
 
 def equal_columns(conditions: list[exp.Expr]) -> set[Pair]:

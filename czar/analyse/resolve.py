@@ -21,7 +21,7 @@ from qserv.errors import NotYetSupportedError, QueryError, QueryLimitError
 MAX_RELATIONS = 200
 """Tables and subqueries of FROM in a whole query, after CTEs are put in: each use of a CTE that uses others multiplies them."""
 
-SET_OPERATION_CLAUSES = ("with_", "order", "limit", "offset")
+OUTER_CLAUSES = ("with_", "order", "limit", "offset")
 """Clauses that belong to a set operation as a whole."""
 
 
@@ -75,7 +75,7 @@ class Names:
         """Resolve a query inside of another one; its items get names."""
         tree = body(node)
         if isinstance(tree, exp.SetOperation):
-            if not any(tree.args.get(clause) for clause in SET_OPERATION_CLAUSES):
+            if not any(tree.args.get(clause) for clause in OUTER_CLAUSES):
                 return self._set_operation(tree, outer, tables)
             tree = around(tree)
         if not isinstance(tree, exp.Select):
@@ -165,16 +165,26 @@ def _with_common_tables(tree: exp.Select, tables: dict[str, CommonTable]) -> dic
     return tables
 
 
-def around(tree: exp.SetOperation) -> exp.Select:
-    """Return ``SELECT * FROM (tree)`` in the place of a set operation, which loses WITH, ORDER BY and LIMIT to it."""
+def as_select(tree: exp.Expr) -> exp.Select:
+    """Return a whole query as a SELECT: ``SELECT * FROM (...)`` around anything else."""
+    while isinstance(tree, exp.Subquery) and not any(tree.args.get(clause) for clause in OUTER_CLAUSES):
+        tree = tree.this
+        tree.parent = None
+    return tree if isinstance(tree, exp.Select) else around(tree)
+
+
+def around(tree: exp.Expr) -> exp.Select:
+    """Return ``SELECT * FROM (tree)`` in the place of a query, which loses WITH, ORDER BY and LIMIT to it."""
     outer = exp.Select(expressions=[exp.Star()])
     if tree.parent is not None:
         tree.replace(outer)
-    for clause in SET_OPERATION_CLAUSES:
+    for clause in OUTER_CLAUSES:
         outer.set(clause, tree.args.get(clause))
         tree.set(clause, None)
     alias = exp.TableAlias(this=exp.to_identifier("rows"))
-    outer.set("from_", exp.From(this=exp.Subquery(this=tree, alias=alias)))
+    inside = tree if isinstance(tree, exp.Subquery) else exp.Subquery(this=tree)
+    inside.set("alias", alias)
+    outer.set("from_", exp.From(this=inside))
     return outer
 
 

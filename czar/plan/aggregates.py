@@ -34,7 +34,7 @@ class Split:
     """DuckDB expression for the mean of the whole group, made in each partial row before ``final``; ``{over}`` is its window."""
 
 
-DECOMPOSABLE = (exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, *VARIANCES)
+DECOMPOSABLE: tuple[type[exp.Expr], ...] = (exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, *VARIANCES)
 """Aggregates that are made of partial ones."""
 
 

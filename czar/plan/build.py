@@ -41,6 +41,7 @@ def build(query: Query, rows: Spread, snapshot: Snapshot, *, max_rows: int | Non
     tree = query.tree
     chunks = tuple(query.chunks.tolist())
     plan = Plan(
+        catalogue=query.catalogue,
         snapshot=snapshot,
         outputs=query.outputs,
         family=rows.family if rows.partitioned else None,

@@ -82,7 +82,7 @@ def _keys(query: Query) -> list[exp.Expr]:
         for clause in ("expressions", "having", "order"):
             part = query.tree.args.get(clause)
             for node in part if isinstance(part, list) else [part] if part else []:
-                for column in own(node, exp.Column):
+                for column in node.find_all(exp.Column):
                     if column.table == source.alias and not within(column, exp.AggFunc) and column not in keys:
                         keys.append(column.copy())
     return keys

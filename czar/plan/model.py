@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from czar.analyse.query import Output
-from czar.catalogue import TableEntry
+from czar.catalogue import Catalogue, TableEntry
 from czar.snapshot import Snapshot
 from schema.physical import relation
 
@@ -40,6 +40,7 @@ class ChunkStep:
 class Plan:
     """How a query is answered."""
 
+    catalogue: Catalogue
     snapshot: Snapshot
     outputs: tuple[Output, ...]
     family: str | None

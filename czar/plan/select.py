@@ -37,7 +37,7 @@ def canonical_tree(tree: exp.Select) -> exp.Select:
         whole: exp.Expr = node
         while isinstance(whole.parent, exp.Filter | exp.Window) and whole.parent.this is whole:
             whole = whole.parent
-        parent, key, index = whole.parent, whole.arg_key, whole.index
+        parent, key, index = whole.parent, whole.arg_key or "", whole.index
         node.replace(aggregate)
         changed = outer(aggregate if whole is node else whole)
         if parent is not None and changed is not whole:

@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from czar.analyse import NotLocalError, Query, locality_of
 from czar.analyse.locality import Locality
+from czar.analyse.resolve import as_select
 from czar.analyse.nesting import body, expression_queries, free_aliases, relations
 from czar.analyse.query import Source
 from czar.steps.intermediate import Intermediate, intermediate
@@ -55,7 +56,7 @@ def next_cut(query: Query, name: str, reason: str) -> Cut | None:
         return None
     sources = {source.alias: source for source in query.sources}
     inside = tuple(sources[table.alias] for table in part.tree.find_all(exp.Table) if table.alias in sources)
-    step = replace(query, tree=part.tree, sources=inside, outputs=part.outputs, keys=(), notes=())
+    step = replace(query, tree=as_select(part.tree), sources=inside, outputs=part.outputs, keys=(), notes=())
     entry = intermediate(name, part.outputs)
     left = tuple(source for source in query.sources if source not in inside)
     rest = replace(query, sources=(*left, Source(part.alias, entry)))

@@ -83,15 +83,13 @@ def _array(values: pa.Array) -> str:
 
 
 def _escaped(values: pa.Array) -> list[object]:
-    listed = values.to_pylist()
+    listed: list[object] = values.to_pylist()
     if not pa.types.is_string(values.type):
         return listed
-    return [None if value is None else value.replace("\\", "\\\\").replace('"', '\\"') for value in listed]
+    return [None if value is None else str(value).replace("\\", "\\\\").replace('"', '\\"') for value in listed]
 
 
 def _writer(kind: pa.DataType) -> Callable[[object], str]:
-    if pa.types.is_float32(kind):
-        return lambda value: repr(np.float32(value).item())
     return repr if pa.types.is_floating(kind) else str
 
 

@@ -18,7 +18,7 @@ DUPLICATES_COUNT_NOT: tuple[type[exp.Expr], ...] = (exp.Min, exp.Max)
 class Leaf:
     """A query taken out of another one, and the table in its place."""
 
-    tree: exp.Select
+    tree: exp.Expr
     outputs: tuple[Output, ...]
     table: exp.Table
     """Stands in the place of the part; it is still to be named."""
@@ -212,14 +212,14 @@ def _output(query: Query, item: exp.Expr) -> Output:
     return Output(item.alias_or_name, source, shown.name)
 
 
-def _bare(tree: exp.Select) -> exp.Select:
+def _bare(tree: exp.Expr) -> exp.Expr:
     """Take a SELECT out of its tree, and the names off its items: as the outermost one it has numbered columns."""
     tree.parent, tree.arg_key, tree.index = None, None, None
     tree.set("expressions", [item.unalias() for item in tree.expressions])
     return tree
 
 
-def _named(node: exp.Expr, name: str) -> exp.Alias:
+def _named(node: exp.Expr, name: str) -> exp.Expr:
     return exp.alias_(node.copy(), exp.to_identifier(name, quoted=True), copy=False)
 
 

@@ -59,4 +59,4 @@ def test_what_is_wrong_with_an_expression_is_said(expression, error, message, ca
 )
 def test_a_number_that_postgresql_reads_as_numeric_is_a_double_unless_it_is_compared(expression, written, catalogue):
     query = f"SELECT {expression} FROM hipparcos"  # noqa: S608 (the test is about such text)
-    assert analyse(parse(query), catalogue, query).tree.expressions[0].sql("postgres") == written
+    assert analyse(parse(query), catalogue, query)[0].tree.expressions[0].sql("postgres") == written

@@ -2,7 +2,7 @@
 
 import pytest
 
-from czar.analyse import named, pruned
+from czar.analyse import analyse
 from czar.parse import parse
 from czar.plan.build import build
 from czar.snapshot import Snapshot
@@ -10,7 +10,7 @@ from qserv.errors import QueryError
 
 
 def planned(text, catalogue):
-    return build(*pruned(named(parse(text), catalogue, text)), Snapshot())
+    return build(*analyse(parse(text), catalogue, text), Snapshot())
 
 
 @pytest.mark.parametrize("item", ["7", "'a'", "-1", "(7)", "NULL"])

@@ -4,7 +4,7 @@ import pytest
 
 from czar.analyse import RULES, analyse
 from czar.explain import explain
-from czar.parse import one_select, parse
+from czar.parse import one_query, parse
 from czar.plan.build import build
 from czar.snapshot import Snapshot
 from qserv.errors import NotYetSupportedError, QueryError
@@ -18,8 +18,8 @@ REFUSED = re.compile(
 
 
 def planned(query, catalogue, dialect="adql"):
-    tree = one_select(parse_adql(query), query) if dialect == "adql" else parse(query)
-    return build(*pruned(named(tree, catalogue, query)), Snapshot())
+    tree = one_query(parse_adql(query), query) if dialect == "adql" else parse(query)
+    return build(*analyse(tree, catalogue, query), Snapshot())
 
 
 def test_every_query_of_the_pages_is_answered(blocks, catalogue):
@@ -37,7 +37,7 @@ def test_plans_in_one_query_are_what_explain_prints(blocks, catalogue, told):
     plans = [block.text for block in blocks if "on each chunk" in block.text]
     for query, plan in zip(queries, plans, strict=True):
         # How many chunks and rows there are is the catalogue's of the page; what runs on them is not.
-        printed = explain(planned(query, catalogue), catalogue).text + "\n"
+        printed = explain(planned(query, catalogue)).text + "\n"
         told("docs/one-query.md", *(text[text.index("on each chunk") :] for text in (plan, printed)))
 
 

@@ -1,34 +1,62 @@
 """Sessions in which one part of the engine is put out of order, to show that the corpus would notice."""
 
+import contextlib
 import dataclasses
-import functools
 
 import numpy as np
+import pytest
 
-from czar.analyse import RULES, Query
-from czar.parse import one_select, parse
-from czar.plan.build import build
+import czar.analyse
+import czar.planning
+from czar.analyse.locality import Locality, Spread
 from czar.session import Session
-from czar.snapshot import Snapshot
 from partitioner.chunkmap import ChunkMap
 
 
 class SabotagedSession(Session):
-    """A session that plans with another catalogue, or without one of the rules of analysis."""
+    """A session that plans with another catalogue."""
 
     change = staticmethod(lambda catalogue: catalogue)
-    left_out = None
 
     async def catalogue(self):
         return self.change(await super().catalogue())
 
-    async def _plan(self, statement, text, max_rows):
-        catalogue = await self.catalogue()
-        tree = parse(statement) if isinstance(statement, str) else one_select(statement, text)
-        rules = [rule for rule in RULES if rule.__name__ != self.left_out]
-        assert len(rules) == len(RULES) - (self.left_out is not None)
-        query = functools.reduce(lambda query, rule: rule(query), rules, Query(text=text, tree=tree, catalogue=catalogue))
-        return build(await self._located(query), Snapshot(), max_rows=max_rows), catalogue
+
+@contextlib.contextmanager
+def without_rule(name):
+    """Leave one of the rules of analysis out."""
+    with pytest.MonkeyPatch.context() as patch:
+        for group in ("NAMING", "PRUNING"):
+            rules = getattr(czar.analyse, group)
+            patch.setattr(czar.analyse, group, tuple(rule for rule in rules if rule.__name__ != name))
+        yield
+
+
+@contextlib.contextmanager
+def without_partners():
+    """Partners of a join are read without the overlap of the chunk."""
+
+    def pruned(query, rows):
+        return czar.analyse.pruned(query, dataclasses.replace(rows, partners=frozenset()))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(czar.planning, "pruned", pruned)
+        yield
+
+
+@contextlib.contextmanager
+def trusting(proof):
+    """Nothing is proven: every join, or every group and window, is taken for chunk-local."""
+
+    def joined(self, select, spreads):
+        partitioned = [spread for spread in spreads.values() if spread.partitioned]
+        keys = frozenset(key for spread in partitioned for key in spread.keys)
+        return Spread(partitioned=bool(partitioned), family=partitioned[0].family, keys=keys, whole=keys)
+
+    with pytest.MonkeyPatch.context() as patch:
+        replacement = {"_joined": joined, "_of_subquery": lambda *_: frozenset(), "keeps_keys_together": lambda *_: None}
+        patch.setattr(Locality, proof, replacement[proof])
+        yield
 
 
 def each_entry(catalogue, change):
