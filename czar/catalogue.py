@@ -40,9 +40,11 @@ class TableEntry:
     """Sorted numbers of the chunks where the table has rows or overlap rows; -1 alone for a replicated table."""
     row_counts: NDArray[np.int64]
     overlap_row_counts: NDArray[np.int64]
+    """Of a ref-match table: pairs whose second row is in the chunk and whose home, where `row_counts` counts them, is elsewhere."""
     statistics: Mapping[str, ColumnStatistics] = field(default_factory=dict)
     max_separation_deg: float | None = None
-    """Of a dependent with a position: largest distance of a row from its director row."""
+    """Of a dependent with a position: largest distance of a row from its director row. Of a ref-match table: largest distance of
+    the two rows of a pair; None where some pair is not within its home chunk (that of the first row) and the chunk's overlap."""
     local_references: frozenset[str] = frozenset()
     """Names of the foreign keys to other directors of which every pair was found inside a chunk and its overlap at publish."""
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
+from czar.dialects.mysql import read_mysql
 from czar.dialects.native import read_native
 from czar.dialects.places import place_of
 from czar.dialects.scisql import with_scisql_aggregates
@@ -12,7 +13,7 @@ from qserv.errors import Place, QueryError, QueryLimitError, QuerySyntaxError, Q
 
 __all__ = ["DIALECTS", "MAX_TEXT_BYTES", "NUL", "TOO_DEEP", "one_query", "parse", "place_of"]
 
-DIALECTS: dict[str, Callable[[str], list[exp.Expr]]] = {"native": read_native}
+DIALECTS: dict[str, Callable[[str], list[exp.Expr]]] = {"native": read_native, "mysql": read_mysql}
 """Dialects that are read here; ADQL is read by ``tap.adql``. Each gives the tree that the native dialect would give."""
 
 MAX_TEXT_BYTES = 4_000_000

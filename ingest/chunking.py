@@ -91,24 +91,45 @@ async def chunk_dependent_rows(rows: Rows, table: Table, engine: AsyncEngine, da
     BadRowError
         A row's director is not there, or has no position while the row has one.
     """
-    name = str(table.director_key)
-    keys = rows.batch.column(name)
-    wanted = np.unique(keys.to_numpy())
-    parts = [wanted[start : start + LOOKUP_KEYS] for start in range(0, len(wanted), LOOKUP_KEYS)]
-    async with connect(engine) as connection:
-        found = [await find_chunks(connection, database, str(table.director), part) for part in parts]
-    known, chunks = (np.concatenate([pair[side] for pair in found] or [np.empty(0, np.int64)]) for side in (0, 1))
-    row = first_true(pc.invert(pc.is_in(keys, pa.array(known, keys.type))))
-    if row is not None:
-        raise rows.origin.error(row, name, keys[row], f"table {table.director} has no row of this key")
-    of_rows = chunks[np.searchsorted(known, keys.to_numpy())]
+    ((director, name),) = table.directors
+    of_rows = await _chunks_of_keys(rows, name, engine, database, director)
     if len(rows.ra):
         # A region never leads to chunk 0: a row with a position would be lost there.
         lost = np.flatnonzero((of_rows == NULL_CHUNK) & ~np.isnan(rows.ra))
         if len(lost):
-            reason = f"the row has a position, but that of its {table.director} is NULL"
-            raise rows.origin.error(int(lost[0]), name, keys[int(lost[0])], reason)
+            reason = f"the row has a position, but that of its {director} is NULL"
+            raise rows.origin.error(int(lost[0]), name, rows.batch.column(name)[int(lost[0])], reason)
     return whole_rows(rows, of_rows)
+
+
+async def chunk_pair_rows(rows: Rows, table: Table, engine: AsyncEngine, database: str) -> ChunkedRows:
+    """Return a ref-match table's rows with the chunks of their first director's rows, where each pair is at home.
+
+    A pair whose second director's row lies in another chunk is in the overlap of that chunk too.
+
+    Raises
+    ------
+    BadRowError
+        A director has no row of one of the keys.
+    """
+    first, second = [await _chunks_of_keys(rows, name, engine, database, director) for director, name in table.directors]
+    parted = np.flatnonzero(first != second)
+    return ChunkedRows(rows.batch, first, rows.batch.take(pa.array(parted)), second[parted])
+
+
+async def _chunks_of_keys(rows: Rows, name: str, engine: AsyncEngine, database: str, director: str) -> Pixels:
+    """Return the chunks of the rows of a director, whose keys are in a column; shape (n,)."""
+    keys = rows.batch.column(name)
+    wanted = np.unique(keys.to_numpy())
+    parts = [wanted[start : start + LOOKUP_KEYS] for start in range(0, len(wanted), LOOKUP_KEYS)]
+    async with connect(engine) as connection:
+        found = [await find_chunks(connection, database, director, part) for part in parts]
+    known, chunks = (np.concatenate([pair[side] for pair in found] or [np.empty(0, np.int64)]) for side in (0, 1))
+    row = first_true(pc.invert(pc.is_in(keys, pa.array(known, keys.type))))
+    if row is not None:
+        raise rows.origin.error(row, name, keys[row], f"table {director} has no row of this key")
+    of_rows: Pixels = chunks[np.searchsorted(known, keys.to_numpy())]
+    return of_rows
 
 
 def whole_rows(rows: Rows, chunks: Pixels) -> ChunkedRows:

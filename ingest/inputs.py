@@ -10,8 +10,8 @@ from ingest.matching import Matching, match_columns
 from qserv.errors import IngestError
 from schema.model import Database, Table, TableRole
 
-LOAD_ORDER = (TableRole.REPLICATED, TableRole.DIRECTOR, TableRole.DEPENDENT)
-"""Dependents come after their directors, whose index says where they go."""
+LOAD_ORDER = (TableRole.REPLICATED, TableRole.DIRECTOR, TableRole.DEPENDENT, TableRole.REF_MATCH)
+"""Tables that hang on directors come after these, whose index says where they go."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def open_inputs(database: Database, files: Mapping[str, Sequence[Path]], delimit
     Raises
     ------
     IngestError
-        There is no such table, no file, or the table's role is not yet supported.
+        There is no such table, or no file for it.
     BadFileError
         A file is not readable, or a column is missing in it.
     """
@@ -55,9 +55,6 @@ def open_inputs(database: Database, files: Mapping[str, Sequence[Path]], delimit
             near = difflib.get_close_matches(name, database.by_name, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(database.by_name)}"
             msg = f"database {database.name!r} has no table {name!r}; {hint}"
-            raise IngestError(msg)
-        if database.by_name[name].role is TableRole.REF_MATCH:
-            msg = f"not yet supported: table {name!r} is a ref-match table; only {', '.join(LOAD_ORDER)} tables can be loaded"
             raise IngestError(msg)
         if not paths:
             msg = f"table {name!r} has no file to load"

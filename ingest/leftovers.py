@@ -27,7 +27,7 @@ async def remove_leftovers(
     engine: AsyncEngine,
     nodes: Nodes,
     database: Database,
-    inputs: Iterable[Input],
+    inputs: Sequence[Input],
     *,
     replace: bool = False,
 ) -> None:
@@ -41,7 +41,7 @@ async def remove_leftovers(
     Raises
     ------
     IngestError
-        A table is published already, or one cannot be replaced because a published table depends on it.
+        A table is published already, or cannot be replaced because a published table depends on it, or its director is not there.
     """
     async with connect(engine) as connection:
         published = await table_state(connection, database.name)
@@ -50,10 +50,16 @@ async def remove_leftovers(
     if kept & wanted and not replace:
         msg = f"table {database.name}.{min(kept & wanted)} is published already; `--replace` drops it first, with all its rows"
         raise IngestError(msg)
+    for source in inputs:
+        for director, _ in source.table.directors:
+            if director not in kept | wanted:
+                msg = f"table {database.name}.{director} is not loaded, and {source.table.name} hangs on it: load it before, or together"
+                raise IngestError(msg)
     for table in database.tables:
-        if table.name in kept - wanted and table.director in wanted & kept:
-            msg = f"table {database.name}.{table.director} cannot be replaced: {table.name} depends on it; load both together"
-            raise IngestError(msg)
+        for director, _ in table.directors:
+            if table.name in kept - wanted and director in wanted & kept:
+                msg = f"table {database.name}.{director} cannot be replaced: {table.name} depends on it; load both together"
+                raise IngestError(msg)
     await _remove_tables(engine, nodes, database.name, sorted(wanted | (set(published) - kept)))
 
 

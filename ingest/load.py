@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ingest.chunking import ChunkedRows, chunk_dependent_rows, chunk_director_rows, whole_rows
+from ingest.chunking import ChunkedRows, chunk_dependent_rows, chunk_director_rows, chunk_pair_rows, whole_rows
 from ingest.family import Family, open_family
 from ingest.inputs import Input, open_inputs
 from ingest.leftovers import remove_leftovers, spill_directory, withdraw
@@ -198,7 +198,9 @@ class _TableLoad:
                 return await asyncio.to_thread(chunk_director_rows, rows, self.family.chunk_map, self.family.overlap_deg)
             case TableRole.DEPENDENT:
                 return await chunk_dependent_rows(rows, table, self.engine, self.family.database.name)
-            case _:
+            case TableRole.REF_MATCH:
+                return await chunk_pair_rows(rows, table, self.engine, self.family.database.name)
+            case TableRole.REPLICATED:
                 return whole_rows(rows, np.full(rows.batch.num_rows, REPLICATED_CHUNK, dtype=np.int64))
 
     def _place(self, table: Table, base: Runs, overlap: Runs) -> Placement:

@@ -4,6 +4,8 @@
   Where all do, a join along the key never has to leave a chunk.
 - Of a dependent with a position of its own: how far it lies from its director row, at most. A region on the dependent is grown by
   that to find the chunks.
+- Of a ref-match table: how many of its pairs find both rows in their home chunk, that of the first row, and its overlap; and how
+  far apart the two rows of a pair are, at most. Within the overlap radius, a join through the table never has to leave a chunk.
 """
 
 import asyncio
@@ -34,6 +36,9 @@ TIMEOUT_S = 3600.0
 
 SEPARATION_MARGIN = 1e-9
 """Relative margin, and absolute one in degrees, added to a largest separation, so that rounding never makes it too small."""
+
+BASE, OVERLAP = False, True
+"""Which rows of a chunk."""
 
 Take = Callable[[pa.RecordBatch], None]
 
@@ -100,6 +105,8 @@ class Measurement:
             facts["references"] = references
         if table.role is TableRole.DEPENDENT and table.ra is not None and table.director in self.chunks:
             facts["max_separation_deg"] = await self._max_separation(table)
+        if table.role is TableRole.REF_MATCH and all(director in self.chunks for director, _ in table.directors):
+            facts |= await self._measure_pairs(table)
         return facts
 
     async def _count_references(self, table: Table, key: ForeignKey) -> Json:
@@ -125,7 +132,10 @@ class Measurement:
             lookup = self._existing(key.target_table, missing.filter(known).to_numpy(), rows.filter(known).to_numpy())
             elsewhere.append(asyncio.run_coroutine_threadsafe(lookup, loop).result())
 
-        await self._each_batch(template, self._tasks(table, self.database.by_name[key.target_table]), count)
+        target = self.database.by_name[key.target_table]
+        await self._each_batch(
+            template, self._tasks({"source": (table, BASE), "target": (target, BASE), "near": (target, OVERLAP)}), count
+        )
         return {"complete": sum(elsewhere) == 0, "local": sum(local), "total": sum(local) + sum(elsewhere)}
 
     async def _existing(self, table: str, keys: Pixels, rows: Pixels) -> int:
@@ -143,40 +153,77 @@ class Measurement:
         director = self.database.by_name[str(table.director)]
         ra, dec, key = (_slot_safe(name) for name in (table.ra, table.dec, table.director_key))
         director_ra, director_dec, director_key = (_slot_safe(name) for name in (director.ra, director.dec, director.director_key))
-        # The haversine; that it loses digits next to 180 degrees does not matter here. Mind that LEAST(1, NULL) is 1.
+        separation = _separation(f"source.{ra}", f"source.{dec}", f"target.{director_ra}", f"target.{director_dec}")
         template = f"""
-            SELECT max(degrees(2 * asin(least(1, sqrt(
-                sin(radians(source.{dec} - target.{director_dec}) / 2) ^ 2
-                + cos(radians(source.{dec})) * cos(radians(target.{director_dec}))
-                * sin(radians(source.{ra} - target.{director_ra}) / 2) ^ 2))))) AS separation
+            SELECT max({separation}) AS separation
             FROM {{source}} AS source JOIN {{target}} AS target ON target.{director_key} = source.{key}
             WHERE source.{ra} IS NOT NULL AND target.{director_ra} IS NOT NULL"""  # noqa: S608 (as above)
         found = [0.0]
         await self._each_batch(
             template,
-            self._tasks(table, director),
+            self._tasks({"source": (table, BASE), "target": (director, BASE)}),
             lambda batch: found.append(pc.max(batch.column(0)).as_py() or 0.0),
         )
-        largest = max(found)
-        return largest * (1 + SEPARATION_MARGIN) + SEPARATION_MARGIN if largest else 0.0
+        return _widened(max(found))
 
-    def _tasks(self, table: Table, target: Table) -> dict[NodeId, tuple[ChunkTask, ...]]:
-        """Return, by node, one task for each chunk where the table has rows. An empty prototype stands for what a chunk lacks."""
+    async def _measure_pairs(self, table: Table) -> Json:
+        """Return how many pairs of a ref-match table find both rows within their home chunk and its overlap; if all, their reach.
+
+        How far apart the rows of the others are is not known to any one node: no separation is recorded then.
+        """
+        (first_name, first_key), (second_name, second_key) = table.directors
+        first, second = self.database.by_name[first_name], self.database.by_name[second_name]
+        ra, dec, key = (_slot_safe(name) for name in (first.ra, first.dec, first.director_key))
+        columns = ", ".join(
+            f"{_slot_safe(name)} AS {alias}"
+            for name, alias in ((second.director_key, "key"), (second.ra, "ra"), (second.dec, "dec"))
+        )
+        separation = _separation(f"one.{ra}", f"one.{dec}", "other.ra", "other.dec")
+        template = f"""
+            SELECT count(other.key) AS pairs,
+                max({separation}) FILTER (WHERE one.{ra} IS NOT NULL AND other.ra IS NOT NULL) AS separation
+            FROM {{source}} AS source
+            JOIN {{one}} AS one ON one.{key} = source.{_slot_safe(first_key)}
+            JOIN (SELECT {columns} FROM {{other}} UNION ALL SELECT {columns} FROM {{near}}) AS other
+                ON other.key = source.{_slot_safe(second_key)}"""  # noqa: S608 (as above)
+        local, found = [0], [0.0]
+
+        def take(batch: pa.RecordBatch) -> None:
+            local.append(pc.sum(batch.column(0)).as_py() or 0)
+            found.append(pc.max(batch.column(1)).as_py() or 0.0)
+
+        slots = {"source": (table, BASE), "one": (first, BASE), "other": (second, BASE), "near": (second, OVERLAP)}
+        await self._each_batch(template, self._tasks(slots), take)
+        total = sum(record.row_count for record in self.chunks[table.name].values())
+        facts: Json = {"pairs": {"complete": sum(local) == total, "local": sum(local), "total": total}}
+        if sum(local) == total:
+            facts["max_separation_deg"] = _widened(max(found))
+        return facts
+
+    def _tasks(self, slots: Mapping[str, tuple[Table, bool]]) -> dict[NodeId, tuple[ChunkTask, ...]]:
+        """Return, by node, one task for each chunk where the table of slot ``source`` has rows.
+
+        Parameters
+        ----------
+        slots
+            The table of each slot, and whether it is its overlap. An empty prototype stands for what a chunk lacks.
+        """
         tasks: dict[NodeId, list[ChunkTask]] = {}
-        name = self.database.name
-        for chunk, record in self.chunks[table.name].items():
+        source, _ = slots["source"]
+        for chunk, record in self.chunks[source.name].items():
             if not record.row_count:
                 continue
-            there = self.chunks[target.name].get(chunk)
-            near = there is not None and there.overlap_row_count > 0
-            relations = {
-                "source": relation(name, table.name, chunk),
-                "target": relation(name, target.name, chunk if there and there.row_count else None),
-                "near": relation(name, target.name, chunk if near else None, overlap=near),
-            }
-            node = next(node for node in record.nodes if there is None or node in there.nodes)
+            there = {slot: self.chunks[table.name].get(chunk) for slot, (table, _) in slots.items()}
+            relations = {slot: self._relation(table, there[slot], overlap=overlap) for slot, (table, overlap) in slots.items()}
+            held = [set(other.nodes) for other in there.values() if other is not None]
+            node = next(node for node in record.nodes if all(node in nodes for nodes in held))
             tasks.setdefault(node, []).append(ChunkTask(chunk, relations))
         return {node: tuple(listed) for node, listed in tasks.items()}
+
+    def _relation(self, table: Table, record: ChunkRecord | None, *, overlap: bool) -> str:
+        if record is None or not (record.overlap_row_count if overlap else record.row_count):
+            return relation(self.database.name, table.name, None)
+        return relation(self.database.name, table.name, record.chunk, overlap=overlap)
 
     async def _each_batch(self, template: str, tasks: Mapping[NodeId, tuple[ChunkTask, ...]], take: Take) -> None:
         """Run a query on chunks, and hand every batch of the answers to ``take``, in the threads in which they arrive."""
@@ -196,3 +243,18 @@ class Measurement:
 def _slot_safe(name: str | None) -> str:
     """Return a quoted column for a template, in which braces are doubled."""
     return quote(str(name)).replace("{", "{{").replace("}", "}}")
+
+
+def _separation(ra: str, dec: str, other_ra: str, other_dec: str) -> str:
+    """Return SQL of the distance, in degrees, of two positions, given by columns that are not NULL (LEAST(1, NULL) is 1).
+
+    It is the haversine; that it loses digits next to 180 degrees does not matter here.
+    """
+    return f"""degrees(2 * asin(least(1, sqrt(
+                sin(radians({dec} - {other_dec}) / 2) ^ 2
+                + cos(radians({dec})) * cos(radians({other_dec})) * sin(radians({ra} - {other_ra}) / 2) ^ 2))))"""
+
+
+def _widened(largest: float) -> float:
+    """Return a largest separation, in degrees, grown so that its rounding does not matter; 0 stays 0."""
+    return largest * (1 + SEPARATION_MARGIN) + SEPARATION_MARGIN if largest else 0.0

@@ -134,7 +134,7 @@ def _column(match: Match, source: pa.RecordBatch, origin: Origin) -> pa.Array:
 
 def _check_nulls(table: Table, columns: dict[str, pa.Array], origin: Origin) -> None:
     """Refuse NULL where the declaration, the primary key or the director key forbid it."""
-    keys = {*table.primary_key, table.director_key}
+    keys = {*table.primary_key, table.director_key, table.second_director_key}
     for column in table.columns:
         values = columns[column.name]
         if values.null_count and (not column.nullable or column.name in keys):

@@ -134,6 +134,8 @@ class Cluster:
     nodes: tuple[NodeAddress, ...]
     tap_host: str
     tap_port: int
+    czar_host: str = "127.0.0.1"
+    czar_port: int = 0
 
     def node(self, node: NodeId) -> NodeAddress:
         """Return the addresses of one node.
@@ -152,8 +154,12 @@ class Cluster:
     @property
     def tap_url(self) -> str:
         """URL of the TAP service, as a client on this machine uses it."""
-        host = "127.0.0.1" if self.tap_host in {"0.0.0.0", "::"} else self.tap_host  # noqa: S104 (compared, not bound)
-        return f"http://{host}:{self.tap_port}/tap"
+        return f"http://{_reached(self.tap_host)}:{self.tap_port}/tap"
+
+    @property
+    def czar_url(self) -> str:
+        """URL of the czar's API, as a client on this machine uses it."""
+        return f"http://{_reached(self.czar_host)}:{self.czar_port}"
 
     def save(self) -> None:
         """Write ``cluster.json``, in one step, so that a reader sees all of it or the one before."""
@@ -177,6 +183,11 @@ class Cluster:
         document["metadata"] = PostgresAddress(**document["metadata"])
         document["nodes"] = tuple(NodeAddress(**node) for node in document["nodes"])
         return cls(**document)
+
+
+def _reached(host: str) -> str:
+    """Return the address by which a service that listens on an address is reached from this machine."""
+    return "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 (compared, not bound)
 
 
 def _no_cluster(home: Path) -> ClusterNotRunningError:

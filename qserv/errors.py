@@ -69,6 +69,12 @@ class StorageFullError(ClusterError):
     code = "cluster.storage_full"
 
 
+class AccessError(QservError):
+    """A service does not know who asks, or does not let them."""
+
+    code = "access"
+
+
 # -- schema -----------------------------------------------------------------------------------------------------------------------
 
 

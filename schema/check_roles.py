@@ -21,7 +21,9 @@ def role_problems(database: Database, table: Table) -> Iterator[str]:
             if table.director is not None or table.director_key is not None:
                 yield "a replicated table has no director; leave director and director_key out"
         case TableRole.REF_MATCH:
-            yield "role ref-match is not yet supported; declare the table as replicated if it is small"
+            yield from _ref_match(database, table)
+    if table.role is not TableRole.REF_MATCH and (table.second_director is not None or table.second_director_key is not None):
+        yield "only a ref-match table has a second director; leave second_director and second_director_key out"
 
 
 def _director(table: Table) -> Iterator[str]:
@@ -47,20 +49,38 @@ def _dependent(database: Database, table: Table) -> Iterator[str]:
         yield from _key(table, table.director_key)
     if table.director is None:
         yield "a dependent table names its director"
+    else:
+        yield from _named_director(database, table.director)
+
+
+def _ref_match(database: Database, table: Table) -> Iterator[str]:
+    if table.ra is not None or table.dec is not None:
+        yield "a ref-match table has no position of its own, its rows lie with those of its directors; leave ra and dec out"
+    if None in {table.director, table.director_key, table.second_director, table.second_director_key}:
+        named = "director, director_key, second_director, second_director_key"
+        yield f"a ref-match table names two directors and the columns that hold their keys: {named}"
         return
-    director = database.by_name.get(table.director)
+    for (director, key), what in zip(table.directors, ("director", "second_director"), strict=True):
+        yield from _named_director(database, director, what)
+        yield from _key(table, key, f"{what}_key")
+    if table.director_key == table.second_director_key:
+        yield f"second_director_key: column {table.director_key} cannot hold both keys; name another column"
+
+
+def _named_director(database: Database, name: str, what: str = "director") -> Iterator[str]:
+    director = database.by_name.get(name)
     if director is None:
-        yield f"director: there is no table {table.director}"
+        yield f"{what}: there is no table {name}"
     elif director.role is not TableRole.DIRECTOR:
-        yield f"director: table {table.director} is {director.role}, not a director"
+        yield f"{what}: table {name} is {director.role}, not a director"
 
 
-def _key(table: Table, name: str) -> Iterator[str]:
+def _key(table: Table, name: str, what: str = "director_key") -> Iterator[str]:
     column = table.by_name.get(name)
     if column is None:
-        yield f"director_key: there is no column {name}"
+        yield f"{what}: there is no column {name}"
     elif column.datatype not in KEY_TYPES:
-        yield f"director_key: column {name} is {column.datatype}; a key is an integer: short, int or long"
+        yield f"{what}: column {name} is {column.datatype}; a key is an integer: short, int or long"
 
 
 def _position(table: Table) -> Iterator[str]:

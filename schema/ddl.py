@@ -59,7 +59,7 @@ def index_statements(database: str, table: Table, chunk: ChunkId | None, *, over
 def indexes(table: Table) -> list[tuple[tuple[str, ...], bool]]:
     """Return (columns, unique) of the indexes of a table, the unique ones first.
 
-    Indexed are: the primary key and a director's key (unique), ``_healpix_29``, the director key of a dependent, the columns of
+    Indexed are: the primary key and a director's key (unique), ``_healpix_29``, the columns that hold keys of directors, those of
     foreign keys, and what the schema declares. One whose columns begin another one is left out, unless it is unique.
     """
     wanted: list[tuple[tuple[str, ...], bool]] = []
@@ -67,6 +67,8 @@ def indexes(table: Table) -> list[tuple[tuple[str, ...], bool]]:
         wanted.append((table.primary_key, True))
     if table.director_key is not None:
         wanted.append(((table.director_key,), table.role is TableRole.DIRECTOR))
+    if table.second_director_key is not None:
+        wanted.append(((table.second_director_key,), False))
     if table.partitioned:
         wanted.append(((HEALPIX_COLUMN,), False))
     wanted += [(key.columns, False) for key in table.foreign_keys]

@@ -119,9 +119,13 @@ class Table:
     dec: str | None = None
     """Name of the latitude column (deg)."""
     director: str | None = None
-    """Of a dependent: name of its director table."""
+    """Of a dependent: name of its director table. Of a ref-match table: of the first of its two."""
     director_key: str | None = None
-    """Of a director: its key column, integer. Of a dependent: the column that holds its director's key."""
+    """Of a director: its key column, integer. Of a dependent or ref-match table: the column that holds the director's key."""
+    second_director: str | None = None
+    """Of a ref-match table: name of the second director table; it may be the first one again."""
+    second_director_key: str | None = None
+    """Of a ref-match table: the column that holds the second director's key."""
     frame: Frame | None = None
     time_system: TimeSystem | None = None
     foreign_keys: tuple[ForeignKey, ...] = ()
@@ -132,6 +136,12 @@ class Table:
     def partitioned(self) -> bool:
         """Whether rows are spread over chunks, rather than whole on every node."""
         return self.role is not TableRole.REPLICATED
+
+    @property
+    def directors(self) -> tuple[tuple[str, str], ...]:
+        """(director table, own column that holds its key) of each table that this one hangs on: none, one or two."""
+        named = ((self.director, self.director_key), (self.second_director, self.second_director_key))
+        return tuple((director, key) for director, key in named if director is not None and key is not None)
 
     @cached_property
     def by_name(self) -> dict[str, Column]:

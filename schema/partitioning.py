@@ -85,6 +85,8 @@ class TableEntry(_Entry):
     dec: str | None = None
     director: str | None = None
     director_key: str | None = None
+    second_director: str | None = None
+    second_director_key: str | None = None
     frame: FrameEntry | None = None
     time_system: TimeSystemEntry | None = None
     columns: dict[str, ColumnEntry] = {}

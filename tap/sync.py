@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from czar.parse import MAX_TEXT_BYTES
+from czar.service.streaming import Opened, WatchedResponse
 from qserv.errors import QservError, QueryValueError
 from tap.adql.parse import parse_adql
 from tap.answering import document
@@ -17,7 +18,6 @@ from tap.formats.encoder import Facts
 from tap.formats.fields import fields_of
 from tap.limits import Limits
 from tap.parameters import QueryRequest, read_parameters, read_request
-from tap.streaming import Opened, WatchedResponse
 
 if TYPE_CHECKING:
     from czar.session import Session

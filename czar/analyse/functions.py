@@ -8,9 +8,12 @@ from czar.analyse.query import Query
 from czar.catalogue import nearest
 from czar.dialects import aggregates as dialects
 from czar.dialects.aggregates import WINDOW_FUNCTIONS
+from czar.dialects.calls import called, node_function
 from czar.dialects.functions import NAMES, NUMERIC_ONLY
 from czar.dialects.places import place_of
 from qserv.errors import NotYetSupportedError, UnknownNameError
+
+__all__ = ["AGGREGATES", "NODE_FUNCTIONS", "SKY", "called", "known_functions", "node_function"]
 
 AGGREGATES: tuple[type[exp.Expr], ...] = tuple(dialects.AGGREGATES)
 
@@ -42,7 +45,7 @@ NODE_FUNCTIONS = frozenset(
     {
         *("angular_separation", "in_circle", "in_lonlat_box", "in_ellipse", "in_polygon"),
         *("ln", "log10", "exp", "sqrt", "power", "asin", "acos", "divide", "truncate", "round", "mod", "widen", "total"),
-        *("modulo", "quotient", "int_divide", "truth"),
+        *("modulo", "quotient", "int_divide", "truth", "mysql_substr"),
         *("scisql_getversion", "scisql_s2htmid", "scisql_s2htmlevel"),
         *("nanojansky_to_abmag", "nanojansky_to_abmag_sigma", "abmag_to_nanojansky", "abmag_to_nanojansky_sigma"),
         *("scisql_nanojanskytoabmag", "scisql_nanojanskytoabmagsigma", "scisql_abmagtonanojansky"),
@@ -119,18 +122,6 @@ def _is_numeric(node: exp.Literal) -> bool:
         and int(node.this) >= 2**63
         and not isinstance(around, exp.Predicate | exp.In | exp.Limit | exp.Offset)
     )
-
-
-def node_function(name: str, *arguments: exp.Expr) -> exp.Dot:
-    """Return a call of a function in schema ``qserv``."""
-    call = exp.Anonymous(this=name, expressions=list(arguments))
-    return exp.Dot(this=exp.to_identifier("qserv"), expression=call)
-
-
-def called(node: exp.Expr) -> tuple[str, list[exp.Expr]] | None:
-    """Return the lower-case name and the arguments of a call by name, with or without the schema ``qserv``."""
-    call = node.expression if isinstance(node, exp.Dot) and node.this.name == "qserv" else node
-    return (call.name.lower(), list(call.expressions)) if isinstance(call, exp.Anonymous) else None
 
 
 def _node_function(node: exp.Dot, query: Query) -> exp.Expr:

@@ -20,6 +20,8 @@ INSTEAD: Final = {
 }
 """What to write in place of functions that work on MySQL's binary texts or on its indexes."""
 
+AGGREGATES: Final = frozenset({"scisql_median", "scisql_percentile"})
+
 
 def with_scisql_aggregates(tree: exp.Expr, text: str) -> None:
     """Turn ``scisql_median`` and ``scisql_percentile`` into PERCENTILE_CONT, which has the same interpolation.
@@ -39,7 +41,10 @@ def with_scisql_aggregates(tree: exp.Expr, text: str) -> None:
             call.replace(_percentile(values, exp.Literal.number("0.5")))
         elif name == "scisql_percentile":
             values, percent = _arguments(call, 2, text)
-            call.replace(_percentile(values, exp.Div(this=exp.Paren(this=percent), expression=exp.Literal.number("100.0"))))
+            # NULL where the percentage is out of its range; PostgreSQL would end the query.
+            allowed = exp.Between(this=exp.Paren(this=percent), low=exp.Literal.number(0), high=exp.Literal.number(100))
+            fraction = exp.Div(this=exp.Paren(this=percent.copy()), expression=exp.Literal.number("100.0"))
+            call.replace(_percentile(values, exp.Case(ifs=[exp.If(this=allowed, true=fraction)])))
 
 
 def _arguments(call: exp.Anonymous, wanted: int, text: str) -> list[exp.Expr]:

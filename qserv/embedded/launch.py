@@ -83,6 +83,8 @@ class EmbeddedPostgres:
             ),
             tap_host=self._settings.tap_host,
             tap_port=self._ports["tap"],
+            czar_host=self._settings.czar_host,
+            czar_port=self._ports["czar"],
         )
 
     def restart(self, server: PostgresServer) -> None:
@@ -183,6 +185,9 @@ def _choose_ports(settings: Settings, node_names: list[str]) -> dict[str, int]:
     if settings.tap_port:
         require_free(settings.tap_port, settings.tap_host, "QSERV_TAP_PORT")
         ports["tap"] = settings.tap_port
+    if settings.czar_port:
+        require_free(settings.czar_port, settings.czar_host, "QSERV_CZAR_PORT")
+        ports["czar"] = settings.czar_port
     for name in _port_names(node_names):
         if name not in ports:
             kept = last.get(name)
@@ -193,6 +198,7 @@ def _choose_ports(settings: Settings, node_names: list[str]) -> dict[str, int]:
 
 def _port_names(node_names: Iterable[str]) -> Iterator[str]:
     yield "tap"
+    yield "czar"
     yield f"{METADATA_NAME}-postgres"
     for name in node_names:
         yield f"{name}-postgres"

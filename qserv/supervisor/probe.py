@@ -3,7 +3,7 @@
 import http.client
 import socket
 
-HEALTH_PATHS = {"tap": "/tap/availability"}
+HEALTH_PATHS = {"tap": "/tap/availability", "czar": "/health"}
 """What is asked, by kind of service, where listening is not enough: TAP takes connections before it can answer (VOSI 1.1, 5)."""
 
 ANSWER_TIMEOUT_S = 3.0

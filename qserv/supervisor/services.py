@@ -38,9 +38,15 @@ def tap_services(cluster: Cluster) -> tuple[Service, ...]:
     return (Service("tap", "tap", "tap", (), cluster.tap_host, cluster.tap_port),)
 
 
+def czar_services(cluster: Cluster) -> tuple[Service, ...]:
+    """Return the czar's own API. It reads ADQL by the reader of the TAP service, which only who starts it may know."""
+    dialects = ("--dialect", "adql=tap.adql.parse:parse_adql")
+    return (Service("czar", "czar", "czar.service", dialects, cluster.czar_host, cluster.czar_port),)
+
+
 def all_services(cluster: Cluster) -> tuple[Service, ...]:
-    """Return the workers, then the TAP service that asks them."""
-    return worker_services(cluster) + tap_services(cluster)
+    """Return the workers, then the czar and the TAP service that ask them."""
+    return worker_services(cluster) + czar_services(cluster) + tap_services(cluster)
 
 
 def no_services(_cluster: Cluster) -> tuple[Service, ...]:

@@ -102,4 +102,5 @@ def _answers(record: RunRecord, cluster: Cluster, secrets: Secrets) -> bool:
                 return connection.execute("SELECT 1").fetchone() == (1,)
         except psycopg.Error:
             return False
-    return answers(record.kind, cluster.tap_host if record.kind == "tap" else HOST, record.port)
+    hosts = {"tap": cluster.tap_host, "czar": cluster.czar_host}
+    return answers(record.kind, hosts.get(record.kind, HOST), record.port)

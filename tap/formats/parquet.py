@@ -1,43 +1,17 @@
 """Apache Parquet, with the VOTable that describes it in its metadata (IVOA note "VOParquet" 1.0)."""
 
-import io
 from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from czar.service.outbox import Outbox
 from tap.formats.encoder import Facts, Outcome
 from tap.formats.fields import Field
 from tap.formats.votable import document_head, document_tail
 
 ROW_GROUP_BYTES = 64 * 2**20
 """Rows are held until there are so many bytes of them: a row group much smaller compresses badly, and readers skip whole ones."""
-
-
-class _Outbox(io.RawIOBase):
-    """A file that keeps what is written until it is taken."""
-
-    def __init__(self) -> None:
-        self._written: list[bytes] = []
-        self._position = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def write(self, data: object) -> int:
-        written = bytes(memoryview(data))  # type: ignore[arg-type]  # pyarrow hands in buffers
-        self._written.append(written)
-        self._position += len(written)
-        return len(written)
-
-    def take(self) -> bytes:
-        """Return what was written since the last call."""
-        taken = b"".join(self._written)
-        self._written.clear()
-        return taken
 
 
 class ParquetEncoder:
@@ -47,7 +21,7 @@ class ParquetEncoder:
 
     def __init__(self, fields: Sequence[Field], facts: Facts) -> None:
         self._fields = tuple(fields)
-        self._outbox = _Outbox()
+        self._outbox = Outbox()
         description = (document_head(self._fields, facts) + document_tail(Outcome())).decode()
         metadata = {"IVOA.VOTable-Parquet.version": "1.0", "IVOA.VOTable-Parquet.content": description}
         self._schema = pa.schema([pa.field(field.name, field.arrow) for field in self._fields], metadata)

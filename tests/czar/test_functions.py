@@ -5,8 +5,11 @@ import re
 import pytest
 
 from czar.analyse import analyse
-from czar.analyse.functions import NODE_FUNCTIONS, SKY
-from czar.parse import parse
+from czar.analyse.functions import NODE_FUNCTIONS, SKY, known_functions
+from czar.analyse.geometry import lower_geometry
+from czar.analyse.query import Query, Source
+from czar.dialects.native import read_native
+from czar.parse import one_query, parse
 from qserv.errors import NotYetSupportedError, QueryError, QueryValueError, UnknownNameError
 from workers.functions import statements
 
@@ -60,3 +63,36 @@ def test_what_is_wrong_with_an_expression_is_said(expression, error, message, ca
 def test_a_number_that_postgresql_reads_as_numeric_is_a_double_unless_it_is_compared(expression, written, catalogue):
     query = f"SELECT {expression} FROM hipparcos"  # noqa: S608 (the test is about such text)
     assert analyse(parse(query), catalogue, query)[0].tree.expressions[0].sql("postgres") == written
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        (
+            "SELECT 1 FROM hipparcos WHERE hip IN (SELECT hip FROM observation WHERE qserv_areaspec_circle(1, 2, 3))",
+            '"observation"."ra"',
+        ),
+        ("SELECT 1 FROM hipparcos UNION SELECT 2 FROM observation WHERE qserv_areaspec_circle(1, 2, 3)", '"observation"."ra"'),
+        (
+            "WITH s AS (SELECT * FROM observation) SELECT 1 FROM hipparcos, s WHERE qserv_areaspec_circle(1, 2, 3)",
+            '"hipparcos"."ra_degrees"',
+        ),
+        ("SELECT 1 FROM (SELECT * FROM hipparcos WHERE qserv_areaspec_circle(1, 2, 3)) AS t", '"hipparcos"."ra_degrees"'),
+    ],
+)
+def test_an_area_is_that_of_the_innermost_select(text, position, catalogue):
+    sources = tuple(Source(name, catalogue.find(None, name, quoted=False, place=None)) for name in ("hipparcos", "observation"))
+    (statement,) = read_native(text)
+    query = lower_geometry(known_functions(Query(text=text, tree=one_query(statement, text), catalogue=catalogue, sources=sources)))
+    assert f"qserv.in_circle({position}, " in query.tree.sql("postgres")
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["FROM t WHERE a IN (SELECT {} FROM u)", "UNION SELECT {}", "FROM (SELECT {} FROM u) AS t", "EXCEPT (SELECT 2 ORDER BY {})"],
+)
+def test_functions_of_nested_queries_are_checked(where, catalogue):
+    text = f"SELECT 1 {where.format('pg_sleep(1)')}"
+    (statement,) = read_native(text)
+    with pytest.raises(UnknownNameError, match="unknown function pg_sleep"):
+        known_functions(Query(text=text, tree=statement, catalogue=catalogue))

@@ -155,12 +155,6 @@ async def test_a_dependent_with_a_position_whose_director_has_none_is_refused(ar
         await archive.load(archive.database(object_table, SOURCE), object=write(rows), source=sources)
 
 
-async def test_ref_match_tables_are_not_yet_supported(archive, write, object_table):
-    match = Table("match", TableRole.REF_MATCH, (Column("a", ColumnType.LONG),))
-    with pytest.raises(IngestError, match="not yet supported: table 'match' is a ref-match table"):
-        await archive.load(archive.database(object_table, match), match=write({"a": [1]}))
-
-
 async def test_an_unknown_table_is_answered_with_the_nearest(archive, write, object_table):
     with pytest.raises(IngestError, match="no table 'objects'; did you mean 'object'"):
         await archive.load(archive.database(object_table), objects=write(objects()))

@@ -29,6 +29,15 @@ DEPENDENT = Table(
     director_key="id",
 )
 REPLICATED = Table("visit", TableRole.REPLICATED, (Column("visit", ColumnType.INT),))
+REF_MATCH = Table(
+    "pair",
+    TableRole.REF_MATCH,
+    (Column("one", ColumnType.LONG), Column("other", ColumnType.INT), Column("score", ColumnType.FLOAT)),
+    director="object",
+    director_key="one",
+    second_director="object",
+    second_director_key="other",
+)
 GOOD = Database("dr1", "dr", (DIRECTOR, DEPENDENT, REPLICATED))
 
 
@@ -44,6 +53,10 @@ def replicated(**changes):
     return replace(GOOD, tables=(DIRECTOR, DEPENDENT, replace(REPLICATED, **changes)))
 
 
+def matched(**changes):
+    return replace(GOOD, tables=(*GOOD.tables, replace(REF_MATCH, **changes)))
+
+
 def refers(**changes):
     key = ForeignKey("k", ("visit",), "visit", ("visit",))
     return dependent(foreign_keys=(replace(key, **changes),))
@@ -52,6 +65,7 @@ def refers(**changes):
 def test_a_good_database_has_no_problem():
     assert problems(GOOD) == []
     assert problems(refers()) == []
+    assert problems(matched()) == []
 
 
 def test_ucds_are_compared_without_case_or_blanks():
@@ -119,7 +133,17 @@ BROKEN = {
     "no director key": (dependent(director_key=None), "names the column that holds its director's key"),
     "unknown director key": (dependent(director_key="x"), "director_key: there is no column x"),
     "replicated with a director": (replicated(director="object"), "a replicated table has no director"),
-    "ref-match": (replicated(role=TableRole.REF_MATCH), "role ref-match is not yet supported"),
+    "a match of nothing": (replicated(role=TableRole.REF_MATCH), "a ref-match table names two directors and the columns that hold"),
+    "a match of one": (matched(second_director=None), "a ref-match table names two directors and the columns that hold"),
+    "a match with a dependent": (matched(second_director="source"), "second_director: table source is dependent, not a director"),
+    "a match with nothing": (matched(second_director="x"), "second_director: there is no table x"),
+    "a match by a number": (
+        matched(second_director_key="score"),
+        "second_director_key: column score is float; a key is an integer",
+    ),
+    "a match by no column": (matched(second_director_key="x"), "second_director_key: there is no column x"),
+    "a match by one column": (matched(second_director_key="one"), "column one cannot hold both keys"),
+    "a second director of a dependent": (dependent(second_director="object"), "only a ref-match table has a second director"),
 }
 
 

@@ -57,6 +57,8 @@ TABLES = st.builds(
     dec=OPTIONAL,
     director=OPTIONAL,
     director_key=OPTIONAL,
+    second_director=OPTIONAL,
+    second_director_key=OPTIONAL,
     frame=st.none() | st.builds(Frame, NAMES, OPTIONAL, st.none() | st.booleans()),
     time_system=st.none() | st.builds(TimeSystem, NAMES, NAMES, OPTIONAL),
     foreign_keys=st.lists(KEYS, max_size=2).map(tuple),

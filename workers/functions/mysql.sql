@@ -25,3 +25,12 @@ CREATE OR REPLACE FUNCTION qserv.int_divide(x bigint, y bigint) RETURNS bigint
 
 CREATE OR REPLACE FUNCTION qserv.int_divide(x double precision, y double precision) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN trunc(x / NULLIF(y, 0))::bigint;
+
+-- SUBSTRING: a start below 0 counts from the end; nothing stands before the first character.
+CREATE OR REPLACE FUNCTION qserv.mysql_substr(x text, start integer, count integer DEFAULT 2147483647) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN start > 0 THEN left(substr(x, start), GREATEST(count, 0))
+    WHEN start < 0 AND -start <= char_length(x) THEN left(right(x, -start), GREATEST(count, 0))
+    WHEN count IS NOT NULL AND start IS NOT NULL AND x IS NOT NULL THEN ''
+END;

@@ -1,0 +1,119 @@
+"""``python -m czar.service --home <home>``: the API of a czar of a running cluster, until SIGTERM or SIGINT."""
+
+import argparse
+import asyncio
+import importlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import uvicorn
+from sqlglot import exp
+
+from czar.service.answers import Asking
+from czar.service.app import create_app
+from czar.service.jobs import Jobs
+from czar.service.parts import Parts
+from czar.service.results import Results
+from czar.service.runner import JobRunner
+from czar.session import Session
+from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
+from qserv.errors import PortInUseError, QservError
+from qserv.metadata.engine import make_engine
+from qserv.settings import Settings
+
+STOP_GRACE_S = 10
+"""Seconds that answers under way get to end when the service is told to stop."""
+
+
+async def serve(home: Path, readers: dict[str, Callable[[str], exp.Expr]]) -> None:
+    """Answer and run jobs until told to stop.
+
+    Raises
+    ------
+    QservError
+        The service cannot start.
+    """
+    cluster, secrets, settings = Cluster.load(home), Secrets.load(home), Settings.load(home=home)
+    _log_to_stderr(settings.log_level)
+    log = structlog.get_logger("czar.service")
+    listening = _listen(cluster.czar_host, cluster.czar_port)
+    session = await Session.open(cluster, secrets, settings)
+    metadata = make_engine(cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
+    asking, jobs, results = Asking(session, readers), Jobs(metadata, settings.job_keep_s), Results(home)
+    runner = JobRunner(asking, jobs, results)
+    try:
+        await session.catalogue()
+        runner.start()
+        app = create_app(Parts(asking, jobs, results, runner, settings.max_rows), secrets.cluster)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=STOP_GRACE_S)
+        log.info("czar serves", url=cluster.czar_url)
+        await uvicorn.Server(config).serve([listening])
+        log.info("czar stops")
+    finally:
+        await runner.close()
+        await session.close()
+        await metadata.dispose()
+        listening.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens where the cluster says."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        msg = f"the czar's API cannot listen on {host}:{port} ({error.strerror}); set QSERV_CZAR_PORT to another port"
+        raise PortInUseError(msg) from error
+    # asyncio sets it only on sockets made with an explicit protocol: without it every answer waits 40 ms for a delayed ACK.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def _log_to_stderr(level: str) -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _reader(option: str) -> tuple[str, Callable[[str], exp.Expr]]:
+    """Return the name of a dialect and the function that reads it, from ``name=module:function``.
+
+    Who starts the service names them: a czar may not know of what stands above it.
+    """
+    name, _, place = option.partition("=")
+    module, _, function = place.partition(":")
+    return name, getattr(importlib.import_module(module), function)
+
+
+def main() -> int:
+    """Run the service; return its exit code: 0 after a signal, 1 where it could not start."""
+    parser = argparse.ArgumentParser(prog="python -m czar.service", description="Serve a czar's API for a running cluster.")
+    parser.add_argument("--home", type=Path, required=True, help="directory of the cluster's files")
+    parser.add_argument("--dialect", action="append", default=[], metavar="NAME=MODULE:FUNCTION", help="a further dialect")
+    arguments = parser.parse_args()
+    # uvicorn stops at these signals, and then raises them again for whoever handled them before
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    try:
+        asyncio.run(serve(arguments.home, dict(map(_reader, arguments.dialect))))
+    except QservError as error:
+        structlog.get_logger("czar.service").error("czar cannot start", code=error.code, reason=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

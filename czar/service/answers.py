@@ -1,0 +1,76 @@
+"""From the text of a query to the batches of its answer, cut where it is to be cut."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
+
+import pyarrow as pa
+from sqlglot import exp
+
+from czar.answer import Answer
+from czar.service.encoding import Encoder, described
+from qserv.errors import QueryValueError
+
+if TYPE_CHECKING:
+    from czar.session import Session
+
+Readers = Mapping[str, Callable[[str], exp.Expr]]
+"""What reads a dialect that the session itself does not read, by the dialect's name."""
+
+NATIVE = "native"
+
+
+class Asking:
+    """Asks a session in any of the dialects that this process reads."""
+
+    def __init__(self, session: "Session", readers: Readers) -> None:
+        self.session, self._readers = session, readers
+        self.dialects = (NATIVE, *readers)
+
+    async def read(self, text: str, dialect: str) -> str | exp.Expr:
+        """Return what a session takes. Long texts take long: they are read in a thread.
+
+        Raises
+        ------
+        QueryError
+            The text is not a query, or nothing here reads the dialect.
+        """
+        if dialect == NATIVE:
+            return text
+        if dialect not in self._readers:
+            msg = f"dialect {dialect!r} is not known; there are: {', '.join(self.dialects)}"
+            raise QueryValueError(msg)
+        return await asyncio.to_thread(self._readers[dialect], text)
+
+    async def ask(self, text: str, dialect: str, user: str, max_rows: int, query_id: UUID | None) -> Answer:
+        """Begin to answer a query; one row more than ``max_rows`` is asked for, to know whether there is more."""
+        statement = await self.read(text, dialect)
+        return await self.session.query(statement, dialect=dialect, user=user, max_rows=max_rows + 1, text=text, query_id=query_id)
+
+
+async def rows_of(answer: Answer, max_rows: int) -> AsyncGenerator[tuple[pa.RecordBatch, bool], None]:
+    """Yield the batches of an answer, fields described, up to ``max_rows`` rows, and with each whether there is more behind.
+
+    Closing the generator cancels the query.
+    """
+    schema = described(answer.schema, answer.columns)
+    left = max_rows
+    async with aclosing(cast("AsyncGenerator[pa.RecordBatch, None]", answer.batches())) as batches:
+        async for batch in batches:
+            overflow = batch.num_rows > left
+            shown = batch.slice(0, left) if overflow else batch
+            left -= shown.num_rows
+            yield pa.RecordBatch.from_arrays(shown.columns, schema=schema), overflow
+            if overflow:
+                return
+
+
+async def encoded(answer: Answer, max_rows: int, encoder: Encoder) -> AsyncGenerator[bytes, None]:
+    """Yield the pieces of an answer. An error behind the first piece can only break the connection off."""
+    async with aclosing(rows_of(answer, max_rows)) as batches:
+        async for batch, _ in batches:
+            if piece := await asyncio.to_thread(encoder.rows, batch):
+                yield piece
+    yield await asyncio.to_thread(encoder.tail)

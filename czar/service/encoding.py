@@ -1,0 +1,97 @@
+"""Answers as Arrow IPC streams and as Parquet files, with what the columns mean in the fields' metadata."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from czar.result import ResultColumn
+from czar.service.models import ResultFormat
+from czar.service.outbox import Outbox
+
+MEDIA_TYPES: dict[ResultFormat, str] = {
+    "arrow": "application/vnd.apache.arrow.stream",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+ROW_GROUP_BYTES = 64 * 2**20
+"""Rows are held until there are so many bytes of them: a row group much smaller compresses badly, and readers skip whole ones."""
+
+
+class Encoder(Protocol):
+    """Writes one answer: ``rows`` for each batch, then ``tail``. Each returns what can be sent."""
+
+    def rows(self, batch: pa.RecordBatch) -> bytes:
+        """Add a batch."""
+
+    def tail(self) -> bytes:
+        """End the answer."""
+
+
+class ArrowEncoder:
+    """Writes an Arrow IPC stream."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._outbox = Outbox()
+        self._writer = pa.ipc.new_stream(self._outbox, schema)
+
+    def rows(self, batch: pa.RecordBatch) -> bytes:
+        """Add a batch."""
+        self._writer.write_batch(batch)
+        return self._outbox.take()
+
+    def tail(self) -> bytes:
+        """End the stream."""
+        self._writer.close()
+        return self._outbox.take()
+
+
+class ParquetEncoder:
+    """Writes one Parquet file."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._outbox = Outbox()
+        self._writer = pq.ParquetWriter(self._outbox, schema, compression="zstd")
+        self._held: list[pa.RecordBatch] = []
+        self._held_bytes = 0
+
+    def rows(self, batch: pa.RecordBatch) -> bytes:
+        """Add a batch; a row group is written when there are rows enough."""
+        self._held.append(batch)
+        self._held_bytes += batch.nbytes
+        if self._held_bytes >= ROW_GROUP_BYTES:
+            self._write()
+        return self._outbox.take()
+
+    def tail(self) -> bytes:
+        """End the file."""
+        if self._held:
+            self._write()
+        self._writer.close()
+        return self._outbox.take()
+
+    def _write(self) -> None:
+        table = pa.Table.from_batches(self._held)
+        self._writer.write_table(table, row_group_size=max(len(table), 1))
+        self._held, self._held_bytes = [], 0
+
+
+ENCODERS: dict[ResultFormat, type[ArrowEncoder] | type[ParquetEncoder]] = {"arrow": ArrowEncoder, "parquet": ParquetEncoder}
+
+
+def described(schema: pa.Schema, columns: Sequence[ResultColumn]) -> pa.Schema:
+    """Return the schema of an answer with unit, UCD and description of each column in its field's metadata."""
+    return pa.schema([_described(field, result) for field, result in zip(schema, columns, strict=True)])
+
+
+def _described(field: pa.Field, result: ResultColumn) -> pa.Field:
+    column, table = result.column, result.table
+    frame = table.frame if table and column.name in {table.ra, table.dec} else None
+    facts = {
+        "unit": column.unit,
+        "ucd": column.ucd,
+        "description": column.description,
+        "frame": frame and " ".join(filter(None, (frame.system, frame.epoch))),
+    }
+    return field.with_metadata({name: value for name, value in facts.items() if value})

@@ -1,0 +1,132 @@
+"""What travels between the czar's API and its clients, as JSON."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qserv.metadata.jobs import JobState
+
+ResultFormat = Literal["arrow", "parquet"]
+
+
+class Message(BaseModel):
+    """Base of all: a field that is not known is an error, not a wish ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlaceInfo(Message):
+    """Where in the text of a query: both from 1."""
+
+    line: int
+    column: int
+
+
+class ErrorInfo(Message):
+    """Why something cannot be done."""
+
+    code: str = Field(description="Stays the same; docs/limits.md lists all.")
+    message: str = Field(description="What is wrong, where, and what to do.")
+    retryable: bool = Field(description="Whether trying again can help.")
+    place: PlaceInfo | None = None
+    hint: str | None = Field(default=None, description="The part of the message that says what to do.")
+
+
+class ErrorDocument(Message):
+    """The body of every answer that is an error."""
+
+    error: ErrorInfo
+
+
+class Statement(Message):
+    """A query."""
+
+    query: str = Field(description="Its text.")
+    dialect: str = Field(default="native", description="`native` is PostgreSQL's SELECT; `adql` is ADQL 2.1.")
+
+
+class QueryRequest(Statement):
+    """A query whose answer is waited for."""
+
+    max_rows: int | None = Field(default=None, ge=0, description="Rows of the answer at the most.")
+    format: ResultFormat = Field(default="arrow", description="Arrow IPC stream, or Parquet.")
+    query_id: UUID | None = Field(default=None, description="Its name in /queries, made by the client so as to ask meanwhile.")
+
+
+class JobRequest(Statement):
+    """A query that runs on its own."""
+
+    max_rows: int | None = Field(default=None, ge=1, description="Rows of the result at the most.")
+
+
+class JobInfo(Message):
+    """An asynchronous query."""
+
+    job_id: UUID
+    owner: str
+    dialect: str
+    query: str
+    max_rows: int
+    state: JobState
+    cancel_requested: bool
+    attempt: int = Field(description="How often a czar has begun to run it: more than 1 where a czar died.")
+    submitted: datetime
+    started: datetime | None
+    ended: datetime | None
+    expires: datetime | None = Field(description="When job and result are deleted.")
+    eta_s: float | None = Field(description="Seconds that the rest will take, judged by the chunks done.")
+    chunks_done: int | None
+    chunks_total: int | None
+    rows: int | None
+    size_bytes: int | None = Field(description="Bytes of the result in Arrow's memory.")
+    overflow: bool = Field(description="Whether there were more rows than max_rows.")
+    error: ErrorInfo | None
+
+
+class QueryInfo(Message):
+    """A query of the query log, as it runs or as it ended."""
+
+    query_id: UUID
+    user: str
+    dialect: str
+    query: str
+    state: Literal["executing", "completed", "error", "aborted"]
+    submitted: datetime
+    ended: datetime | None
+    chunks_done: int | None
+    chunks_total: int | None
+    rows: int | None
+    size_bytes: int | None
+    error: ErrorInfo | None
+    czar: str | None = Field(description="Where it runs: host and process id.")
+    job_id: UUID | None
+
+
+class Plan(Message):
+    """How a query would be answered."""
+
+    text: str = Field(description="For people.")
+    facts: dict[str, Any] = Field(description="For programs: chunks, nodes, statements.")
+
+
+class ColumnInfo(Message):
+    """A column of a table."""
+
+    name: str
+    datatype: str
+    unit: str | None
+    ucd: str | None
+    description: str
+
+
+class TableInfo(Message):
+    """A published table."""
+
+    database: str
+    name: str
+    role: str
+    description: str
+    rows: int
+    columns: tuple[ColumnInfo, ...]
