@@ -22,7 +22,7 @@ from czar.plan.rest import rest
 from czar.planning import planned_query
 from czar.scratch import Scratch, Workspace
 from czar.steps.cut import Cut, next_cut
-from czar.steps.intermediate import BROADCAST_BYTES, Intermediate, can_be_sent, intermediate
+from czar.steps.intermediate import Intermediate, can_be_sent, intermediate, sendable_bytes
 from qserv.errors import QueryLimitError
 from qserv.ids import NodeId
 from qserv.settings import Settings
@@ -104,7 +104,7 @@ class Run:
     async def _step(self, cut: Cut) -> Intermediate:
         """Answer a part of a query; few rows are kept here, many in the scratch database."""
         left = await self._settled(cut.step, None)
-        return await self._in_thread(self._kept, cut.name, left)
+        return await self._in_thread(self._kept, cut.name, left, sendable_bytes(len(cut.rest.chunks)))
 
     def close(self) -> None:
         """Stop what runs, here and on the nodes."""
@@ -146,10 +146,10 @@ class Run:
             merged = work.ask(plan.finish)
         return Rows(merged.schema, iter(merged), plan.outputs)
 
-    def _kept(self, name: str, left: Plan | Query) -> Intermediate:
-        """Run the last part of a step, and keep its rows."""
+    def _kept(self, name: str, left: Plan | Query, few_bytes: int) -> Intermediate:
+        """Run the last part of a step, and keep its rows: up to ``few_bytes`` of them here."""
         if isinstance(left, Query):
-            return self._made(name, left)
+            return self._made(name, left, few_bytes)
         rows = self._planned(left)
         fields = [pa.field(output.name, field.type) for output, field in zip(rows.outputs, rows.schema, strict=False)]
         schema = pa.schema(fields)
@@ -159,7 +159,7 @@ class Run:
         for batch in batches:
             held.append(batch)
             size_bytes += batch.nbytes
-            if size_bytes > BROADCAST_BYTES:
+            if size_bytes > few_bytes:
                 break
         else:
             if can_be_sent(schema):
@@ -167,10 +167,10 @@ class Run:
         self._work().load(name, schema, itertools.chain(held, batches))
         return intermediate(name, rows.outputs, is_large=True)
 
-    def _made(self, name: str, query: Query) -> Intermediate:
+    def _made(self, name: str, query: Query, few_bytes: int) -> Intermediate:
         """Compute a step over the rows of its own steps, where they are."""
         names = [output.name for output in query.outputs]
-        if self._loaded(query).make(name, rest(query, None), names) > BROADCAST_BYTES:
+        if self._loaded(query).make(name, rest(query, None), names) > few_bytes:
             return intermediate(name, query.outputs, is_large=True)
         found = self._work().ask(f"SELECT * FROM {quote(name)}").read_all()
         if not can_be_sent(found.schema):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from sqlglot import exp
 
@@ -9,18 +10,28 @@ from czar.analyse.functions import known_functions
 from czar.analyse.geometry import lower_geometry
 from czar.analyse.keys import find_keys
 from czar.analyse.locality import Locality, NotLocalError, Spread
+from czar.analyse.plain_forms import plain_forms
 from czar.analyse.query import Query
 from czar.analyse.regions import find_regions
 from czar.analyse.resolve import as_select, resolve
 from czar.analyse.statistics import prune_by_statistics
 from czar.analyse.supported import supported
 from czar.catalogue import Catalogue
+from czar.dialects.moment import at_moment
 
 __all__ = ["NAMING", "PRUNING", "NotLocalError", "Query", "analyse", "locality_of", "named", "pruned"]
 
 Rule = Callable[[Query], Query]
 
-NAMING: tuple[Rule, ...] = (supported, resolve, known_functions, lower_geometry)
+
+
+def at_the_moment(query: Query) -> Query:
+    """Rule: the current time is taken once."""
+    at_moment(query.tree, datetime.now(UTC))
+    return query
+
+
+NAMING: tuple[Rule, ...] = (supported, at_the_moment, plain_forms, resolve, known_functions, lower_geometry)
 """What makes every part of a query, and of the queries in it, mean one thing."""
 
 PRUNING: tuple[Rule, ...] = (find_regions, find_keys, prune_by_statistics)

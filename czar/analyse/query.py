@@ -81,6 +81,12 @@ class Query:
         """Whether any of its tables lies on chunks."""
         return any(source.entry.table.partitioned for source in self.sources)
 
+    def over(self, sources: tuple[Source, ...]) -> Self:
+        """Return the query with these sources, on all their chunks."""
+        present = [source.entry.chunks for source in sources if source.entry.table.partitioned]
+        chunks = np.unique(np.concatenate(present)) if present else np.empty(0, dtype=np.int64)
+        return replace(self, sources=sources, chunks=chunks)
+
     def narrowed(self, chunks: NDArray[np.int64], reason: str) -> Self:
         """Return the query restricted to those of its chunks that are in ``chunks``."""
         kept = np.intersect1d(self.chunks, chunks)

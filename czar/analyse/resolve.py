@@ -6,7 +6,6 @@ one and quoted, and every item of an inner SELECT has a name.
 
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 from sqlglot import exp
 
 from czar.analyse.from_clause import FromClause
@@ -37,9 +36,7 @@ def resolve(query: Query) -> Query:
     """
     names = Names(query.text, query.catalogue)
     outputs = names.select(query.tree, Scope(query.text), {})
-    present = [source.entry for source in names.sources if source.entry.table.partitioned]
-    chunks = np.unique(np.concatenate([entry.chunks for entry in present])) if present else query.chunks
-    return replace(query, sources=tuple(names.sources), outputs=tuple(distinct_names(outputs)), chunks=chunks)
+    return replace(query, outputs=tuple(distinct_names(outputs))).over(tuple(names.sources))
 
 
 @dataclass(frozen=True)

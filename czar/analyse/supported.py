@@ -26,6 +26,7 @@ PARTS: tuple[type[exp.Expr], ...] = (
     exp.Alias,
     exp.All,
     exp.Any,
+    exp.AtTimeZone,
     exp.Array,
     exp.ArraySlice,
     exp.Between,

@@ -60,6 +60,9 @@ def check_groups(query: Query) -> None:
     QueryError
         The column is named.
     """
+    group = query.tree.args.get("group")
+    if group and any(group.args.get(clause) for clause in ("rollup", "cube", "grouping_sets", "all")):
+        return
     merged = _Merged(tuple(_keys(query)), {})
     having = query.tree.args.get("having")
     used = [*query.tree.expressions, *(term.this for term in orderings(query.tree)), *([having.this] if having else [])]

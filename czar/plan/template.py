@@ -23,7 +23,7 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
         alias = node.args["alias"].this
         if isinstance(source.entry, Intermediate):
             rows = source.entry.sql.replace("{", "{{").replace("}", "}}")
-            node.replace(exp.alias_(exp.Table(this=exp.Identifier(this=rows, quoted=False)), alias, table=True))
+            node.replace(exp.alias_(exp.Table(this=exp.Var(this=rows)), alias, table=True))
             continue
         slot = Slot(f"t{len(slots)}", source.entry)
         slots.append(slot)

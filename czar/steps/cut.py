@@ -56,10 +56,10 @@ def next_cut(query: Query, name: str, reason: str) -> Cut | None:
         return None
     sources = {source.alias: source for source in query.sources}
     inside = tuple(sources[table.alias] for table in part.tree.find_all(exp.Table) if table.alias in sources)
-    step = replace(query, tree=as_select(part.tree), sources=inside, outputs=part.outputs, keys=(), notes=())
+    step = replace(query, tree=as_select(part.tree), outputs=part.outputs, keys=(), notes=()).over(inside)
     entry = intermediate(name, part.outputs)
     left = tuple(source for source in query.sources if source not in inside)
-    rest = replace(query, sources=(*left, Source(part.alias, entry)))
+    rest = query.over((*left, Source(part.alias, entry)))
     part.table.set("this", exp.to_identifier(name, quoted=True))
     return Cut(name, step, rest, reason, part.cte)
 

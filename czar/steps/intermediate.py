@@ -12,8 +12,14 @@ from czar.catalogue import TableEntry
 from schema.model import Column, ColumnType, Table, TableRole
 from schema.physical import quote
 
-BROADCAST_BYTES: Final = 4_000_000
+SENT_BYTES: Final = 4_000_000
 """Largest step that is sent to the nodes, as part of each chunk query: PostgreSQL reads so much text in some 50 ms."""
+
+SENT_IN_ALL_BYTES: Final = 32_000_000
+"""Largest product of a step's size and the number of chunks it is sent to: beyond it, the other rows are better brought together."""
+
+SENT_ANYWAY_BYTES: Final = 65_536
+"""A step of this size costs a chunk query less than a millisecond."""
 
 TYPES: Final[dict[pa.DataType, str]] = {
     pa.bool_(): "BOOLEAN",
@@ -56,6 +62,11 @@ def intermediate(name: str, outputs: Sequence[Output], rows: pa.Table | None = N
         rows=rows,
         is_large=is_large,
     )
+
+
+def sendable_bytes(chunk_count: int) -> int:
+    """Return the largest size of a step that is sent to so many chunks."""
+    return min(SENT_BYTES, max(SENT_ANYWAY_BYTES, SENT_IN_ALL_BYTES // max(1, chunk_count)))
 
 
 def can_be_sent(schema: pa.Schema) -> bool:
