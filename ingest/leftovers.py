@@ -53,7 +53,7 @@ async def remove_leftovers(
     for source in inputs:
         for director, _ in source.table.directors:
             if director not in kept | wanted:
-                msg = f"table {database.name}.{director} is not loaded, and {source.table.name} hangs on it: load it before, or together"
+                msg = f"table {database.name}.{director} is not loaded, and {source.table.name} hangs on it: load it first"
                 raise IngestError(msg)
     for table in database.tables:
         for director, _ in table.directors:
