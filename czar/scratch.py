@@ -11,7 +11,7 @@ from adbc_driver_postgresql import dbapi
 
 from qserv.errors import MetadataError, QueryEvaluationError
 from workers.functions import install
-from workers.postgresql.reads import plain_batch, plain_schema
+from workers.postgresql.plain import plain_batch, plain_schema
 
 NO_ANSWER = "the scratch database does not answer; is the cluster up (`qserv status`)?"
 
