@@ -1,4 +1,4 @@
-"""Where engines differ and no row shows it: errors of the native dialect, the current time, random numbers. See corpus/traps.yaml."""
+"""Where engines differ and no row shows it: errors of the native dialect, the time, random numbers; see corpus/traps.yaml."""
 
 import datetime as dt
 
