@@ -13,7 +13,7 @@ from adbc_driver_postgresql import dbapi
 from qserv.errors import MetadataError, QueryCancelledError, QueryEvaluationError
 from schema.physical import quote
 from workers.functions import install
-from workers.postgresql.reads import plain_batch, plain_schema
+from workers.postgresql.plain import plain_batch, plain_schema
 
 NO_ANSWER = "the scratch database does not answer; is the cluster up (`qserv status`)?"
 

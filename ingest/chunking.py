@@ -13,6 +13,7 @@ from ingest.convert import first_true
 from ingest.inputs import Input
 from ingest.report import Progress, ProgressCallback, Stage
 from ingest.rows import Rows, read_positions
+from ingest.staging import Staging
 from partitioner.chunkmap import ChunkMap, Histogram
 from partitioner.healpix import Pixels, pixel_of
 from partitioner.overlap import overlap_chunks
@@ -83,7 +84,7 @@ def chunk_director_rows(rows: Rows, chunk_map: ChunkMap, overlap_deg: float) -> 
     return ChunkedRows(rows.batch, chunks, rows.batch.take(pa.array(known[near])), neighbours)
 
 
-async def chunk_dependent_rows(rows: Rows, table: Table, engine: AsyncEngine, database: str) -> ChunkedRows:
+async def chunk_dependent_rows(rows: Rows, table: Table, engine: AsyncEngine, staging: Staging) -> ChunkedRows:
     """Return a dependent's rows with the chunks of their director's rows. A dependent has no overlap.
 
     Raises
@@ -92,7 +93,7 @@ async def chunk_dependent_rows(rows: Rows, table: Table, engine: AsyncEngine, da
         A row's director is not there, or has no position while the row has one.
     """
     ((director, name),) = table.directors
-    of_rows = await _chunks_of_keys(rows, name, engine, database, director)
+    of_rows = await _chunks_of_keys(rows, name, engine, staging, director)
     if len(rows.ra):
         # A region never leads to chunk 0: a row with a position would be lost there.
         lost = np.flatnonzero((of_rows == NULL_CHUNK) & ~np.isnan(rows.ra))
@@ -102,7 +103,7 @@ async def chunk_dependent_rows(rows: Rows, table: Table, engine: AsyncEngine, da
     return whole_rows(rows, of_rows)
 
 
-async def chunk_pair_rows(rows: Rows, table: Table, engine: AsyncEngine, database: str) -> ChunkedRows:
+async def chunk_pair_rows(rows: Rows, table: Table, engine: AsyncEngine, staging: Staging) -> ChunkedRows:
     """Return a ref-match table's rows with the chunks of their first director's rows, where each pair is at home.
 
     A pair whose second director's row lies in another chunk is in the overlap of that chunk too.
@@ -112,18 +113,18 @@ async def chunk_pair_rows(rows: Rows, table: Table, engine: AsyncEngine, databas
     BadRowError
         A director has no row of one of the keys.
     """
-    first, second = [await _chunks_of_keys(rows, name, engine, database, director) for director, name in table.directors]
+    first, second = [await _chunks_of_keys(rows, name, engine, staging, director) for director, name in table.directors]
     parted = np.flatnonzero(first != second)
     return ChunkedRows(rows.batch, first, rows.batch.take(pa.array(parted)), second[parted])
 
 
-async def _chunks_of_keys(rows: Rows, name: str, engine: AsyncEngine, database: str, director: str) -> Pixels:
+async def _chunks_of_keys(rows: Rows, name: str, engine: AsyncEngine, staging: Staging, director: str) -> Pixels:
     """Return the chunks of the rows of a director, whose keys are in a column; shape (n,)."""
     keys = rows.batch.column(name)
     wanted = np.unique(keys.to_numpy())
     parts = [wanted[start : start + LOOKUP_KEYS] for start in range(0, len(wanted), LOOKUP_KEYS)]
     async with connect(engine) as connection:
-        found = [await find_chunks(connection, database, director, part) for part in parts]
+        found = [await find_chunks(connection, staging.home(director), director, part) for part in parts]
     known, chunks = (np.concatenate([pair[side] for pair in found] or [np.empty(0, np.int64)]) for side in (0, 1))
     row = first_true(pc.invert(pc.is_in(keys, pa.array(known, keys.type))))
     if row is not None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ingest.chunking import make_chunk_map
 from ingest.inputs import Input
 from ingest.report import ProgressCallback
+from ingest.staging import Staging
 from partitioner.chunkmap import ChunkMap
 from qserv.errors import IngestError
 from qserv.ids import ChunkId
@@ -41,14 +42,18 @@ class Family:
         return FamilyRow(self.name, self.overlap_deg, tuple(map(ChunkId, self.chunk_map.nuniq.tolist())))
 
 
-async def open_family(
+async def open_family(  # noqa: PLR0913 (what is cut, by which rows, how finely, and what does not count)
     engine: AsyncEngine,
     database: Database,
     inputs: Sequence[Input],
     target_rows: int,
     progress: ProgressCallback,
+    *,
+    staging: Staging,
 ) -> Family:
     """Return the family of a database, with the chunk map that it has, or one made for the directors of this load.
+
+    A family whose partitioned tables are all replaced gets a new one.
 
     Raises
     ------
@@ -56,7 +61,8 @@ async def open_family(
         The family has another overlap radius.
     """
     async with connect(engine) as connection:
-        known = await read_family(connection, database.family) if await family_is_cut(connection, database.family) else None
+        cut = await family_is_cut(connection, database.family, (staging.database, tuple(staging.replaced)))
+        known = await read_family(connection, database.family) if cut else None
     if known is not None:
         if known.overlap_deg != database.overlap_deg:
             msg = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ingest.files import SourceFile, open_file
 from ingest.matching import Matching, match_columns
-from qserv.errors import IngestError
+from qserv.errors import IngestError, SchemaError
 from schema.model import Database, Table, TableRole
 
 LOAD_ORDER = (TableRole.REPLICATED, TableRole.DIRECTOR, TableRole.DEPENDENT, TableRole.REF_MATCH)
@@ -45,8 +45,10 @@ def open_inputs(database: Database, files: Mapping[str, Sequence[Path]], delimit
 
     Raises
     ------
+    SchemaError
+        There is no such table.
     IngestError
-        There is no such table, or no file for it.
+        There is no file for it.
     BadFileError
         A file is not readable, or a column is missing in it.
     """
@@ -55,7 +57,7 @@ def open_inputs(database: Database, files: Mapping[str, Sequence[Path]], delimit
             near = difflib.get_close_matches(name, database.by_name, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(database.by_name)}"
             msg = f"database {database.name!r} has no table {name!r}; {hint}"
-            raise IngestError(msg)
+            raise SchemaError(msg)
         if not paths:
             msg = f"table {name!r} has no file to load"
             raise IngestError(msg)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.inputs import Input
 from ingest.nodes import Nodes
+from ingest.staging import Staging, staged_database
 from qserv.errors import IngestError, QservError
 from qserv.metadata.engine import connect
 from qserv.metadata.registration import delete_table, delete_unused, table_state, unpublish
@@ -23,20 +24,25 @@ def spill_directory(base: Path, family: str) -> Path:
     return base / hashlib.blake2b(family.encode(), digest_size=8).hexdigest()
 
 
-async def remove_leftovers(
+async def make_room(
     engine: AsyncEngine,
     nodes: Nodes,
     database: Database,
     inputs: Sequence[Input],
     *,
     replace: bool = False,
-) -> None:
-    """Make room for a load: remove unpublished tables, and its own tables where nodes have them unknown to the metadata.
+) -> Staging:
+    """Make room for a load: remove hidden tables, and its own tables where nodes have them unknown to the metadata.
 
     Parameters
     ----------
     replace
-        Remove its own tables even if they are published.
+        Whether it may replace published tables. They stay until it is done.
+
+    Returns
+    -------
+    Staging
+        Where the load makes its tables.
 
     Raises
     ------
@@ -48,29 +54,45 @@ async def remove_leftovers(
     wanted = {source.table.name for source in inputs}
     kept = {table for table, shown in published.items() if shown}
     if kept & wanted and not replace:
-        msg = f"table {database.name}.{min(kept & wanted)} is published already; `--replace` drops it first, with all its rows"
+        msg = (
+            f"table {database.name}.{min(kept & wanted)} is published already; `--replace` puts these rows in place of all its rows"
+        )
         raise IngestError(msg)
     for source in inputs:
         for director, _ in source.table.directors:
             if director not in kept | wanted:
-                msg = f"table {database.name}.{director} is not loaded, and {source.table.name} hangs on it: load it before, or together"
+                msg = f"table {database.name}.{director} is not loaded, and {source.table.name} hangs on it: load it first"
                 raise IngestError(msg)
     for table in database.tables:
         for director, _ in table.directors:
             if table.name in kept - wanted and director in wanted & kept:
                 msg = f"table {database.name}.{director} cannot be replaced: {table.name} depends on it; load both together"
                 raise IngestError(msg)
-    await _remove_tables(engine, nodes, database.name, sorted(wanted | (set(published) - kept)))
+    await _remove_hidden(engine, nodes, database.name)
+    if kept & wanted:
+        # All of them are staged, new ones as well: they are published together.
+        return Staging(database.name, frozenset(wanted))
+    await drop_tables(engine, nodes, database.name, sorted(wanted))
+    return Staging(database.name)
 
 
-async def withdraw(engine: AsyncEngine, nodes: Nodes, database: Database, inputs: Iterable[Input]) -> None:
+async def withdraw(engine: AsyncEngine, nodes: Nodes, inputs: Iterable[Input], staging: Staging) -> None:
     """Take away what a load left that fails now, as far as the cluster answers; the next load takes away the rest."""
     with contextlib.suppress(QservError):
-        await remove_leftovers(engine, nodes, database, [])
-        await _remove_tables(engine, nodes, database.name, [source.table.name for source in inputs])
+        await _remove_hidden(engine, nodes, staging.database)
+        if not staging.replaced:
+            await drop_tables(engine, nodes, staging.database, [source.table.name for source in inputs])
 
 
-async def _remove_tables(engine: AsyncEngine, nodes: Nodes, database: str, tables: Sequence[str]) -> None:
+async def _remove_hidden(engine: AsyncEngine, nodes: Nodes, database: str) -> None:
+    """Remove what loads into a database began and did not publish."""
+    for name in (staged_database(database), database):
+        async with connect(engine) as connection:
+            found = await table_state(connection, name)
+        await drop_tables(engine, nodes, name, sorted(table for table, shown in found.items() if not shown))
+
+
+async def drop_tables(engine: AsyncEngine, nodes: Nodes, database: str, tables: Sequence[str]) -> None:
     """Remove tables from users' sight, from all nodes, then from the metadata, which name them until nothing is left."""
     async with connect(engine) as connection:
         await unpublish(connection, database, tables)

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ingest.chunking import ChunkedRows, chunk_dependent_rows, chunk_director_rows, chunk_pair_rows, whole_rows
 from ingest.family import Family, open_family
 from ingest.inputs import Input, open_inputs
-from ingest.leftovers import remove_leftovers, spill_directory, withdraw
+from ingest.leftovers import make_room, spill_directory, withdraw
 from ingest.nodes import Nodes, all_or_first_error, connected_nodes
 from ingest.publication import publish, register
 from ingest.references import measure
@@ -29,6 +29,8 @@ from ingest.report import LoadReport, Progress, ProgressCallback, Stage, TableRe
 from ingest.rows import Rows, read_rows
 from ingest.runs import Runs
 from ingest.sending import Destination, Placement
+from ingest.staging import Staging
+from ingest.swapping import swap
 from partitioner.healpix import Pixels
 from qserv.errors import IngestError
 from qserv.ids import NULL_CHUNK
@@ -64,7 +66,7 @@ class LoadOptions:
     delimiter
         Of CSV files; see `ingest.files.open_file`.
     replace
-        Drop tables of the same names that are published. They are gone from then on, whatever becomes of the load.
+        Put the rows in place of those of published tables of the same names, which stay until the new ones are all loaded.
     """
 
     spill: Path
@@ -117,21 +119,20 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
     async with family_lock(engine, database.family), connected_nodes(listed, secret) as nodes:
         spill = spill_directory(options.spill, database.family)
         shutil.rmtree(spill, ignore_errors=True)
-        await remove_leftovers(engine, nodes, database, inputs, replace=options.replace)
-        if options.replace:
-            # What was dropped leaves TAP_SCHEMA now, whatever becomes of the load.
-            await publish(engine, nodes, {})
+        staging = await make_room(engine, nodes, database, inputs, replace=options.replace)
         try:
-            family = await open_family(engine, database, inputs, options.chunk_target_rows, progress)
-            table_ids = await register(engine, family, inputs)
-            load = _TableLoad(engine, nodes, family, options, spill, progress)
+            family = await open_family(engine, database, inputs, options.chunk_target_rows, progress, staging=staging)
+            table_ids = await register(engine, family, inputs, staging)
+            load = _TableLoad(engine, nodes, family, staging, options, spill, progress)
             reports = [await load.run(source, table_ids[source.table.name]) for source in inputs]
             progress(Progress(database.name, Stage.PUBLISHING, 0, len(inputs)))
-            facts = await measure(engine, nodes, database, table_ids)
+            facts = await measure(engine, nodes, database, table_ids, staging)
+            if staging.replaced:
+                await swap(engine, nodes, family, staging)
             version = await publish(engine, nodes, facts)
             progress(Progress(database.name, Stage.PUBLISHING, len(inputs), len(inputs)))
         except BaseException:
-            await withdraw(engine, nodes, database, inputs)
+            await withdraw(engine, nodes, inputs, staging)
             raise
     return LoadReport(database.name, tuple(reports), len(family.chunk_map), version, time.monotonic() - started)
 
@@ -143,6 +144,7 @@ class _TableLoad:
     engine: AsyncEngine
     nodes: Nodes
     family: Family
+    staging: Staging
     options: LoadOptions
     spill: Path
     progress: ProgressCallback
@@ -151,7 +153,7 @@ class _TableLoad:
         """Load the files of one table, all but its publication."""
         started = time.monotonic()
         table, schema = source.table, arrow_schema(source.table)
-        destination = Destination(self.nodes, self.family.database.name, table_to_json(table), schema, self.progress)
+        destination = Destination(self.nodes, self.staging.home(table.name), table_to_json(table), schema, self.progress)
         with (
             contextlib.closing(Runs(self.spill / "base", schema, self.options.buffer_bytes)) as base,
             contextlib.closing(Runs(self.spill / "overlap", schema, self.options.buffer_bytes)) as overlap,
@@ -197,9 +199,9 @@ class _TableLoad:
             case TableRole.DIRECTOR:
                 return await asyncio.to_thread(chunk_director_rows, rows, self.family.chunk_map, self.family.overlap_deg)
             case TableRole.DEPENDENT:
-                return await chunk_dependent_rows(rows, table, self.engine, self.family.database.name)
+                return await chunk_dependent_rows(rows, table, self.engine, self.staging)
             case TableRole.REF_MATCH:
-                return await chunk_pair_rows(rows, table, self.engine, self.family.database.name)
+                return await chunk_pair_rows(rows, table, self.engine, self.staging)
             case TableRole.REPLICATED:
                 return whole_rows(rows, np.full(rows.batch.num_rows, REPLICATED_CHUNK, dtype=np.int64))
 
@@ -214,7 +216,7 @@ class _TableLoad:
         if table.role is TableRole.DIRECTOR:
             keys = contextlib.aclosing(_keys(base, str(table.director_key)))
             async with connect(self.engine) as connection, keys as batches:
-                await load_index(connection, self.family.database.name, table.name, batches)
+                await load_index(connection, self.staging.home(table.name), table.name, batches)
 
 
 async def _keys(rows: Runs, column: str) -> AsyncGenerator[tuple[Pixels, Pixels], None]:

@@ -1,6 +1,7 @@
 """The nodes as a load sees them: a client a worker, and a bounded number of streams to each."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager
@@ -39,7 +40,11 @@ class Nodes:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             if not future.cancel():
-                await asyncio.to_thread(wait, [future])
+                over = asyncio.ensure_future(asyncio.to_thread(wait, [future]))
+                while not over.done():
+                    # A task may be cancelled again while it waits, as by two groups of tasks, one within the other.
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.shield(over)
             raise
 
     async def call_all(self, work: Callable[[WorkerClient], T]) -> list[T]:

@@ -7,6 +7,7 @@ client can find.
 
 import contextlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ingest.family import Family
 from ingest.inputs import Input
 from ingest.nodes import Nodes, all_or_first_error
+from ingest.staging import Staging, staged_database
 from ingest.statistics import ChunkStatistics
 from partitioner.chunkmap import ChunkMap
 from qserv.errors import QservError
@@ -28,15 +30,21 @@ from workers.client import WorkerClient
 from workers.protocol import ChunkLoad, PrepareTable
 
 
-async def register(engine: AsyncEngine, family: Family, inputs: Iterable[Input]) -> dict[str, int]:
-    """Write family, database and tables, hidden from users; return the ids of the tables by their names."""
-    database = family.database
+async def register(engine: AsyncEngine, family: Family, inputs: Iterable[Input], staging: Staging) -> dict[str, int]:
+    """Write family, database and tables, hidden from users; return the ids of the tables by their names.
+
+    A replacement is registered in a database, and a family, of its own: the family may be cut anew for it.
+    """
+    database, name = family.database, staging.database
+    chunk_map, row = family.row, DatabaseRow(database.name, database.family, database.description, database.version)
+    if staging.replaced:
+        name = staged_database(database.name)
+        chunk_map, row = replace(chunk_map, family=name), replace(row, database=name, family=name)
     async with connect(engine) as connection, connection.begin():
-        await registration.register_family(connection, family.row)
-        row = DatabaseRow(database.name, database.family, database.description, database.version)
+        await registration.register_family(connection, chunk_map)
         await registration.register_database(connection, row)
         return {
-            source.table.name: await _register(connection, database, source.table, database.tables.index(source.table))
+            source.table.name: await _register(connection, name, source.table, database.tables.index(source.table))
             for source in inputs
         }
 
@@ -105,14 +113,12 @@ async def _register_tap_schema(engine: AsyncEngine) -> list[int]:
         await registration.register_family(connection, family.row)
         row = DatabaseRow(NAME, TAP_SCHEMA.family, TAP_SCHEMA.description, TAP_SCHEMA.version)
         await registration.register_database(connection, row)
-        return [await _register(connection, TAP_SCHEMA, table, place) for place, table in enumerate(TAP_SCHEMA.tables)]
+        return [await _register(connection, NAME, table, place) for place, table in enumerate(TAP_SCHEMA.tables)]
 
 
-async def _register(connection: AsyncConnection, database: Database, table: Table, position: int) -> int:
+async def _register(connection: AsyncConnection, database: str, table: Table, position: int) -> int:
     declaration = table_to_json(table, columns=False)
-    return await registration.register_table(
-        connection, database.name, declaration, list(map(column_to_json, table.columns)), position
-    )
+    return await registration.register_table(connection, database, declaration, list(map(column_to_json, table.columns)), position)
 
 
 async def _replace(nodes: Nodes, table: Table, rows: pa.Table) -> None:

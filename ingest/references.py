@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.nodes import Nodes, all_or_first_error
+from ingest.staging import Staging
 from partitioner.healpix import Pixels
 from qserv.ids import ChunkId, NodeId
 from qserv.metadata.catalogue import Json, TableRow, load_catalogue
@@ -43,18 +44,22 @@ BASE, OVERLAP = False, True
 Take = Callable[[pa.RecordBatch], None]
 
 
-async def measure(engine: AsyncEngine, nodes: Nodes, database: Database, loaded: Mapping[str, int]) -> dict[int, Json]:
+async def measure(
+    engine: AsyncEngine, nodes: Nodes, database: Database, loaded: Mapping[str, int], staging: Staging
+) -> dict[int, Json]:
     """Return the facts, by table id, of the tables just loaded, and of those published before that refer to them.
 
     Parameters
     ----------
     loaded
         Ids of the tables just loaded, by their names.
+    staging
+        Where they are.
     """
     async with connect(engine) as connection:
         catalogue = await load_catalogue(connection, unpublished=True)
-    rows = [row for row in catalogue.tables if row.database == database.name and row.name in database.by_name]
-    measurement = Measurement(engine, nodes, database, {row.name: _records(row) for row in rows})
+    rows = [row for row in catalogue.tables if row.name in database.by_name and row.database == staging.home(row.name)]
+    measurement = Measurement(engine, nodes, database, staging, {row.name: _records(row) for row in rows})
     return {
         row.table_id: await measurement.facts(table)
         for row, table in ((row, database.by_name[row.name]) for row in rows)
@@ -88,6 +93,7 @@ class Measurement:
     engine: AsyncEngine
     nodes: Nodes
     database: Database
+    staging: Staging
     chunks: Mapping[str, Mapping[ChunkId, ChunkRecord]]
 
     async def facts(self, table: Table) -> Json:
@@ -144,7 +150,7 @@ class Measurement:
         async with connect(self.engine) as connection:
             for start in range(0, len(keys), LOOKUP_KEYS):
                 part = keys[start : start + LOOKUP_KEYS]
-                known, _ = await find_chunks(connection, self.database.name, table, part)
+                known, _ = await find_chunks(connection, self.staging.home(table), table, part)
                 found += int(rows[start : start + LOOKUP_KEYS][np.isin(part, known)].sum())
         return found
 
@@ -222,8 +228,8 @@ class Measurement:
 
     def _relation(self, table: Table, record: ChunkRecord | None, *, overlap: bool) -> str:
         if record is None or not (record.overlap_row_count if overlap else record.row_count):
-            return relation(self.database.name, table.name, None)
-        return relation(self.database.name, table.name, record.chunk, overlap=overlap)
+            return relation(self.staging.home(table.name), table.name, None)
+        return relation(self.staging.home(table.name), table.name, record.chunk, overlap=overlap)
 
     async def _each_batch(self, template: str, tasks: Mapping[NodeId, tuple[ChunkTask, ...]], take: Take) -> None:
         """Run a query on chunks, and hand every batch of the answers to ``take``, in the threads in which they arrive."""

@@ -20,10 +20,10 @@ from workers.protocol import (
     ChunkLoad,
     ChunkQuery,
     DropTable,
-    FinishChunks,
     Health,
     LoadEnd,
     LoadReceipt,
+    MoveTable,
     PrepareTable,
 )
 
@@ -175,9 +175,9 @@ class WorkerClient:
         """Make the schema of a database and the prototype of a table."""
         self._act(action, None)
 
-    def finish(self, action: FinishChunks) -> None:
-        """Index and analyse loaded tables."""
-        self._act(action, None)
+    def move(self, action: MoveTable) -> int:
+        """Move all physical tables of a table to another database, in place of those of its name; return how many there were."""
+        return int(self._act(action, None)["moved"])
 
     def drop(self, action: DropTable) -> int:
         """Drop all physical tables of a table; return how many there were."""

@@ -16,7 +16,7 @@ from workers.postgresql import tables
 from workers.postgresql.loads import Batches, Sessions, Target
 from workers.postgresql.loads import load as load_rows
 from workers.postgresql.reads import ChunkRows, Reads
-from workers.protocol import BatchMark, ChunkLoad, ChunkQuery, ChunkTask, DropTable, FinishChunks, PrepareTable
+from workers.protocol import BatchMark, ChunkLoad, ChunkQuery, ChunkTask, DropTable, MoveTable, PrepareTable
 from workers.stop import Stop
 from workers.template import fill
 
@@ -104,11 +104,10 @@ class Executor:
         with self._sessions.session(f"{action.database}.{table.name}") as session:
             tables.prepare(session, action.database, table)
 
-    def finish(self, action: FinishChunks) -> None:
-        """Index and analyse loaded tables."""
-        table = table_from_json(action.declaration)
-        with self._sessions.session(f"{action.database}.{table.name}") as session:
-            tables.finish(session, action.database, table, action.chunks, action.overlap_chunks)
+    def move(self, action: MoveTable) -> int:
+        """Move all physical tables of a table to another database; return how many there were."""
+        with self._sessions.session(f"{action.database}.{action.table}") as session:
+            return tables.move(session, action.source, action.database, action.table)
 
     def drop(self, action: DropTable) -> int:
         """Drop all physical tables of a table; return how many there were."""

@@ -89,7 +89,8 @@ class BatchMark(Message):
 @dataclass(frozen=True)
 class ChunkLoad(Message):
     """Rows that follow are all rows of one chunk table (``part`` is ``base`` or ``overlap``), or of a replicated table
-    (``chunk`` None). The table is made, or emptied if it exists, and filled in one transaction: loading twice loads once.
+    (``chunk`` None). The table is made, or emptied if it exists, filled, indexed and analysed in one transaction: loading twice
+    loads once.
     """
 
     database: str
@@ -158,14 +159,16 @@ class PrepareTable(Action):
 
 
 @dataclass(frozen=True)
-class FinishChunks(Action):
-    """Index and analyse loaded chunk tables; ``overlap`` says whose overlap table exists. Answer: ``{}``."""
+class MoveTable(Action):
+    """Move the physical tables of a table from one database to another, where they take the place of its tables of that name.
 
-    kind: ClassVar[str] = "finish-chunks"
+    It must be hidden from queries meanwhile: other sessions see some tables moved and others not. Answer: ``{"moved": count}``.
+    """
+
+    kind: ClassVar[str] = "move-table"
+    source: str
     database: str
-    declaration: dict[str, Any]
-    chunks: tuple[int | None, ...]
-    overlap_chunks: tuple[int, ...]
+    table: str
 
 
 @dataclass(frozen=True)

@@ -156,9 +156,8 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
             case protocol.PrepareTable.kind:
                 self._executor.prepare(protocol.PrepareTable.decode(body))
                 return {}
-            case protocol.FinishChunks.kind:
-                self._executor.finish(protocol.FinishChunks.decode(body))
-                return {}
+            case protocol.MoveTable.kind:
+                return {"moved": self._executor.move(protocol.MoveTable.decode(body))}
             case protocol.DropTable.kind:
                 return {"dropped": self._executor.drop(protocol.DropTable.decode(body))}
             case _:

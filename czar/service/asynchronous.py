@@ -15,14 +15,11 @@ from czar.service.encoding import ENCODERS, MEDIA_TYPES
 from czar.service.errors import error_of
 from czar.service.facts import job_info
 from czar.service.jobs import Jobs
-from czar.service.models import JobInfo, JobRequest, ResultFormat
+from czar.service.models import ANONYMOUS, MAX_WAIT_S, JobInfo, JobRequest, ResultFormat
 from czar.service.parts import Parts
-from czar.service.queries import ANONYMOUS, User
+from czar.service.queries import User
 from qserv.errors import QueryValueError
 from qserv.metadata.jobs import Job, JobState
-
-MAX_WAIT_S = 60.0
-"""How long a client may wait for a job's end in one request: proxies break off what is silent for longer."""
 
 LOOK_S = 0.2
 """How often a waited-for job is looked at: its end may be on another czar."""

@@ -76,6 +76,7 @@ def young_query(execution: Execution) -> LoggedQuery:
         byte_count=None,
         error=None,
         error_code=None,
+        czar_id=None,
         czar=None,
         job_id=None,
     )

@@ -8,6 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from qserv.metadata.jobs import JobState
 
+ANONYMOUS = "anonymous"
+"""Who asks, unless told."""
+
+MAX_WAIT_S = 60.0
+"""How long a client may wait for a job's end in one request: proxies break off what is silent for longer."""
+
 ResultFormat = Literal["arrow", "parquet"]
 
 

@@ -11,14 +11,12 @@ from czar.service.answers import encoded
 from czar.service.encoding import ENCODERS, MEDIA_TYPES, described
 from czar.service.errors import error_info, status_of
 from czar.service.facts import query_info, young_query
-from czar.service.models import ErrorDocument, QueryInfo, QueryRequest
+from czar.service.models import ANONYMOUS, ErrorDocument, QueryInfo, QueryRequest
 from czar.service.parts import Parts
 from czar.service.streaming import Opened, WatchedResponse
 from qserv.errors import NoSuchJobError, QservError, QueryValueError
 
 User = Annotated[str, Header(alias="Qserv-User", description="For whom it is: the owner of jobs, the user in the query log.")]
-
-ANONYMOUS = "anonymous"
 
 log = structlog.get_logger("czar.service")
 
@@ -44,7 +42,12 @@ def query_router(parts: Parts) -> APIRouter:
     @router.get("/queries")
     async def queries() -> list[QueryInfo]:
         """List what runs now on all czars, the oldest first."""
-        logged = {found.query_id: found for found in await jobs.running_queries()}
+        # The log is some tenths of a second behind: of its own queries, this czar knows better.
+        logged = {
+            found.query_id: found
+            for found in await jobs.running_queries()
+            if found.czar_id != session.czar_id or found.query_id in session.running
+        }
         young = {query_id: young_query(one) for query_id, one in session.running.items() if query_id not in logged}
         found = sorted((young | logged).values(), key=lambda one: one.submitted)
         return [query_info(one, session.running.get(one.query_id)) for one in found]

@@ -5,8 +5,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from qserv.errors import QservError
+
+log = structlog.get_logger("czar.service")
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,13 @@ class WatchedResponse(Response):
         if opened.rest is None:
             return
         async with aclosing(opened.rest) as rest:
-            async for piece in rest:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            try:
+                async for piece in rest:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            except QservError as error:
+                # The format cannot say so: an answer without its end tells the client, the log says why.
+                log.warning("answer broken off", reason=str(error))
+                return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -51,6 +51,7 @@ class LoggedQuery:
     byte_count: int | None
     error: str | None
     error_code: str | None
+    czar_id: str | None
     czar: str | None
     job_id: UUID | None
 

@@ -70,6 +70,12 @@ async def drop_index(connection: AsyncConnection, database: str, table: str) -> 
     await connection.exec_driver_sql(f"DROP TABLE IF EXISTS {index_relation(database, table)}")
 
 
+async def rename_index(connection: AsyncConnection, old: str, new: str, table: str) -> None:
+    """Let a director's index, if there, be that of the table of the same name in another database, which has none."""
+    renamed = _quote(f"{new}.{table}")
+    await connection.exec_driver_sql(f"ALTER TABLE IF EXISTS {index_relation(old, table)} RENAME TO {renamed}")
+
+
 async def find_chunks(connection: AsyncConnection, database: str, table: str, keys: Sequence[int] | Int64) -> tuple[Int64, Int64]:
     """Return the keys that a director has, ascending, and the chunk of each: two arrays of shape (found,).
 

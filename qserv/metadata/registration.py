@@ -74,12 +74,23 @@ async def read_family(connection: AsyncConnection, family: str) -> FamilyRow | N
     return None if row is None else FamilyRow(row.family, row.overlap_deg, tuple(sorted(row.chunks)))
 
 
-async def family_is_cut(connection: AsyncConnection, family: str) -> bool:
-    """Return whether a family has partitioned tables, published or not: then its chunk map must stay as it is."""
+async def family_is_cut(connection: AsyncConnection, family: str, besides: tuple[str, Sequence[str]] = ("", ())) -> bool:
+    """Return whether a family has partitioned tables, published or not: then its chunk map must stay as it is.
+
+    Parameters
+    ----------
+    besides
+        Name of a database, and names of its tables that do not count because they are replaced.
+    """
+    database, names = besides
     partitioned = (
         select(tables.tables.c.table_id)
         .join(tables.databases, tables.databases.c.database == tables.tables.c.database)
-        .where(tables.databases.c.family == family, tables.tables.c.declaration["role"].astext != "replicated")
+        .where(
+            tables.databases.c.family == family,
+            tables.tables.c.declaration["role"].astext != "replicated",
+            (tables.tables.c.database != database) | tables.tables.c.name.not_in(names),
+        )
     )
     return bool(await connection.scalar(select(partitioned.exists())))
 

@@ -12,8 +12,7 @@ from urllib.parse import urlencode
 
 from processes import Ended, run_measured, service_pid
 
-from ingest.inputs import open_inputs
-from ingest.leftovers import remove_leftovers
+from ingest.leftovers import drop_tables
 from ingest.nodes import connected_nodes
 from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
 from qserv.metadata.engine import connect, make_engine
@@ -67,18 +66,18 @@ class Archive:
         ended = run_measured(["qserv.cli", "ingest", "--json", str(schema), f"{table}={file}"], environment)
         return ended, float(json.loads(ended.output)["seconds"])
 
-    def drop(self, database: Database, table: str, file: Path) -> None:
-        """Drop a table, if there, as ``--replace`` does, so that a load's time is its own."""
-        asyncio.run(self._drop(database, table, file))
+    def drop(self, database: Database, table: str) -> None:
+        """Drop a table, if there, so that a load's time is its own."""
+        asyncio.run(self._drop(database, table))
 
-    async def _drop(self, database: Database, table: str, file: Path) -> None:
+    async def _drop(self, database: Database, table: str) -> None:
         secrets = Secrets.load(self.settings.home)
         engine = make_engine(self.cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
         try:
             async with connect(engine) as connection:
                 nodes = await list_nodes(connection)
             async with connected_nodes(nodes, secrets.cluster.get_secret_value()) as connected:
-                await remove_leftovers(engine, connected, database, open_inputs(database, {table: [file]}), replace=True)
+                await drop_tables(engine, connected, database.name, [table])
         finally:
             await engine.dispose()
 

@@ -20,7 +20,7 @@ def load(archive: Archive, plain: Plain, bigsky: Bigsky, repetitions: int) -> li
     loads: list[Ended] = []
 
     def ours() -> float:
-        archive.drop(bigsky.database, bigsky.table.name, bigsky.path)
+        archive.drop(bigsky.database, bigsky.table.name)
         ended, spent = archive.ingest(bigsky.schema, bigsky.table.name, bigsky.path)
         loads.append(ended)
         return prepared.rows / spent / 1000
@@ -53,7 +53,7 @@ def load_generated(archive: Archive, bigsky: Bigsky, rows: int, seed: int) -> li
     with tempfile.TemporaryDirectory(prefix="qserv-bench-", dir=archive.settings.home) as directory:
         path = Path(directory) / "generated.parquet"
         generate(path, bigsky.path, rows, seed)
-        archive.drop(bigsky.database, bigsky.table.name, path)
+        archive.drop(bigsky.database, bigsky.table.name)
         ended, spent = archive.ingest(bigsky.schema, bigsky.table.name, path)
     return [
         Result(f"ingest of {rows:,} generated rows", "krow/s", Sample((rows / spent / 1000,)), note=f"seed {seed}"),

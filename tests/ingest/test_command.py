@@ -94,7 +94,7 @@ async def test_files_are_loaded_and_the_report_is_printed(qserv):
     [
         (["object=bad.csv", "--replace"], 4, "ingest.bad_row", "bad.csv, row 1, column 'dec', value 95.0"),
         (["object=gone.csv"], 4, "ingest.bad_file", "gone.csv does not exist"),
-        (["objct=good.csv"], 1, "ingest", "did you mean 'object'"),
+        (["objct=good.csv"], 4, "schema", "did you mean 'object'"),
     ],
 )
 async def test_an_error_has_its_exit_code_and_document(qserv, arguments, code, error, message):

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from qserv.errors import BadFileError, BadRowError, ClusterError, IngestError, NodeUnavailableError
+from qserv.errors import BadFileError, BadRowError, ClusterError, IngestError, NodeUnavailableError, SchemaError
 from qserv.metadata.engine import connect
 from qserv.metadata.nodes import register_node
 from qserv.metadata.registration import family_lock
@@ -114,31 +114,11 @@ async def test_a_file_damaged_within_leaves_nothing(archive, write, object_table
 async def test_a_published_table_is_not_loaded_again_unless_asked(archive, write, object_table):
     database = archive.database(object_table)
     await archive.load(database, object=write(objects()))
-    with pytest.raises(IngestError, match="published already; `--replace` drops it first"):
+    with pytest.raises(IngestError, match="published already; `--replace` puts these rows in place of all its rows"):
         await archive.load(database, object=write(objects(10)))
     assert sum((await archive.table("object")).row_counts) == 1000
     await archive.load(database, options=replace(archive.options, replace=True), object=write(objects(10)))
     assert sum((await archive.table("object")).row_counts) == 10
-
-
-async def test_a_replacement_that_fails_leaves_no_description_of_what_it_dropped(archive, write, object_table):
-    await archive.load(archive.database(object_table), object=write(objects(100)))
-    bad = archive.database(object_table)
-    with pytest.raises(BadRowError):
-        await archive.load(bad, options=replace(archive.options, replace=True), object=write(changed("dec", 5, 95.0, 100)))
-    for node in (0, 1):
-        assert (f"{archive.name}.object",) not in archive.ask(node, "SELECT table_name FROM tap_schema.tables")
-
-
-async def test_a_director_with_dependents_is_not_replaced_alone(archive, write, object_table):
-    database = archive.database(object_table, SOURCE)
-    sources = write({"source_id": [1], "object_id": [5], "ra": [1.0], "dec": [1.0]}, "source.parquet")
-    await archive.load(database, object=write(objects()), source=sources)
-    options = replace(archive.options, replace=True)
-    with pytest.raises(IngestError, match="source depends on it"):
-        await archive.load(database, options=options, object=write(objects()))
-    await archive.load(database, options=options, object=write(objects()), source=sources)
-    assert sum((await archive.table("source")).row_counts) == 1
 
 
 async def test_a_dependent_without_its_director_is_named(archive, write, object_table):
@@ -156,7 +136,7 @@ async def test_a_dependent_with_a_position_whose_director_has_none_is_refused(ar
 
 
 async def test_an_unknown_table_is_answered_with_the_nearest(archive, write, object_table):
-    with pytest.raises(IngestError, match="no table 'objects'; did you mean 'object'"):
+    with pytest.raises(SchemaError, match="no table 'objects'; did you mean 'object'"):
         await archive.load(archive.database(object_table), objects=write(objects()))
 
 
@@ -183,9 +163,9 @@ async def test_a_node_that_does_not_answer_is_told_and_cleared_up_when_it_is_bac
     await move(1)
     with pytest.raises(NodeUnavailableError):
         await archive.load(database, options=replace(archive.options, replace=True), object=write(objects()))
-    assert [table.name for table in (await archive.catalogue()).tables if table.database == archive.name] == []
+    assert sum((await archive.table("object")).row_counts) == 1000
     await move(archive.nodes[1].worker_port)
-    await archive.load(database, object=write(objects(77)))
+    await archive.load(database, options=replace(archive.options, replace=True), object=write(objects(77)))
     assert sum((await archive.table("object")).row_counts) == 77
 
 

@@ -23,7 +23,7 @@ from tests.support.sky import FELIS, TABLES, Survey
 SCHEMAS = Path(__file__).parent / "schema"
 
 CHUNK_TARGET_ROWS = {"sky": 3000, "edges": 8, "survey": 250, "grains": 1}
-"""So few that maps have pixels of several orders: 1 and 2, 0 to 3, 0 to 6; and of order 4, thousands of them."""
+"""So few that maps have pixels of several orders: 1 and 2, 0 to 3, 0 to 6; and of order 4, two thousand of them."""
 
 
 @dataclass(frozen=True)

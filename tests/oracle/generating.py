@@ -65,7 +65,7 @@ class Generated:
     """A SELECT in parts."""
 
     items: tuple[Pair, ...]
-    tables: str
+    tables: Pair
     where: Condition | None = None
     group: tuple[str, ...] = ()
     having: Pair | None = None
@@ -80,7 +80,8 @@ class Generated:
         parts = [
             Pair.same("SELECT DISTINCT " if self.distinct else "SELECT "),
             Pair.joined(", ", self.items),
-            Pair.same(f" FROM {self.tables}"),
+            Pair.same(" FROM "),
+            self.tables,
         ]
         if self.where:
             parts += [Pair.same(" WHERE "), self.where.text]
@@ -143,8 +144,8 @@ class Generator:
     def __init__(self, random, sources):
         self.random, self.sources = random, sources
 
-    def query(self):
-        source = self.random.choice(self.sources)
+    def query(self, source=None):
+        source = source or self.random.choice(self.sources)
         where = self.condition(source, self.random.randint(1, DEEPEST)) if self.random.random() < 0.85 else None
         form = self.random.choice(("rows", "rows", "aggregates", "groups", "groups", "distinct"))
         return getattr(self, f"_{form}")(source, where)
@@ -212,11 +213,11 @@ class Generator:
         if self.random.random() < 0.4:
             columns = self.random.sample(source.columns, k=min(2, len(source.columns)))
             order = tuple(f"{column.name}{self._direction()}" for column in columns)
-        return Generated(items, source.tables, where, order=order, **self._window())
+        return Generated(items, Pair.same(source.tables), where, order=order, **self._window())
 
     def _aggregates(self, source, where):
         items = tuple(self._aggregate(source) for _ in range(self.random.randint(1, 4)))
-        return Generated(items, source.tables, where)
+        return Generated(items, Pair.same(source.tables), where)
 
     def _groups(self, source, where):
         group = tuple(self.random.sample(source.grouping, k=self.random.randint(1, min(2, len(source.grouping)))))
@@ -225,9 +226,9 @@ class Generator:
         if self.random.random() < 0.3:
             having = Pair.same(self.random.choice(("COUNT(*) > 3", "COUNT(*) % 2 = 1", f"{group[0]} IS NOT NULL")))
         order = (f"{self.random.randint(1, len(group))}{self._direction()}",) if self.random.random() < 0.4 else ()
-        return Generated(items, source.tables, where, group, having, order, **self._window())
+        return Generated(items, Pair.same(source.tables), where, group, having, order, **self._window())
 
     def _distinct(self, source, where):
         items = tuple(map(Pair.same, self.random.sample(source.grouping, k=self.random.randint(1, min(2, len(source.grouping))))))
         order = (f"1{self._direction()}",) if self.random.random() < 0.4 else ()
-        return Generated(items, source.tables, where, order=order, distinct=True, **self._window())
+        return Generated(items, Pair.same(source.tables), where, order=order, distinct=True, **self._window())

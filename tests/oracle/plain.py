@@ -84,5 +84,8 @@ def _fill(connection, database, table, rows):
     if table.primary_key:
         keys = sql.SQL(", ").join(map(sql.Identifier, table.primary_key))
         connection.execute(sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(name, keys))
+    if table.dec:
+        # For near neighbours: the oracle's text compares latitudes before it measures.
+        connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(name, sql.Identifier(table.dec)))
     if table.director_key and table.primary_key != (table.director_key,):
         connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(name, sql.Identifier(table.director_key)))

@@ -120,3 +120,104 @@ WITH_BIGSKY = (
         "bigsky b LEFT JOIN hipparcos h ON b.hip = h.hip", BIGSKY_COLUMNS + STAR_COLUMNS, (BIGSKY, STARS), ("b.ccdm", *STAR_GROUPS)
     ),
 )
+
+OBJECT_COLUMNS = (
+    Column("o.object_id", "integer", ("36028797018963969", "36028797018968469", "1"), summable=False),
+    Column("o.ra", "float", ("0", "266.4", "359.9")),
+    Column("o.magnitude", "float", ("16", "20.5", "24", "26.9")),
+    Column("o.field", "integer", ("0", "3", "6")),
+    Column("o.tract", "integer", ("0", "20", "39")),
+    Column("o.parent_id", "integer", ("36028797018963969", "36028797018968469"), summable=False),
+    Column('o."Kind"', "text", ("'STAR'", "'Étoile'", "'it''s'", "''")),
+    Column(
+        "o.score", "float", ("0", "50", "CAST('NaN' AS DOUBLE PRECISION)", "CAST('Infinity' AS DOUBLE PRECISION)"), summable=False
+    ),
+    Column("o.r_flux", "real", ("0", "100", "CAST(2500.5 AS REAL)")),
+    Column("o.first_seen", "time", ("'2026-01-01'", "'2027-06-01 12:00:00'")),
+    Column("o.is_variable", "boolean", ()),
+    Column("o.flags", "integer", ("0", "524288", "1000000")),
+)
+
+SOURCE_COLUMNS = (
+    Column("s.source_id", "integer", ("144115188075855873", "144115188075879873"), summable=False),
+    Column("s.object_id", "integer", ("36028797018963969", "36028797018968469"), summable=False),
+    Column("s.visit_id", "integer", ("1", "200", "390")),
+    Column("s.band", "text", ("'g'", "'r'", "'z'")),
+    Column("s.ap_flux", "float", ("0", "200", "5000")),
+    Column("s.snr", "real", ("0", "5", "30")),
+    Column("s.quality", "integer", ("-2", "0", "4")),
+    Column("s.is_dipole", "boolean", ()),
+    Column("s.taken", "time", ("'2026-01-01'", "'2027-01-01'")),
+)
+
+FORCED_COLUMNS = (
+    Column("f.object_id", "integer", ("36028797018963969", "36028797018968469"), summable=False),
+    Column("f.visit_id", "integer", ("1", "200", "390")),
+    Column("f.flux", "real", ("0", "100", "3000")),
+    Column("f.flag", "boolean", ()),
+)
+
+CCD_COLUMNS = (
+    Column("v.visit_id", "integer", ("1", "200", "380")),
+    Column("v.band", "text", ("'g'", "'r'", "'z'")),
+    Column("v.airmass", "float", ("1", "1.5", "2")),
+    Column("v.program", "text", ("'deep'", "'wide'", "'it''s'")),
+    Column("v.good", "boolean", ()),
+)
+
+BRIGHT_COLUMNS = (
+    Column("b.ref_id", "integer", ("1000000000000000000", "1000000000000010500"), summable=False),
+    Column("b.g_mag", "float", ("16", "20", "25")),
+    Column("b.variable", "boolean", ()),
+)
+
+MATCH_COLUMNS = (
+    Column("n.object_id", "integer", ("36028797018963969", "36028797018968469"), summable=False),
+    Column("n.ref_id", "integer", ("-1000000000000000", "-999999999990000"), summable=False),
+    Column("n.separation_arcsec", "float", ("0.5", "2", "60")),
+    Column("n.rank", "integer", ("1", "2")),
+    Column("n.accepted", "boolean", ()),
+)
+
+OBJECT_GROUPS = ("o.field", "o.tract", 'o."Kind"', "o.is_variable", "FLOOR(o.magnitude)")
+
+OBJECTS = Source("object o", OBJECT_COLUMNS, (("o.ra", "o.dec"),), OBJECT_GROUPS)
+SOURCES_OF_OBJECTS = Source("source s", SOURCE_COLUMNS, (("s.ra", "s.dec"),), ("s.band", "s.quality", "s.is_dipole"))
+FORCED = Source("forced_source f", FORCED_COLUMNS, (), ("f.flag", "f.visit_id % 7"))
+CCD_VISITS = Source("ccd_visit v", CCD_COLUMNS, (), ("v.band", "v.program", "v.good"))
+BRIGHT = Source("bright_ref b", BRIGHT_COLUMNS, (("b.ra", "b.dec"),), ("b.variable", "FLOOR(b.g_mag)"))
+MATCHES = Source("deep_match n", MATCH_COLUMNS, (), ("n.rank", "n.accepted"))
+
+SMALL = (OBJECTS, SOURCES_OF_OBJECTS, FORCED, CCD_VISITS, BRIGHT, MATCHES, *SOURCES[2:6])
+"""Tables of a few thousand rows at the most, which may be joined in any way."""
+
+SMALL_JOINS = (
+    Source(
+        "object o JOIN source s ON s.object_id = o.object_id", OBJECT_COLUMNS + SOURCE_COLUMNS, (("o.ra", "o.dec"),), OBJECT_GROUPS
+    ),
+    Source(
+        "object o LEFT JOIN forced_source f ON f.object_id = o.object_id",
+        OBJECT_COLUMNS + FORCED_COLUMNS,
+        (("o.ra", "o.dec"),),
+        (*OBJECT_GROUPS, "f.flag"),
+    ),
+    *SOURCES[10:],
+)
+
+LINKS = (
+    ("o.object_id", "s.object_id"),
+    ("o.object_id", "f.object_id"),
+    ("s.object_id", "f.object_id"),
+    ("s.visit_id", "v.visit_id"),
+    ("f.visit_id", "v.visit_id"),
+    ("o.object_id", "n.object_id"),
+    ("s.object_id", "n.object_id"),
+    ("p.point_id", "m.point_id"),
+    ("p.point_id", "k.point_id"),
+    ("m.point_id", "k.point_id"),
+    ("o.parent_id", "s.object_id"),
+    ("o.tract", "v.visit_id"),
+    ("s.visit_id", "k.mark_id"),
+    ("b.ref_id", "n.ref_id"),
+)
+"""Columns of two tables that are equal for a few rows each."""

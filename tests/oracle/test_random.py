@@ -1,4 +1,4 @@
-"""Random queries against plain PostgreSQL, for as long as `--seconds` says. What fails is kept in ``regressions/``."""
+"""Random queries against plain PostgreSQL: some always, many at night. What fails is kept in ``regressions/``."""
 
 import dataclasses
 import itertools
@@ -6,6 +6,8 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,8 +19,10 @@ import yaml
 from qserv.errors import NotYetSupportedError, QservError, QueryEvaluationError
 from tests.oracle.asking import ask_plain
 from tests.oracle.comparing import differences
-from tests.oracle.generating import Generator
-from tests.oracle.sources import SOURCES, WITH_BIGSKY
+from tests.oracle.composing import Composer
+from tests.oracle.conftest import Loaded
+from tests.oracle.generating import Generator, Source
+from tests.oracle.sources import SMALL, SMALL_JOINS, SOURCES, WITH_BIGSKY
 
 REGRESSIONS = Path(__file__).parent / "regressions"
 
@@ -31,8 +35,17 @@ LARGEST_ROWS = 60_000
 SHRINKING_S = 30
 """How long a failure is made smaller."""
 
-REFUSED_AT_MOST = 0.02
+LOCAL_REFUSED_AT_MOST = 0.02
 """The generator makes what the engine can answer; more refusals than these would hide what it cannot."""
+
+COMPOSED_REFUSED_AT_MOST = 1.0
+"""Queries of queries are not answered yet."""
+
+SLOWEST_S = 20
+"""Queries that the oracle answers more slowly are left out."""
+
+SEED = 3
+"""Of the queries of `make test`."""
 
 BIGINT = range(-(2**63), 2**63)
 
@@ -95,36 +108,84 @@ def keep(query, seed, number):
     return path
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A kind of random queries, and which share of them may be refused."""
+
+    generator: type[Generator]
+    sources: tuple[Source, ...]
+    large: tuple[Source, ...]
+    """Asked at night only."""
+    refused_at_most: float
+    examples: int
+    """Of `make test`."""
+
+
+KINDS = {
+    "local": Kind(Generator, (*SMALL, *SMALL_JOINS), SOURCES + WITH_BIGSKY, LOCAL_REFUSED_AT_MOST, 100),
+    "composed": Kind(Composer, SMALL, (), COMPOSED_REFUSED_AT_MOST, 200),
+}
+
+
+@dataclass
+class Run:
+    """Random queries one after another, and what became of them."""
+
+    loaded: Loaded
+    kind: Kind
+    seed: int
+    say: Callable[..., None]
+    counts: Counter = field(default_factory=Counter)
+    kept: list[str] = field(default_factory=list)
+
+    def ask(self, sources, again):
+        """Ask queries while ``again`` says so of their number, and judge what became of them all."""
+        self.say(f"random queries: --seed {self.seed}")
+        chance = random.Random(self.seed)  # noqa: S311 (the same seed must give the same queries)
+        known = tuple(source for source in sources if self.loaded.has_bigsky or "bigsky" not in source.tables)
+        generator = self.kind.generator(chance, known)
+        self.loaded.plain.execute(f"SET statement_timeout = '{SLOWEST_S}s'")
+        while again(sum(self.counts.values())) and len(self.kept) < MOST_FAILURES:
+            self._one(generator.query())
+        self.loaded.plain.execute("RESET statement_timeout")
+        asked = sum(self.counts.values())
+        self.say(f"random queries: {asked} in all, {dict(self.counts)}, --seed {self.seed}", "")
+        assert not self.kept
+        assert self.counts["refused"] <= self.kind.refused_at_most * asked
+        if self.kind.refused_at_most < 1:
+            assert self.counts["right with rows"] > 0
+
+    def _one(self, query):
+        became, wrong = outcome(self.loaded, query)
+        self.counts[became] += 1
+        if became == "wrong":
+            less = smallest(self.loaded, query, time.monotonic() + SHRINKING_S)
+            path = keep(less, self.seed, sum(self.counts.values()))
+            self.kept.append(path.name)
+            self.say(f"wrong, kept as {path.name}: {less.text}", *wrong)
+        elif became == "refused" and self.kind.refused_at_most < 1 and self.counts[became] <= MOST_FAILURES:
+            self.say(f"{wrong[0]}: {query.text}")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", KINDS)
+def test_some_random_queries_are_answered_as_the_oracle_answers(kind, loaded):
+    of_kind = KINDS[kind]
+    run = Run(loaded, of_kind, SEED, lambda *lines: sys.stdout.write("\n".join(["", *lines])))
+    run.ask(of_kind.sources, lambda asked: asked < of_kind.examples)
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(0)
-def test_random_queries_are_answered_as_the_oracle_answers(loaded, request, capsys):
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_queries_are_answered_as_the_oracle_answers(kind, loaded, request, capsys):
     seed = request.config.getoption("--seed")
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
-    until = time.monotonic() + request.config.getoption("--seconds")
+    until = time.monotonic() + request.config.getoption("--seconds") / len(KINDS)
 
     def say(*lines):
         with capsys.disabled():
             sys.stdout.write("\n".join(["", *lines]))
             sys.stdout.flush()
 
-    say(f"random queries: --seed {seed}")
-    chance = random.Random(seed)  # noqa: S311 (the same seed must give the same queries)
-    generator = Generator(chance, SOURCES + (WITH_BIGSKY if loaded.has_bigsky else ()))
-    counts, kept = Counter(), []
-    loaded.plain.execute("SET statement_timeout = '20s'")
-    while time.monotonic() < until and len(kept) < MOST_FAILURES:
-        query = generator.query()
-        became, wrong = outcome(loaded, query)
-        counts[became] += 1
-        if became == "wrong":
-            less = smallest(loaded, query, time.monotonic() + SHRINKING_S)
-            path = keep(less, seed, sum(counts.values()))
-            kept.append(path.name)
-            say(f"wrong, kept as {path.name}: {less.text}", *wrong)
-        elif became == "refused" and counts[became] <= MOST_FAILURES:
-            say(f"{wrong[0]}: {query.text}")
-    loaded.plain.execute("RESET statement_timeout")
-    say(f"random queries: {sum(counts.values())} in all, {dict(counts)}, --seed {seed}", "")
-    assert not kept
-    assert counts["right with rows"] > 0
-    assert counts["refused"] <= REFUSED_AT_MOST * sum(counts.values())
+    Run(loaded, KINDS[kind], seed, say).ask(KINDS[kind].sources + KINDS[kind].large, lambda _: time.monotonic() < until)

@@ -10,7 +10,7 @@ from schema.model import Column, ColumnType, Table, TableRole
 from schema.serialise import table_to_json
 from workers.postgresql.indexes import STATISTICS_TARGET
 from workers.postgresql.reads import remaining_ms
-from workers.protocol import ChunkLoad, DropTable, FinishChunks, PrepareTable
+from workers.protocol import ChunkLoad, DropTable, MoveTable, PrepareTable
 
 DATABASE = "worker_test"
 
@@ -54,15 +54,12 @@ def indexes(loader, name):
     return sorted(loader.execute(text, [f"{DATABASE}.{name}"]).fetchall())
 
 
-def test_finished_chunks_are_indexed_analysed_and_frozen(client, prepared, load, loader):
+def test_loaded_chunks_are_indexed_analysed_and_frozen(prepared, load, loader):
     table = prepared(STAR)
     load(table, stars(1000), 20)
     load(table, stars(10), 21)
     load(table, stars(5), 20, "overlap")
     assert tables(loader) == ["star", "star_20", "star_20_overlap", "star_21"]
-    finish = FinishChunks(DATABASE, table_to_json(table), (20, 21), (20,))
-    client.finish(finish)
-    client.finish(finish)
     for name in ("star_20", "star_21", "star_20_overlap"):
         assert indexes(loader, name) == [(["_healpix_29"], False), (["id"], True)]
     # All pages are known to be visible to everybody without a VACUUM: COPY wrote frozen rows.
@@ -73,10 +70,9 @@ def test_finished_chunks_are_indexed_analysed_and_frozen(client, prepared, load,
     assert loader.execute(text).fetchone() == (STATISTICS_TARGET + 1,)
 
 
-def test_replicated_tables_are_replaced_as_a_whole_and_keep_their_indexes(client, prepared, load, loader, ask):
+def test_replicated_tables_are_replaced_as_a_whole_and_keep_their_indexes(prepared, load, loader, ask):
     table = prepared(FILTER)
     load(table, filters("u", "g"), None)
-    client.finish(FinishChunks(DATABASE, table_to_json(table), (None,), ()))
     assert load(table, filters("r", "i", "z"), None) == 3
     assert ask("SELECT name FROM worker_test.filter ORDER BY id")["name"].to_pylist() == ["r", "i", "z"]
     assert indexes(loader, "filter") == [(["id"], True)]
@@ -158,9 +154,35 @@ def test_names_are_quoted_wherever_they_go(client, loader):
     rows = pa.table({'se"lect': pa.array([1, 2], pa.int32())})
     receipt = client.load(ChunkLoad('Odd "db"', table_to_json(odd), None), rows.schema, rows.to_batches())
     assert receipt.rows == 2
-    client.finish(FinishChunks('Odd "db"', table_to_json(odd), (None,), ()))
+    assert client.move(MoveTable('Odd "db"', 'Odd "db"2', odd.name)) == 1
+    assert client.move(MoveTable('Odd "db"2', 'Odd "db"', odd.name)) == 1
     assert client.drop(DropTable('Odd "db"', odd.name)) == 1
     loader.execute('DROP SCHEMA "Odd ""db"""')
+
+
+def test_moved_tables_take_the_place_of_those_of_their_name(client, prepared, load, loader, ask):
+    table = prepared(STAR)
+    for chunk, count in ((4, 1), (5, 2)):
+        load(table, stars(count), chunk)
+    client.prepare(PrepareTable("~staged", table_to_json(table)))
+    client.load(ChunkLoad("~staged", table_to_json(table), 4), stars(7).schema, stars(7).to_batches())
+    assert client.move(MoveTable("~staged", DATABASE, "star")) == 2
+    assert tables(loader) == ["star", "star_4"]
+    assert ask("SELECT count(*) AS n FROM worker_test.star_4")["n"].to_pylist() == [7]
+    # They are as if they had been loaded there, down to the names of the indexes.
+    named = "SELECT indexname FROM pg_indexes WHERE tablename = 'star_4' ORDER BY 1"
+    before = loader.execute(named).fetchall()
+    load(table, stars(7), 4)
+    assert loader.execute(named).fetchall() == before
+    assert loader.execute("SELECT count(*) FROM pg_namespace WHERE nspname = '~staged'").fetchone() == (0,)
+
+
+def test_a_key_that_occurs_twice_in_a_chunk_is_named(prepared, load, loader):
+    table = prepared(STAR)
+    twice = pa.concat_tables([stars(3), stars(2)])
+    with pytest.raises(IngestError, match=r"table worker_test\.star: Key \(id\)=\([01]\) is duplicated; it has one row a key"):
+        load(table, twice, 4)
+    assert tables(loader) == ["star"]
 
 
 def test_time_limits_are_rounded_up_to_whole_seconds_but_short_ones_are_kept():

@@ -1,15 +1,12 @@
-"""Making, finishing and dropping the physical tables of a table on PostgreSQL."""
+"""Making, moving and dropping the physical tables of a table on PostgreSQL."""
 
-from collections.abc import Iterable, Sequence
 from typing import Final
 
 import psycopg
 
-from qserv.ids import ChunkId
 from schema.ddl import DROP_BATCH_TABLES, drop_statements, prototype_statements, schema_statement
 from schema.model import Table
 from schema.physical import chunk_of, quote
-from workers.postgresql.indexes import index
 from workers.postgresql.statements import run
 
 READER: Final = "qserv_reader"
@@ -19,33 +16,51 @@ READER: Final = "qserv_reader"
 def prepare(session: psycopg.Connection, database: str, table: Table) -> None:
     """Make the PostgreSQL schema of a database and the prototype of a table, readable by chunk queries."""
     with session.transaction():
-        # Two tables of one new database may be prepared at once, and CREATE SCHEMA IF NOT EXISTS is not safe against itself.
-        session.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [database])
-        run(session, schema_statement(database))
-        run(session, f"GRANT USAGE ON SCHEMA {quote(database)} TO {READER}")
-        run(session, f"ALTER DEFAULT PRIVILEGES IN SCHEMA {quote(database)} GRANT SELECT ON TABLES TO {READER}")
+        _make_schema(session, database)
         for statement in prototype_statements(database, table):
             run(session, statement)
 
 
-def finish(
-    session: psycopg.Connection, database: str, table: Table, chunks: Sequence[int | None], overlap_chunks: Iterable[int]
-) -> None:
-    """Index and analyse loaded tables; see ``workers.protocol.FinishChunks``."""
-    physical = [(None if chunk is None else ChunkId(chunk), False) for chunk in chunks]
-    physical += [(ChunkId(chunk), True) for chunk in overlap_chunks]
-    for chunk, overlap in physical:
+def move(session: psycopg.Connection, source: str, database: str, table: str) -> int:
+    """Move all physical tables of a table, with their indexes, to another database; return how many there were.
+
+    What the other database has of that name is dropped before. A source that is empty then is dropped as well.
+    """
+    drop(session, database, table)
+    with session.transaction():
+        _make_schema(session, database)
+    names = _physical(session, source, table)
+    for start in range(0, len(names), DROP_BATCH_TABLES):
         with session.transaction():
-            index(session, database, table, chunk, overlap=overlap)
+            for name in names[start : start + DROP_BATCH_TABLES]:
+                run(session, f"ALTER TABLE {quote(source)}.{quote(name)} SET SCHEMA {quote(database)}")
+    left = session.execute("SELECT FROM pg_catalog.pg_tables WHERE schemaname = %s LIMIT 1", [source]).fetchone()
+    if left is None:
+        run(session, f"DROP SCHEMA IF EXISTS {quote(source)}")
+    return len(names)
 
 
 def drop(session: psycopg.Connection, database: str, table: str) -> int:
     """Drop the prototype and all chunk and overlap tables of a table; return how many there were."""
-    found = session.execute(
-        'SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = %s ORDER BY tablename COLLATE "C"', [database]
-    ).fetchall()
-    names = [name for (name,) in found if name == table or chunk_of(table, name) is not None]
+    names = _physical(session, database, table)
     for start in range(0, len(names), DROP_BATCH_TABLES):
         for statement in drop_statements(database, names[start : start + DROP_BATCH_TABLES]):
             run(session, statement)
     return len(names)
+
+
+def _make_schema(session: psycopg.Connection, database: str) -> None:
+    """Make the PostgreSQL schema of a database, if it is not there, readable by chunk queries; within a transaction."""
+    # Two tables of one new database may be prepared at once, and CREATE SCHEMA IF NOT EXISTS is not safe against itself.
+    session.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [database])
+    run(session, schema_statement(database))
+    run(session, f"GRANT USAGE ON SCHEMA {quote(database)} TO {READER}")
+    run(session, f"ALTER DEFAULT PRIVILEGES IN SCHEMA {quote(database)} GRANT SELECT ON TABLES TO {READER}")
+
+
+def _physical(session: psycopg.Connection, database: str, table: str) -> list[str]:
+    """Return the unquoted names of the physical tables of a table."""
+    found = session.execute(
+        'SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = %s ORDER BY tablename COLLATE "C"', [database]
+    ).fetchall()
+    return [name for (name,) in found if name == table or chunk_of(table, name) is not None]

@@ -1,0 +1,227 @@
+import io
+import subprocess
+import sys
+import threading
+import time
+import uuid
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from czar.service.client import Czar
+from qserv.errors import (
+    AccessError,
+    NoSuchJobError,
+    QservError,
+    QueryCancelledError,
+    QueryEvaluationError,
+    QueryValueError,
+    UnknownNameError,
+)
+
+SLOW = """
+    SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b
+    WHERE h.magnitude + a.column_index * b.column_index > 1e6
+"""
+"""Compares each star with some thousand pairs, which takes minutes."""
+
+
+@pytest.fixture
+def asked(archive):
+    """Ask without the client."""
+    headers = {"Authorization": f"Bearer {archive.secrets.cluster.get_secret_value()}"}
+    with httpx.Client(base_url=archive.cluster.czar_url, headers=headers, timeout=30) as http:
+        yield http
+
+
+def test_an_answer_says_what_its_columns_are(czar):
+    table = czar.query("SELECT hip, ra_degrees AS ra FROM stars.hipparcos WHERE hip IN (1, 2, 3) ORDER BY hip")
+    assert table.column("hip").to_pylist() == [1, 2, 3]
+    assert table.schema.field("ra").metadata[b"unit"] == b"deg"
+    assert table.schema.field("ra").metadata[b"frame"] == b"ICRS J1991.25"
+
+
+def test_adql_is_read_and_rows_are_cut(czar):
+    assert czar.query("SELECT TOP 5 hip FROM stars.hipparcos", dialect="adql").num_rows == 5
+    assert czar.query("SELECT hip FROM stars.hipparcos", max_rows=7).num_rows == 7
+    with pytest.raises(UnknownNameError):
+        czar.query("SELECT TOP 5 hipp FROM stars.hipparcos", dialect="adql")
+
+
+def test_an_answer_may_be_parquet(asked, czar):
+    answer = asked.post("/query", json={"query": "SELECT hip, bv FROM stars.hipparcos", "format": "parquet"})
+    assert answer.headers["content-type"] == "application/vnd.apache.parquet"
+    table = pq.read_table(io.BytesIO(answer.content))
+    assert table.num_rows == czar.query("SELECT COUNT(*) FROM stars.hipparcos")[0][0].as_py() == 118_218
+
+
+def test_an_error_is_json_with_code_place_and_hint(asked):
+    answer = asked.post("/query", json={"query": "SELECT hipp FROM stars.hipparcos"})
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "error": {
+            "code": "query.unknown_name",
+            "message": "unknown column hipp; did you mean hip? (line 1, column 8)",
+            "retryable": False,
+            "place": {"line": 1, "column": 8},
+            "hint": "did you mean hip?",
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "words"),
+    [
+        (("POST", "/query", {"qery": "SELECT 1"}), 400, "body.qery: Extra inputs are not permitted"),
+        (
+            ("POST", "/query", {"query": "SELECT 1", "dialect": "sql92"}),
+            400,
+            "dialect 'sql92' is not known; there are: native, adql",
+        ),
+        (("GET", "/jobs/77", None), 400, "path.job_id"),
+        (("GET", f"/jobs/{uuid.uuid4()}", None), 404, "there is no job"),
+        (("POST", f"/queries/{uuid.uuid4()}/cancel", None), 404, "there is no query"),
+        (("POST", "/jobs", {"query": "SELECT hipp FROM stars.hipparcos"}), 400, "did you mean hip?"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said(asked, request_, status, words):
+    method, path, body = request_
+    answer = asked.request(method, path, json=body)
+    assert answer.status_code == status
+    assert words in answer.json()["error"]["message"]
+
+
+def test_who_does_not_know_the_token_learns_nothing(archive):
+    with Czar(archive.cluster.czar_url, "guessed") as stranger:
+        for ask in (stranger.tables, stranger.queries, stranger.jobs, lambda: stranger.query("SELECT 1 FROM stars.hipparcos")):
+            with pytest.raises(AccessError, match="token is missing or wrong"):
+                ask()
+
+
+def test_the_documentation_names_all_there_is(asked):
+    document = asked.get("/openapi.json").json()
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    assert len(operations) == 13
+    assert all(operation["description"] for operation in operations)
+    assert set(document["components"]["securitySchemes"]) == {"HTTPBearer"}
+
+
+def test_plans_and_tables(czar):
+    plan = czar.explain("SELECT hip FROM stars.hipparcos WHERE hip = 1")
+    assert plan.facts["chunks"] == 1
+    assert plan.text.startswith("chunks ")
+    (stars,) = [table for table in czar.tables() if table.name == "hipparcos"]
+    assert (stars.database, stars.role, stars.rows) == ("stars", "director", 118_218)
+    assert {"ra_degrees": "deg"}.items() <= {column.name: column.unit for column in stars.columns}.items()
+
+
+def test_an_error_in_the_middle_of_an_answer_is_told(czar):
+    with pytest.raises(QueryEvaluationError, match="division by zero"):
+        czar.query("SELECT hip, 1 / (hip - 100000) FROM stars.hipparcos")
+
+
+def running(czar, query_id, within_s=10):
+    """Return a query once it is seen to run on the nodes."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        found = [one for one in czar.queries() if one.query_id == query_id and one.chunks_total]
+        if found:
+            return found[0]
+        time.sleep(0.05)
+    raise TimeoutError
+
+
+@pytest.fixture
+def waiting(czar):
+    """A client that waits for a slow query; the error that it gets."""
+    query_id, errors = uuid.uuid4(), []
+
+    def ask():
+        try:
+            with czar.answer(SLOW, query_id=query_id):
+                pass
+        except QservError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    yield query_id, thread, errors
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_query_that_runs_is_seen_and_stopped(archive, nodes, waiting):
+    query_id, thread, errors = waiting
+    with Czar.of_home(archive.home) as other:
+        found = running(other, query_id)
+        assert found.state == "executing"
+        assert found.chunks_done < found.chunks_total > 10
+        nodes.wait(busy=True, within_s=5)
+        other.cancel_query(query_id)
+        nodes.wait(busy=False, within_s=2)
+        thread.join(5)
+        assert isinstance(errors[0], QueryCancelledError)
+        assert all(one.query_id != query_id for one in other.queries())
+        deadline = time.monotonic() + 5
+        while (state := other.query_info(query_id).state) == "executing" and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert state == "aborted"
+
+
+def test_a_query_of_the_tap_service_is_seen_and_stopped(archive, czar, nodes):
+    query = " ".join(SLOW.split())
+    answers = []
+    url = f"{archive.cluster.tap_url}/sync"
+    thread = threading.Thread(target=lambda: answers.append(httpx.post(url, data={"LANG": "ADQL", "QUERY": query}, timeout=60)))
+    thread.start()
+    nodes.wait(busy=True, within_s=10)
+    deadline = time.monotonic() + 5
+    while not (found := [one for one in czar.queries() if one.query == query and one.chunks_total]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    czar.cancel_query(found[0].query_id)
+    nodes.wait(busy=False, within_s=4)
+    thread.join(10)
+    assert answers[0].status_code == 503
+    assert "query.cancelled" in answers[0].text
+
+
+ASKING = """
+import sys
+from pathlib import Path
+from czar.service.client import Czar
+with Czar.of_home(Path(sys.argv[1])) as czar:
+    czar.query(sys.argv[2])
+"""
+
+
+def test_a_client_that_is_killed_stops_its_query_within_2_s(archive, nodes):
+    client = subprocess.Popen([sys.executable, "-c", ASKING, str(archive.home), SLOW])
+    nodes.wait(busy=True, within_s=20)
+    client.kill()
+    nodes.wait(busy=False, within_s=2)
+    client.wait()
+
+
+def test_a_reader_that_leaves_early_stops_its_query(czar, nodes):
+    query_id = uuid.uuid4()
+    with czar.answer(
+        "SELECT a.*, b.* FROM stars.hipparcos AS a, tap_schema.columns AS b WHERE a.hip % 10 = 0", query_id=query_id
+    ) as rows:
+        assert next(rows).num_rows > 0
+    nodes.wait(busy=False, within_s=2)
+    assert all(one.query_id != query_id for one in czar.queries())
+
+
+def test_a_name_is_used_once(czar, waiting):
+    query_id, _, _ = waiting
+    running(czar, query_id)
+    with pytest.raises(QueryValueError, match=r"there is a query .* already"), czar.answer("SELECT 1 AS a", query_id=query_id):
+        pass
+    czar.cancel_query(query_id)
+
+
+def test_a_query_that_never_was(czar):
+    with pytest.raises(NoSuchJobError):
+        czar.query_info(uuid.uuid4())

@@ -1,0 +1,99 @@
+"""Czars that die and czars that stop, with another one beside them on the same metadata database."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+
+from czar.service.client import Czar
+from qserv.embedded.ports import find_free_port
+from qserv.embedded.processes import run_records
+from qserv.errors import QservError
+from qserv.metadata.jobs import JobState
+
+SLOW = """
+    SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b
+    WHERE h.hip % 10 = 0 AND h.magnitude + a.column_index * b.column_index > 1e6
+"""
+LEASE_S = 3
+
+
+@pytest.fixture
+def second(archive, tmp_path):
+    """A second czar of the archive, with a short lease: the process and a client of it."""
+    cluster = dataclasses.replace(archive.cluster, home=tmp_path, czar_port=find_free_port(set()))
+    cluster.save()
+    (tmp_path / "secrets.json").write_bytes((archive.home / "secrets.json").read_bytes())
+    (archive.home / "results").mkdir(exist_ok=True)
+    (tmp_path / "results").symlink_to(archive.home / "results")
+    environment = os.environ | {"QSERV_CZAR_LEASE_S": str(LEASE_S)}
+    process = subprocess.Popen([sys.executable, "-m", "czar.service", "--home", str(tmp_path)], env=environment)
+    with Czar.of_home(tmp_path) as client:
+        wait_for(client)
+        yield process, client
+    process.kill()
+    process.wait()
+
+
+def wait_for(client, within_s=60):
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        with suppress(QservError):
+            return client.tables()
+        time.sleep(0.2)
+    raise TimeoutError
+
+
+def ended(client, job):
+    deadline = time.monotonic() + 90
+    while not (job := client.wait(job.job_id, 5)).state.ended:
+        assert time.monotonic() < deadline
+    return job
+
+
+def test_a_job_of_a_killed_czar_is_run_again_by_another(archive, czar, second, nodes):
+    _, survivor = second
+    done = ended(czar, czar.submit("SELECT hip FROM stars.hipparcos WHERE magnitude < 3"))
+    job = czar.submit(SLOW)
+    nodes.wait(busy=True, within_s=10)
+    (record,) = [record for record in run_records(archive.home) if record.name == "czar"]
+    os.kill(record.process.pid, signal.SIGKILL)
+    nodes.wait(busy=False, within_s=2)
+    assert survivor.job(job.job_id).state is JobState.RUNNING
+    job = ended(survivor, job)
+    assert (job.state, job.attempt, job.error) == (JobState.COMPLETED, 2, None)
+    wait_for(czar)
+    for client in (survivor, czar):
+        for one, rows in ((job, 1), (done, 172)):
+            with client.result(one.job_id) as result:
+                assert result.read_all().num_rows == rows
+    assert [path.name for path in (archive.home / "results").glob(f"{job.job_id}*")] == [f"{job.job_id}-2.arrow"]
+
+
+def test_a_czar_that_stops_hands_its_jobs_to_another(archive, czar, second, nodes):
+    process, stopping = second
+    job = stopping.submit(SLOW)
+    nodes.wait(busy=True, within_s=10)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    job = ended(czar, job)
+    assert (job.state, job.attempt) == (JobState.COMPLETED, 1)
+    assert list((archive.home / "results").glob(f"{job.job_id}*.part")) == []
+
+
+def test_a_query_that_one_czar_answers_is_seen_and_stopped_by_another(czar, second, nodes):
+    _, other = second
+    job = czar.submit(SLOW)
+    nodes.wait(busy=True, within_s=10)
+    deadline = time.monotonic() + 10
+    while not (found := [query for query in other.queries() if query.job_id == job.job_id and query.chunks_total]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    other.cancel_query(found[0].query_id)
+    nodes.wait(busy=False, within_s=4)
+    assert ended(other, job).state is JobState.CANCELLED

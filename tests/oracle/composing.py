@@ -1,0 +1,232 @@
+"""Random queries made of queries: joins of any kind, subqueries, set operations, window functions.
+
+What stands inside of another query has one right answer: no LIMIT, and no sum that rounds.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+from tests.oracle.generating import Column, Condition, Generated, Generator, Pair, Source
+from tests.oracle.sources import LINKS
+
+DEEPEST_JOIN = 3
+"""Tables of a join at the most."""
+
+KINDS = {"integer": "integer", "float": "float", "real": "float", "text": "text", "time": "time", "boolean": "boolean"}
+
+
+@dataclass(frozen=True)
+class SetOperation:
+    """Queries with the same kinds of columns, and the words between them; the first two may be in parentheses."""
+
+    parts: tuple[Generated, ...]
+    words: tuple[str, ...]
+    parenthesised: bool = False
+    order: str = ""
+
+    @property
+    def items(self):
+        return ()
+
+    @property
+    def text(self):
+        texts = [part.text for part in self.parts]
+        whole = texts[0]
+        for place, (word, text) in enumerate(zip(self.words, texts[1:], strict=True)):
+            whole = Pair.joined(f" {word} ", [whole, text])
+            if place == 0 and self.parenthesised:
+                whole = _enclosed(whole)
+        return Pair.joined("", [whole, Pair.same(self.order)])
+
+    def smaller(self):
+        """Yield queries with less in them."""
+        yield from self.parts
+        if self.order:
+            yield dataclasses.replace(self, order="")
+        if len(self.parts) > 2:
+            yield dataclasses.replace(self, parts=self.parts[:2], words=self.words[:1], parenthesised=False)
+            yield dataclasses.replace(self, parts=self.parts[1:], words=self.words[1:], parenthesised=False)
+        for place, part in enumerate(self.parts):
+            for less in part.smaller():
+                if len(less.items) == len(part.items):
+                    yield dataclasses.replace(self, parts=(*self.parts[:place], less, *self.parts[place + 1 :]))
+
+
+def _enclosed(pair):
+    return Pair(f"({pair.ours})", f"({pair.plain})")
+
+
+class Composer(Generator):
+    """Makes queries of queries."""
+
+    def query(self, source=None):
+        form = self.random.choice(("joined", "joined", "nested", "derived", "set", "window", "chunked"))
+        return getattr(self, f"_{form}_query")() if source is None else super().query(source)
+
+    def condition(self, source, depth):
+        """Return a condition, with a subquery in it now and then."""
+        if depth > 0 and self.random.random() < 0.25:
+            return Condition(self._subquery(source))
+        return super().condition(source, depth)
+
+    def _chunked_query(self):
+        return super().query(self.random.choice(self.sources))
+
+    def _nested_query(self):
+        source = self.random.choice(self.sources)
+        where = Condition(
+            word=self.random.choice(("AND", "OR")), parts=(Condition(self._subquery(source)), self.condition(source, 1))
+        )
+        return getattr(self, f"_{self.random.choice(('rows', 'aggregates', 'groups'))}")(source, where)
+
+    def _joined_query(self):
+        source = self._joined()
+        where = self.condition(source, 2) if self.random.random() < 0.7 else None
+        return getattr(self, f"_{self.random.choice(('rows', 'aggregates', 'groups', 'groups'))}")(source, where)
+
+    def _joined(self):
+        """Return two or three tables, joined along links in any direction; LEFT, RIGHT and FULL too."""
+        by_alias = {_alias(source): source for source in self.sources}
+        first = self.random.choice([source for source in self.sources if any(_alias(source) in _aliases(link) for link in LINKS)])
+        joined, text, columns = [_alias(first)], first.tables, first.columns
+        positions, grouping = first.positions, first.grouping
+        for _ in range(self.random.randint(1, DEEPEST_JOIN - 1)):
+            links = [
+                link
+                for link in LINKS
+                if sum(alias in joined for alias in _aliases(link)) == 1 and _aliases(link) <= by_alias.keys()
+            ]
+            if not links:
+                break
+            link = self.random.choice(links)
+            (new,) = _aliases(link) - set(joined)
+            kind = self.random.choice(("JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"))
+            source = by_alias[new]
+            text = f"{text} {kind} {source.tables} ON {link[0]} = {link[1]}"
+            joined.append(new)
+            columns, positions, grouping = columns + source.columns, positions + source.positions, grouping + source.grouping
+        return Source(text, columns, positions, grouping)
+
+    def _subquery(self, source):
+        """Return a condition on a subquery: IN, EXISTS, or a comparison with one value."""
+        inner = self.random.choice([each for each in self.sources if _alias(each) not in source.tables.split()])
+        where = Generator.condition(self, inner, 1)
+        form = self.random.choice((self._in, self._in, self._exists, self._compared))
+        return form(source, inner, where)
+
+    def _in(self, source, inner, where):
+        outer, column = self._of_one_kind(source, inner)
+        word = self.random.choice(("IN", "IN", "NOT IN", "= ANY"))
+        return Pair.joined(
+            "", [Pair.same(f"{outer.name} {word} "), _enclosed(Generated((Pair.same(column.name),), _tables(inner), where).text)]
+        )
+
+    def _exists(self, source, inner, where):
+        outer, column = self._of_one_kind(source, inner)
+        linked = Condition(Pair.same(f"{column.name} = {outer.name}"))
+        condition = Condition(word="AND", parts=(linked, where)) if self.random.random() < 0.8 else where
+        word = self.random.choice(("EXISTS ", "NOT EXISTS "))
+        return Pair.joined("", [Pair.same(word), _enclosed(Generated((Pair.same("1"),), _tables(inner), condition).text)])
+
+    def _compared(self, source, inner, where):
+        outer, column = self._of_one_kind(source, inner)
+        extreme = self.random.choice(("MIN", "MAX"))
+        sign = self.random.choice(("<", ">=", "=", "<>"))
+        value = Generated((Pair.same(f"{extreme}({column.name})"),), _tables(inner), where)
+        return Pair.joined("", [Pair.same(f"{outer.name} {sign} "), _enclosed(value.text)])
+
+    def _of_one_kind(self, source, inner):
+        """Return a column of each, of comparable values; most often those that link the two."""
+        names = {column.name: column for column in (*source.columns, *inner.columns)}
+        linked = [
+            (names[one], names[other])
+            for link in LINKS
+            for one, other in (link, link[::-1])
+            if one in names and other in names and names[one] in source.columns and names[other] in inner.columns
+        ]
+        if linked and self.random.random() < 0.8:
+            return self.random.choice(linked)
+        pairs = [
+            (one, other)
+            for one in source.columns
+            for other in inner.columns
+            if KINDS[one.kind] == KINDS[other.kind] in {"integer", "text", "time"}
+        ]
+        if not pairs:
+            pairs = [
+                (one, other) for one in source.columns for other in inner.columns if {one.kind, other.kind} <= {"integer", "float"}
+            ]
+        return self.random.choice(pairs)
+
+    def _derived_query(self):
+        """Return a query over a subquery in FROM: of rows, or of groups."""
+        inner = self.random.choice(self.sources)
+        where = self.condition(inner, 1) if self.random.random() < 0.7 else None
+        if self.random.random() < 0.5:
+            chosen = self.random.sample(inner.columns, k=min(4, len(inner.columns)))
+            items = [column.name for column in chosen]
+            columns = [dataclasses.replace(column, name=f"d.x{place}") for place, column in enumerate(chosen)]
+            query = Generated(tuple(Pair.same(f"{item} AS x{place}") for place, item in enumerate(items)), _tables(inner), where)
+        else:
+            key = self.random.choice(inner.grouping)
+            extreme = self.random.choice(inner.columns)
+            counted = Column("d.x1", "integer", ("0", "3", "50"))
+            columns = [counted, dataclasses.replace(extreme, name="d.x2")] if extreme.kind != "boolean" else [counted]
+            items = [f"{key} AS x0", "COUNT(*) AS x1"] + [f"MAX({extreme.name}) AS x2"] * (extreme.kind != "boolean")
+            query = Generated(tuple(map(Pair.same, items)), _tables(inner), where, group=(key,))
+        derived = Source("d", tuple(columns), (), (columns[0].name,))
+        form = self.random.choice(("rows", "aggregates", "groups", "distinct"))
+        outer_where = Generator.condition(self, derived, 1) if self.random.random() < 0.6 else None
+        outer = getattr(self, f"_{form}")(derived, outer_where)
+        return dataclasses.replace(outer, tables=Pair.joined("", [_enclosed(query.text), Pair.same(" AS d")]))
+
+    def _set_query(self):
+        kinds = [self.random.choice(("integer", "text", "float")) for _ in range(self.random.randint(1, 2))]
+        parts = tuple(self._of_kinds(kinds) for _ in range(self.random.choice((2, 2, 3))))
+        words = ("UNION", "UNION ALL", "EXCEPT", "INTERSECT", "EXCEPT ALL", "INTERSECT ALL")
+        chosen = tuple(self.random.choice(words) for _ in parts[1:])
+        order = f" ORDER BY 1{self._direction()}" if self.random.random() < 0.3 else ""
+        return SetOperation(parts, chosen, parenthesised=len(parts) > 2 and self.random.random() < 0.5, order=order)
+
+    def _of_kinds(self, kinds):
+        fitting = [
+            source for source in self.sources if all(any(column.kind == kind for column in source.columns) for kind in kinds)
+        ]
+        source = self.random.choice(fitting)
+        items = tuple(
+            Pair.same(self.random.choice([column.name for column in source.columns if column.kind == kind])) for kind in kinds
+        )
+        return Generated(items, _tables(source), self.condition(source, 1) if self.random.random() < 0.8 else None)
+
+    def _window_query(self):
+        """Return rows with window functions; what they order by tells all rows apart."""
+        source = self.random.choice(self.sources)
+        key = source.columns[0].name
+        others = [column.name for column in source.columns[1:]]
+        items = [Pair.same(key)]
+        for _ in range(self.random.randint(1, 2)):
+            partition = self.random.choice(("", f"PARTITION BY {self.random.choice((*source.grouping, *others))} "))
+            column = self.random.choice([each for each in source.columns if each.kind != "boolean"])
+            # Every column, so that only rows that are equal in all of them are tied.
+            every = ", ".join(each.name for each in source.columns)
+            order = f"ORDER BY {column.name}{self._direction()}, {every}"
+            function = self.random.choice(
+                ("ROW_NUMBER()", "RANK()", f"LAG({column.name})", f"LEAD({column.name}, 2)", "NTILE(3)", "COUNT(*)")
+            )
+            whole = self.random.choice((f"MIN({column.name})", f"MAX({column.name})", "COUNT(*)"))
+            text = f"{function} OVER ({partition}{order})" if self.random.random() < 0.7 else f"{whole} OVER ({partition.strip()})"
+            items.append(Pair.same(text))
+        where = self.condition(source, 1) if self.random.random() < 0.7 else None
+        return Generated(tuple(items), _tables(source), where)
+
+
+def _tables(source):
+    return Pair.same(source.tables)
+
+
+def _alias(source):
+    return source.tables.split()[-1]
+
+
+def _aliases(link):
+    return {column.split(".")[0] for column in link}

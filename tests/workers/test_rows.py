@@ -1,0 +1,182 @@
+"""Bytes of PostgreSQL's protocol -> Arrow: positions of rows, and values of every type against what psycopg reads."""
+
+import random
+import struct
+from decimal import Decimal
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qserv.cluster import NODE_DATABASE, Role
+from qserv.errors import NotYetSupportedError, QueryEvaluationError
+from workers.postgresql.columns import SLACK_BYTES, MalformedError
+from workers.postgresql.rows import RowDecoder, complete_rows
+from workers.postgresql.stream import PARAMETERS, RowStream
+from workers.postgresql.wire import ResultField
+
+INT8, TEXT = 20, 25
+
+
+def data_row(values):
+    """Encode a row as the server does; None is NULL."""
+    fields = b"".join(struct.pack(">i", -1 if value is None else len(value)) + (value or b"") for value in values)
+    return b"D" + struct.pack(">ih", len(fields) + 6, len(values)) + fields
+
+
+def in_memory(data):
+    return np.frombuffer(data + bytes(SLACK_BYTES), np.uint8)
+
+
+confusing = st.one_of(
+    st.none(),
+    # What rows are made of, so that values look like rows.
+    st.lists(st.sampled_from([b"D", b"\0", b"\0\2", b"\0\0\0\x0e", b"\xff", b"C"]), max_size=12).map(b"".join),
+    st.lists(st.just(b"a"), max_size=3).map(lambda values: data_row([*values, None][:2])),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(confusing, confusing), max_size=12), st.data())
+def test_all_rows_that_are_whole_are_found_wherever_the_bytes_are_cut(rows, data):
+    encoded = [data_row(row) for row in rows]
+    whole = b"".join(encoded) + b"C\0\0\0\x0dSELECT 2\0"
+    cut = data.draw(st.integers(0, len(whole)))
+    ends = np.cumsum([len(row) for row in encoded], dtype=np.int64)
+    ends = ends[ends <= cut].tolist()
+    begins, size = complete_rows(np.frombuffer(whole[:cut], np.uint8), 2)
+    assert begins.tolist() == [0, *ends][: len(ends)]
+    assert size == (ends[-1] if ends else 0)
+
+
+values = st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))
+texts = st.one_of(st.none(), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.tuples(values, values, values, texts, values, texts), min_size=1, max_size=6), min_size=1, max_size=4))
+def test_nulls_anywhere_in_any_batch_stay_where_they_are(batches):
+    fields = [ResultField(f"c{place}", TEXT if place in {3, 5} else INT8) for place in range(6)]
+    decoder = RowDecoder(fields)
+    for rows in batches:
+        encoded = b"".join(
+            data_row(
+                [None if value is None else value.encode() if isinstance(value, str) else struct.pack(">q", value) for value in row]
+            )
+            for row in rows
+        )
+        begins, _ = complete_rows(np.frombuffer(encoded, np.uint8), 6)
+        batch = decoder.decode(in_memory(encoded), begins)
+        batch.validate(full=True)
+        assert list(zip(*(column.to_pylist() for column in batch.columns), strict=True)) == rows
+
+
+def test_a_value_of_another_length_is_no_value_of_the_type():
+    encoded = data_row([b"1234"])
+    decoder = RowDecoder([ResultField("n", INT8)])
+    with pytest.raises(MalformedError, match="8 bytes"):
+        decoder.decode(in_memory(encoded), np.array([0]))
+
+
+@pytest.fixture
+def conninfo(node, postgres_cluster):
+    return node.postgres.conninfo(Role.READER, NODE_DATABASE, postgres_cluster.secrets)
+
+
+@pytest.fixture
+def stream(conninfo):
+    stream = RowStream(psycopg.connect(f"{conninfo}?{PARAMETERS}&options=-ctimezone%3DUTC", autocommit=True))
+    yield stream
+    stream.close()
+
+
+@pytest.fixture
+def rows_of(stream):
+    """Read the answer to a query as an Arrow table."""
+
+    def read(sql):
+        schema, batches = stream.begin(sql), []
+        while (batch := stream.next_batch()) is not None:
+            batch.validate(full=True)
+            batches.append(batch)
+        return pa.Table.from_batches(batches, schema)
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("expression", "arrow"),
+    [
+        ("i % 2 = 0", pa.bool_()),
+        ("i::smallint", pa.int16()),
+        ("-i", pa.int32()),
+        ("i * 3000000000", pa.int64()),
+        ("i::oid", pa.int64()),
+        ("(i / 8.0)::real", pa.float32()),
+        ("i / 7::double precision", pa.float64()),
+        ("repeat('ä', i % 5)", pa.string()),
+        ("i::text::varchar(3)", pa.string()),
+        ("i::text::character(5)", pa.string()),
+        ("('c' || i)::name", pa.string()),
+        ("decode(lpad(to_hex(i), 4, '0'), 'hex')", pa.binary()),
+        ("date '1999-12-30' + i", pa.date32()),
+        ("timestamp '1999-12-31 23:59:59.999999' + i * interval '1 hour'", pa.timestamp("us")),
+        ("timestamptz '1900-01-01 00:00:00+00' + i * interval '1 day'", pa.timestamp("us", "UTC")),
+    ],
+)
+def test_values_are_those_that_psycopg_reads(rows_of, conninfo, expression, arrow):
+    sql = f"""
+        SELECT v, CASE WHEN i % 3 = 0 THEN v END, v, CASE WHEN i % 2 = 0 THEN NULL ELSE v END, CASE WHEN i < 0 THEN v END
+        FROM generate_series(1, 900) AS i, LATERAL (SELECT {expression} AS v) AS x"""  # noqa: S608 (a test's own text)
+    found = rows_of(sql)
+    assert found.schema.types == [arrow] * 5
+    with psycopg.connect(f"{conninfo}?options=-ctimezone%3DUTC") as connection:
+        expected = connection.execute(sql).fetchall()
+    assert list(zip(*(column.to_pylist() for column in found.columns), strict=True)) == expected
+
+
+NUMERICS = [
+    "0",
+    "-0.5",
+    "1",
+    "10000",
+    "1e20",
+    "-1e-20",
+    "0.1",
+    "123456789.987654321",
+    "9007199254740993",
+    "1e-308",
+    "-17976931348623157e292",
+]
+
+
+def test_numeric_is_the_nearest_double(rows_of):
+    digits = random.Random(1)  # noqa: S311 (numbers to read, no secret)
+    texts = NUMERICS + [f"{digits.choice(['', '-'])}{digits.getrandbits(2 * n)}e{digits.randint(-30, 30)}" for n in range(1, 300)]
+    found = rows_of(f"SELECT v::numeric AS n FROM unnest(ARRAY[{','.join(map(repr, texts))}]) AS v").column(0)  # noqa: S608 (own text)
+    assert found.to_pylist() == [float(Decimal(text)) for text in texts]
+
+
+def test_numeric_has_null_nan_and_infinities(rows_of):
+    found = rows_of("SELECT unnest(ARRAY[NULL, 'NaN', 'Infinity', '-Infinity', '2.50']::numeric[]) AS n").column(0)
+    assert found.null_count == 1
+    assert [str(value) for value in found.to_pylist()] == ["None", "nan", "inf", "-inf", "2.5"]
+
+
+def test_an_interval_keeps_its_parts(rows_of):
+    ((value,),) = rows_of("SELECT interval '1 year 2 days 3.5 seconds' AS i").to_pydict().values()
+    assert (value.months, value.days, value.nanoseconds) == (12, 2, 3_500_000_000)
+
+
+@pytest.mark.parametrize("value", ["'infinity'::timestamp", "'-infinity'::timestamptz", "'infinity'::date"])
+def test_an_infinite_time_is_told(rows_of, value):
+    with pytest.raises(QueryEvaluationError, match="infinite time"):
+        rows_of(f"SELECT {value} AS t")
+
+
+def test_a_type_that_no_column_has_is_told(rows_of):
+    with pytest.raises(NotYetSupportedError, match="column box of PostgreSQL's type number 603"):
+        rows_of("SELECT box(point(1, 2), point(3, 4))")

@@ -1,0 +1,214 @@
+"""Queries on a connection of psycopg whose rows are read from its socket, as bytes, and turned into Arrow batches.
+
+libpq hands out one row at a time, and a Python call for each is what reading a million rows would cost. So the rows go past it: it
+opens the connection and cancels; a query is sent, and read to its end, beside it, while libpq knows of none.
+"""
+
+import os
+import select
+import socket
+import struct
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+
+from workers.postgresql import wire
+from workers.postgresql.columns import SLACK_BYTES, Bytes, MalformedError
+from workers.postgresql.rows import RowDecoder, complete_rows
+from workers.postgresql.wire import ServerError
+
+FIRST_BATCH_BYTES: Final = 64 << 10
+"""Bytes read for the first batch of an answer; for each one after it twice as many, so that first rows come early and small answers
+take little memory."""
+
+BATCH_BYTES: Final = 4 << 20
+"""Bytes read for a batch at the most, unless a single row has more: beyond it caches are spoilt, and nothing is gained."""
+
+PAUSE_MS: Final = 100
+"""What has come is handed on when nothing more comes for this long."""
+
+PARAMETERS: Final = "sslmode=disable&gssencmode=disable&client_encoding=UTF8"
+"""For the connection's URI: the bytes on the socket must be the server's own. It is on this machine, or as near."""
+
+_READY: Final = b"Z\0\0\0\5"
+"""ReadyForQuery but its last byte, the state of the transaction. Only what the server says unasked may follow it."""
+
+_SILENT: Final = frozenset((b"1", b"2", b"n", b"C", b"N", b"S", b"A"))
+"""Messages that nothing is done about: parsed, bound, no rows, completed; and at any time notices, changed settings, news."""
+
+
+class RowStream:
+    """Queries on one connection, one at a time.
+
+    Parameters
+    ----------
+    connection
+        Made with `PARAMETERS`, in autocommit, and not used for anything else while a query runs. It is closed with this.
+    """
+
+    def __init__(self, connection: "psycopg.Connection[Any]") -> None:  # Any: rows that are never made
+        self._connection = connection
+        # Of its own, because libpq closes the other one.
+        self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+        self._socket.setblocking(False)  # noqa: FBT003 (its only argument)
+        self._readable, self._writable = select.poll(), select.poll()
+        self._readable.register(self._socket, select.POLLIN)
+        self._writable.register(self._socket, select.POLLOUT)
+        self._start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last query has been read to its end, so that another one may begin."""
+        return self._awaited == 0
+
+    def begin(self, sql: str, *, before: Sequence[str] = ()) -> pa.Schema:
+        """Run a query; return the schema of its answer.
+
+        Parameters
+        ----------
+        sql
+            Has rows for an answer.
+        before
+            Statements without rows, to run before it.
+
+        Raises
+        ------
+        ServerError
+            The server refused it, or went away.
+        NotYetSupportedError
+            A column is of a type that no column of a table has.
+        """
+        self._start()
+        self._awaited = len(before) + 1
+        self._send(b"".join(map(wire.statement, before)) + wire.query(sql))
+        while self._decoder is None:
+            if self.ended:
+                raise self._error or ServerError("42601", "not a query: it has no rows for an answer", fatal=False)
+            self._take(fill=False)
+        return self._decoder.schema
+
+    def next_batch(self) -> pa.RecordBatch | None:
+        """Return the next rows, None after the last.
+
+        Raises
+        ------
+        ServerError
+            The query failed, or the server went away.
+        """
+        while not self._batches:
+            if not self.ended:
+                self._take(fill=True)
+            elif self._error is not None:
+                raise self._error
+            else:
+                return None
+        return self._batches.popleft()
+
+    def cancel(self) -> None:
+        """Ask the server to stop what runs. Any thread may call it."""
+        try:
+            self._connection.cancel()
+        except psycopg.Error:
+            # The server is gone, or the query has just ended: who reads its rows learns which.
+            return
+
+    def close(self) -> None:
+        """End the connection."""
+        self._socket.close()
+        self._connection.close()
+
+    def _start(self) -> None:
+        """Forget the query before."""
+        self._buffer = _buffer(FIRST_BATCH_BYTES)
+        self._used = 0
+        """Bytes in the buffer."""
+        self._aim_bytes = FIRST_BATCH_BYTES
+        self._decoder: RowDecoder | None = None
+        self._batches: deque[pa.RecordBatch] = deque()
+        self._error: ServerError | None = None
+        self._awaited = 0
+        """Times that ReadyForQuery is to come."""
+
+    def _send(self, messages: bytes) -> None:
+        left = memoryview(messages)
+        try:
+            while left:
+                try:
+                    left = left[self._socket.send(left) :]
+                except BlockingIOError:
+                    self._writable.poll()
+        except OSError as error:
+            raise _lost(error) from error
+
+    def _take(self, *, fill: bool) -> None:
+        """Wait for messages and hear them. With `fill`, as many as make a batch."""
+        open_end = self._receive(fill=fill)
+        at = 0
+        while self._used - at >= wire.HEADER_BYTES:
+            if self._decoder is not None:
+                begins, size = complete_rows(self._buffer[at : self._used], len(self._decoder.schema))
+                if size:
+                    self._batches.append(self._decoder.decode(self._buffer[at:], begins))
+                    at += size
+                    continue
+            kind, length = struct.unpack_from(">ci", self._buffer.data, at)
+            end = at + 1 + length
+            if end > self._used:
+                self._aim_bytes = max(self._aim_bytes, end - at)
+                break
+            self._hear(kind, bytes(self._buffer[at + wire.HEADER_BYTES : end]))
+            at = end
+        if not open_end:
+            raise _lost(None)
+        left = self._buffer[at : self._used]
+        if self._aim_bytes + SLACK_BYTES > len(self._buffer):
+            self._buffer = _buffer(self._aim_bytes)
+        self._used = len(left)
+        self._buffer[: self._used] = left
+
+    def _receive(self, *, fill: bool) -> bool:
+        """Read bytes into the buffer; return False at the end of the connection."""
+        room = self._buffer.data[: len(self._buffer) - SLACK_BYTES]
+        try:
+            while self._used < len(room):
+                try:
+                    count = self._socket.recv_into(room[self._used :])
+                except BlockingIOError:
+                    if not self._readable.poll(PAUSE_MS):
+                        return True
+                    continue
+                self._used += count
+                if not count:
+                    return False
+                if not fill or bytes(room[self._used - len(_READY) - 1 : self._used - 1]) == _READY:
+                    return True
+        except OSError as error:
+            raise _lost(error) from error
+        self._aim_bytes = max(self._aim_bytes, min(2 * len(room), BATCH_BYTES))
+        return True
+
+    def _hear(self, kind: bytes, body: bytes) -> None:
+        """Take a message that is no row."""
+        if kind == b"T":
+            self._decoder = RowDecoder(wire.result_fields(body))
+        elif kind == b"E":
+            self._error = self._error or wire.server_error(body)
+            if self._error.fatal:
+                raise self._error
+        elif kind == b"Z":
+            self._awaited -= 1
+        elif kind not in _SILENT:
+            msg = f"message {kind!r} of {len(body)} bytes from the server"
+            raise MalformedError(msg)
+
+
+def _buffer(size_bytes: int) -> Bytes:
+    return np.empty(size_bytes + SLACK_BYTES, np.uint8)
+
+
+def _lost(error: OSError | None) -> ServerError:
+    return ServerError(None, "the server closed the connection" if error is None else str(error), fatal=True)
