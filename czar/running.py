@@ -172,7 +172,7 @@ class Run:
         names = [output.name for output in query.outputs]
         if self._loaded(query).make(name, rest(query, None), names) > few_bytes:
             return intermediate(name, query.outputs, is_large=True)
-        found = self._work().ask(f"SELECT * FROM {quote(name)}").read_all()
+        found = self._work().ask(f"TABLE {quote(name)}").read_all()
         if not can_be_sent(found.schema):
             return intermediate(name, query.outputs, is_large=True)
         return intermediate(name, query.outputs, found)

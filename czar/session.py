@@ -5,6 +5,7 @@ import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from czar.analyse import Query, named
 from czar.answer import Answer, Outcome
 from czar.catalogue import Catalogue
 from czar.catalogue_reader import CatalogueReader
+from czar.dialects.moment import at_moment
 from czar.execution import Execution
 from czar.explain import Explanation, explain_query
 from czar.merge import Merger
@@ -188,7 +190,7 @@ class Session:
 
 def _read(statement: str | exp.Expr, dialect: str, catalogue: Catalogue, text: str) -> Query:
     tree = parse(statement, dialect) if isinstance(statement, str) else one_query(statement, text)
-    return named(tree, catalogue, text)
+    return named(at_moment(tree.copy(), datetime.now(UTC)), catalogue, text)
 
 
 def _text(statement: str | exp.Expr) -> str:

@@ -1,8 +1,7 @@
-"""Syntax tree -> what the planner must know: one rule a file, in the order of `NAMING` and `PRUNING`. Pure: no database is asked."""
+"""Syntax tree -> what the planner must know: one rule a file, in the order of `NAMING` and `PRUNING`. Pure."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from sqlglot import exp
 
@@ -17,21 +16,12 @@ from czar.analyse.resolve import as_select, resolve
 from czar.analyse.statistics import prune_by_statistics
 from czar.analyse.supported import supported
 from czar.catalogue import Catalogue
-from czar.dialects.moment import at_moment
 
 __all__ = ["NAMING", "PRUNING", "NotLocalError", "Query", "analyse", "locality_of", "named", "pruned"]
 
 Rule = Callable[[Query], Query]
 
-
-
-def at_the_moment(query: Query) -> Query:
-    """Rule: the current time is taken once."""
-    at_moment(query.tree, datetime.now(UTC))
-    return query
-
-
-NAMING: tuple[Rule, ...] = (supported, at_the_moment, plain_forms, resolve, known_functions, lower_geometry)
+NAMING: tuple[Rule, ...] = (supported, plain_forms, resolve, known_functions, lower_geometry)
 """What makes every part of a query, and of the queries in it, mean one thing."""
 
 PRUNING: tuple[Rule, ...] = (find_regions, find_keys, prune_by_statistics)
@@ -39,8 +29,11 @@ PRUNING: tuple[Rule, ...] = (find_regions, find_keys, prune_by_statistics)
 
 
 def named(tree: exp.Expr, catalogue: Catalogue, text: str = "") -> Query:
-    """Give every name of a parsed query its meaning; ``text`` is what it was parsed from, for the places in messages."""
-    query = Query(text=text, tree=as_select(tree.copy()), catalogue=catalogue)
+    """Give every name of a parsed query its meaning; ``text`` is what it was parsed from, for the places in messages.
+
+    The tree is changed.
+    """
+    query = Query(text=text, tree=as_select(tree), catalogue=catalogue)
     for rule in NAMING:
         query = rule(query)
     return query

@@ -7,8 +7,8 @@ rows at publish (`TableEntry.local_references`); a distance below a limit joins 
 hang together by separation 0 and are read without overlap are the *home* relations: each of their rows is read in exactly one
 chunk, so each answer row is made once. A partner at a separation is read with the overlap rows of the chunk.
 
-A query inside is chunk-local if it keeps rows of one key together: groups, windows and DISTINCT by the key, a condition that equates
-its key with one outside.
+A query inside is chunk-local if it keeps rows of one key together: groups, windows and DISTINCT by the key, a condition that
+equates its key with one outside.
 """
 
 from collections.abc import Mapping
@@ -80,6 +80,8 @@ class Locality:
         rows = self._joined(select, spreads) if spreads else WHOLE
         partners = rows.partners.union(*(spread.partners for spread in spreads.values()))
         for query in expression_queries(select):
+            for table in query.find_all(exp.Table):
+                self.of_relation(table)
             if self.partitioned(query):
                 partners |= self._of_subquery(query, select, rows)
         return replace(rows, partners=partners)
@@ -315,7 +317,10 @@ def same_chunk_groups(select: exp.Select, keys: Mapping[str, frozenset[Key]]) ->
         pairs = equal_columns(conditions_for(select, second))
         for first, first_keys in keys.items():
             equal = any(
-                one[0] == other[0] and (one[1:], other[1:]) in pairs for one in first_keys for other in second_keys if first != second
+                one[0] == other[0] and (one[1:], other[1:]) in pairs
+                for one in first_keys
+                for other in second_keys
+                if first != second
             )
             if not equal:
                 continue

@@ -6,7 +6,7 @@ with numbers; several of them, under AND and OR. The conditions themselves stay:
 
 import functools
 import operator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlglot import exp
 

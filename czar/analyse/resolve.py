@@ -12,7 +12,7 @@ from czar.analyse.from_clause import FromClause
 from czar.analyse.nesting import body, own_parts
 from czar.analyse.query import Output, Query, Source
 from czar.analyse.scope import Scope
-from czar.analyse.select_list import distinct_names, grouped, output_of, ordered, spelled_out
+from czar.analyse.select_list import Resolve, distinct_names, grouped, ordered, output_of, spelled_out
 from czar.catalogue import Catalogue
 from czar.parse import place_of
 from qserv.errors import NotYetSupportedError, QueryError, QueryLimitError
@@ -97,7 +97,7 @@ class Names:
 
     def select(self, tree: exp.Select, outer: Scope, tables: dict[str, CommonTable]) -> list[Output]:
         """Resolve one SELECT and what is inside of it."""
-        tables = _with_common_tables(tree, tables)
+        tables = _with_common_tables(tree, tables, self.text)
         scope = FromClause(self, tables).resolved(tree, outer)
         items: list[exp.Expr] = []
         outputs: list[Output] = []
@@ -116,17 +116,8 @@ class Names:
         def resolved(node: exp.Expr) -> exp.Expr:
             return self.expression(node, scope, tables)
 
-        group = tree.args.get("group")
-        if group:
-            group.set("expressions", [grouped(part, items, outputs, resolved) for part in group.expressions])
-            for extension in ("rollup", "cube", "grouping_sets"):
-                for part in group.args.get(extension) or []:
-                    resolved(part)
-        for terms in (tree.args.get("order"), (tree.args.get("distinct") or exp.Distinct()).args.get("on")):
-            for term in terms.expressions if terms else []:
-                target = term if isinstance(term, exp.Ordered) else None
-                found = ordered(target.this if target else term, items, outputs, resolved)
-                (target.set("this", found) if target else term.replace(found))
+        _resolve_groups(tree, items, outputs, resolved)
+        _resolve_orders(tree, items, outputs, resolved)
         tree.set("expressions", items)
         return outputs
 
@@ -148,14 +139,34 @@ class Names:
         return scope.column(node)
 
 
-def _with_common_tables(tree: exp.Select, tables: dict[str, CommonTable]) -> dict[str, CommonTable]:
+def _resolve_groups(tree: exp.Select, items: list[exp.Expr], outputs: list[Output], resolved: Resolve) -> None:
+    group = tree.args.get("group")
+    if group is None:
+        return
+    group.set("expressions", [grouped(part, items, outputs, resolved) for part in group.expressions])
+    for extension in ("rollup", "cube", "grouping_sets"):
+        for part in group.args.get(extension) or []:
+            resolved(part)
+
+
+def _resolve_orders(tree: exp.Select, items: list[exp.Expr], outputs: list[Output], resolved: Resolve) -> None:
+    """Resolve ORDER BY and DISTINCT ON."""
+    for terms in (tree.args.get("order"), (tree.args.get("distinct") or exp.Distinct()).args.get("on")):
+        for term in terms.expressions if terms else []:
+            if isinstance(term, exp.Ordered):
+                term.set("this", ordered(term.this, items, outputs, resolved))
+            else:
+                term.replace(ordered(term, items, outputs, resolved))
+
+
+def _with_common_tables(tree: exp.Select, tables: dict[str, CommonTable], text: str) -> dict[str, CommonTable]:
     """Take WITH off a SELECT; return the CTEs that it and what is inside of it can name."""
     with_ = tree.args.get("with_")
     if with_ is None:
         return tables
     if with_.args.get("recursive") and any(_names_itself(node) for node in with_.expressions):
         msg = "not yet supported: WITH RECURSIVE of a query that names itself"
-        raise NotYetSupportedError(msg)
+        raise NotYetSupportedError(msg, place_of(with_, text))
     tree.set("with_", None)
     for node in with_.expressions:
         tables = {**tables, node.alias.lower(): CommonTable(node, tables)}

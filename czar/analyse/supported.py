@@ -122,7 +122,7 @@ def _known_clauses(select: exp.Select, query: Query) -> None:
             raise NotYetSupportedError(msg, _place(value, query))
 
 
-def _refused(part: exp.Expr) -> str | None:  # noqa: PLR0911 (one return a form)
+def _refused(part: exp.Expr) -> str | None:
     """Return the name of a part that is not answered yet, or None."""
     if isinstance(part, exp.Var) and not WORD.fullmatch(part.name):
         return f"the field {part.name[:60]}"

@@ -103,7 +103,13 @@ def _known_row(query: Query, window: Window) -> tuple[int, ...] | None:
     tree = query.tree
     clauses = ("where", "joins", "group", "having", "distinct", "order")
     from_ = relations(tree)
-    if len(from_) != 1 or not isinstance(from_[0], exp.Table) or any(tree.args.get(clause) for clause in clauses) or window.offset or window.limit == 0:
+    if (
+        len(from_) != 1
+        or not isinstance(from_[0], exp.Table)
+        or any(tree.args.get(clause) for clause in clauses)
+        or window.offset
+        or window.limit == 0
+    ):
         return None
     if not all(isinstance(item, exp.Count) and isinstance(item.this, exp.Star) for item in tree.expressions):
         return None

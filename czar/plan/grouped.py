@@ -152,7 +152,6 @@ class _Merged:
         QueryError
             A column is neither grouped nor aggregated.
         """
-
         return self._rewritten(node.copy())
 
     def _rewritten(self, node: exp.Expr) -> exp.Expr:

@@ -13,9 +13,9 @@ from sqlglot import exp
 
 from czar.analyse import NotLocalError, Query, locality_of
 from czar.analyse.locality import Locality
-from czar.analyse.resolve import as_select
 from czar.analyse.nesting import body, expression_queries, free_aliases, relations
 from czar.analyse.query import Source
+from czar.analyse.resolve import as_select
 from czar.steps.intermediate import Intermediate, intermediate
 from czar.steps.leaves import Leaf, from_leaf, group_leaf, query_leaf
 

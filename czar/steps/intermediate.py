@@ -16,7 +16,7 @@ SENT_BYTES: Final = 4_000_000
 """Largest step that is sent to the nodes, as part of each chunk query: PostgreSQL reads so much text in some 50 ms."""
 
 SENT_IN_ALL_BYTES: Final = 32_000_000
-"""Largest product of a step's size and the number of chunks it is sent to: beyond it, the other rows are better brought together."""
+"""Largest product of a step's size and the chunks it is sent to: beyond it, the other rows are better brought together."""
 
 SENT_ANYWAY_BYTES: Final = 65_536
 """A step of this size costs a chunk query less than a millisecond."""
@@ -41,6 +41,7 @@ class Intermediate(TableEntry):
 
     rows: pa.Table | None = None
     """The rows, if they are few enough to be sent; None before the step has run, and if they are in the scratch database."""
+
     @property
     def sql(self) -> str:
         """The rows as a relation of PostgreSQL; only the name of the step before it has run."""

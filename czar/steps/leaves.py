@@ -192,7 +192,11 @@ def _is_membership(select: exp.Select) -> bool:
         around = around.parent
     if not isinstance(around, exp.Exists | exp.In):
         return False
-    return not is_grouped(select) and not any(select.args.get(clause) for clause in ("limit", "offset")) and not own(select, exp.Window)
+    return (
+        not is_grouped(select)
+        and not any(select.args.get(clause) for clause in ("limit", "offset"))
+        and not own(select, exp.Window)
+    )
 
 
 def _ignores_duplicates(select: exp.Select) -> bool:
@@ -200,7 +204,9 @@ def _ignores_duplicates(select: exp.Select) -> bool:
     if not is_grouped(select) or own(select, exp.Window, exp.WithinGroup):
         return False
     aggregates = own(select, exp.AggFunc)
-    return bool(aggregates) and all(isinstance(part.this, exp.Distinct) or isinstance(part, DUPLICATES_COUNT_NOT) for part in aggregates)
+    return bool(aggregates) and all(
+        isinstance(part.this, exp.Distinct) or isinstance(part, DUPLICATES_COUNT_NOT) for part in aggregates
+    )
 
 
 def _output(query: Query, item: exp.Expr) -> Output:

@@ -48,7 +48,7 @@ def without_partners():
 def trusting(proof):
     """Nothing is proven: every join, or every group and window, is taken for chunk-local."""
 
-    def joined(self, select, spreads):
+    def joined(_locality, _select, spreads):
         partitioned = [spread for spread in spreads.values() if spread.partitioned]
         keys = frozenset(key for spread in partitioned for key in spread.keys)
         return Spread(partitioned=bool(partitioned), family=partitioned[0].family, keys=keys, whole=keys)
