@@ -47,7 +47,7 @@ def moved(ra, dec, distance_deg, bearing):
 
 
 def awkward(radius_deg, rng):
-    """Return positions on edges and corners of pixels, between zones, at poles and at longitude 0; and others at the same place, and
+    """Return positions on edges and corners of pixels, between zones, at poles and at longitude 0; others at the same place, and
     just inside and outside of the radius from each.
     """
     corners = healpy.boundaries(4, [0, 77, 191], step=2, nest=True).transpose(0, 2, 1).reshape(-1, 3)
