@@ -32,7 +32,7 @@ from ingest.sending import Destination, Placement
 from ingest.staging import Staging
 from ingest.swapping import swap
 from partitioner.healpix import Pixels
-from qserv.errors import IngestError
+from qserv.errors import IngestError, QservError
 from qserv.ids import NULL_CHUNK
 from qserv.metadata.catalogue import REPLICATED_CHUNK
 from qserv.metadata.director_index import load_index
@@ -131,8 +131,10 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
                 await swap(engine, nodes, family, staging)
             version = await publish(engine, nodes, facts)
             progress(Progress(database.name, Stage.PUBLISHING, len(inputs), len(inputs)))
-        except BaseException:
+        except BaseException as error:
             await withdraw(engine, nodes, inputs, staging)
+            if isinstance(error, QservError) and staging.names_staged(error):
+                raise staging.as_users_know(error) from error
             raise
     return LoadReport(database.name, tuple(reports), len(family.chunk_map), version, time.monotonic() - started)
 

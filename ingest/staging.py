@@ -7,6 +7,8 @@ which takes seconds, the tables are hidden; a node that is lost in these seconds
 import hashlib
 from dataclasses import dataclass
 
+from qserv.errors import QservError
+
 
 def staged_database(database: str) -> str:
     """Return the name of the database in which replacements for tables of a database are made: no user's name begins with ``~``.
@@ -34,3 +36,11 @@ class Staging:
     def home(self, table: str) -> str:
         """Return the database in which a table is found during the load."""
         return staged_database(self.database) if table in self.replaced else self.database
+
+    def names_staged(self, error: QservError) -> bool:
+        """Whether an error names the database in which replacements are made."""
+        return staged_database(self.database) in str(error)
+
+    def as_users_know(self, error: QservError) -> QservError:
+        """Return an error with the name of the database that users know."""
+        return type(error)(str(error).replace(staged_database(self.database), self.database))

@@ -1,15 +1,13 @@
 """What a worker does with chunk data. The one door to where it is kept, PostgreSQL (package ``workers.postgresql``)."""
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
 
-from qserv.errors import IngestError, QueryCancelledError, QueryEvaluationError
+from qserv.errors import IngestError, QueryEvaluationError
 from qserv.ids import ChunkId
 from schema.serialise import table_from_json
 from workers.postgresql import tables
@@ -21,11 +19,7 @@ from workers.stop import Stop
 from workers.template import fill
 
 CHUNKS_IN_FLIGHT: Final = 2
-"""Chunks of one call that PostgreSQL works on at a time: while the rows of one are sent, the next is computed."""
-
-OVERLAP_FROM_S: Final = 0.001
-"""Chunks are overlapped once one took this long to its first rows. Below it the change of thread costs more than it saves: 100
-chunks of 0.2 ms take 48 ms overlapped, 25 ms one after another."""
+"""Chunks of one call that PostgreSQL works on at a time: while the rows of one are sent, the next one is computed."""
 
 MAX_LOADS: Final = 4
 """Loads, and other changes of tables, at a time: COPY is bound by the disk, and more of them only take memory."""
@@ -58,7 +52,6 @@ class Executor:
         connections = limits.max_running * limits.chunks_in_flight
         self._reads = Reads(reader_conninfo, connections)
         self._sessions = Sessions(loader_conninfo, limits.max_loads)
-        self._threads = ThreadPoolExecutor(connections, "chunk-query")
 
     def query(self, query: ChunkQuery, deadline_s: float, stop: Stop) -> "Answer":
         """Run a chunk query on all its chunks.
@@ -81,11 +74,10 @@ class Executor:
             msg = f"query {query.query_id} names no chunk to run on"
             raise QueryEvaluationError(msg)
 
-        def open_chunk(task: ChunkTask) -> ChunkRows:
-            sql = fill(query.template, task.relations)
-            return self._reads.open(sql, task.relations.values(), deadline_s, stop)
+        def ask(task: ChunkTask) -> ChunkRows:
+            return self._reads.ask(fill(query.template, task.relations), task.relations.values(), deadline_s, stop)
 
-        return Answer(query.tasks, open_chunk, self._in_flight, self._threads, stop)
+        return Answer(query.tasks, ask, self._in_flight, stop)
 
     def load(self, load: ChunkLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         """Load all rows of one physical table; return their number once they are committed."""
@@ -128,38 +120,47 @@ class Executor:
 
     def close(self) -> None:
         """End all connections that are not in use."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
         self._reads.close()
         self._sessions.close()
 
 
 class Answer:
-    """The rows of a chunk query, chunk after chunk in the order of the tasks."""
+    """The rows of a chunk query, chunk after chunk in the order of the tasks.
 
-    def __init__(
-        self,
-        tasks: Iterable[ChunkTask],
-        open_chunk: Callable[[ChunkTask], ChunkRows],
-        in_flight: int,
-        threads: ThreadPoolExecutor,
-        stop: Stop,
-    ) -> None:
+    Parameters
+    ----------
+    tasks
+        At least one.
+    ask
+        Begins one, and does not wait for it.
+    in_flight
+        Chunks that have been asked and not been read to their end, at the most.
+    stop
+        Ends the query early.
+
+    Raises
+    ------
+    QservError
+        The first chunk's query failed.
+    """
+
+    def __init__(self, tasks: Iterable[ChunkTask], ask: Callable[[ChunkTask], ChunkRows], in_flight: int, stop: Stop) -> None:
         self._tasks = deque(tasks)
-        self._open_chunk = open_chunk
+        self._ask = ask
         self._in_flight = in_flight
-        self._threads = threads
         self._stop = stop
-        self._ahead: deque[tuple[ChunkTask, Future[ChunkRows]]] = deque()
-        self._current: tuple[ChunkTask, ChunkRows] | None = None
-        # The first chunk runs in this thread: most interactive queries have only one, and a change of thread costs them time.
-        self._advance()
-        self.schema = self._current[1].schema if self._current else pa.schema([])
-        """Schema of the rows of every chunk."""
+        self._asked: deque[tuple[ChunkTask, ChunkRows]] = deque()
+        try:
+            self.schema = self._current().schema
+            """Schema of the rows of every chunk."""
+        except BaseException:
+            self.close()
+            raise
 
     def batches(self) -> Iterator[tuple[pa.RecordBatch, BatchMark]]:
         """Yield the rows with their marks. Every chunk ends with a marked batch, be it an empty one."""
-        while self._current is not None:
-            task, rows = self._current
+        while self._asked:
+            task, rows = self._asked[0]
             if not rows.schema.equals(self.schema):
                 msg = f"chunk {task.chunk} answers with columns {rows.schema}, an earlier one with {self.schema}"
                 raise QueryEvaluationError(msg)
@@ -167,42 +168,22 @@ class Answer:
                 self._stop.check()
                 yield batch, BatchMark(task.chunk, last)
             rows.close()
-            self._advance()
+            self._asked.popleft()
+            if self._tasks or self._asked:
+                self._current()
 
     def close(self) -> None:
         """Stop what still runs and give all connections back."""
         self._tasks.clear()
-        if self._ahead:
-            self._stop.request(QueryCancelledError("the query was given up before its end"))
-        while self._ahead:
-            _, future = self._ahead.popleft()
-            if not future.cancel():
-                future.add_done_callback(_close_rows)
-        if self._current is not None:
-            self._current[1].close()
-            self._current = None
+        while self._asked:
+            _, rows = self._asked.popleft()
+            rows.close()
 
-    def _advance(self) -> None:
-        """Go to the next chunk, if there is one, and begin the ones that may be in flight beside it."""
-        self._current = None
-        begun_s = time.monotonic()
-        if self._ahead:
-            task, future = self._ahead.popleft()
-            self._look_ahead()
-            self._current = (task, future.result())
-        elif self._tasks:
+    def _current(self) -> ChunkRows:
+        """Wait for the first rows of the next chunk, while PostgreSQL works on those after it."""
+        while self._tasks and len(self._asked) < self._in_flight:
             task = self._tasks.popleft()
-            self._current = (task, self._open_chunk(task))
-            if time.monotonic() - begun_s > OVERLAP_FROM_S:
-                self._look_ahead()
-
-    def _look_ahead(self) -> None:
-        """Begin the chunks that may be in flight beside the current one."""
-        while self._tasks and len(self._ahead) < self._in_flight - 1:
-            task = self._tasks.popleft()
-            self._ahead.append((task, self._threads.submit(self._open_chunk, task)))
-
-
-def _close_rows(future: Future[ChunkRows]) -> None:
-    if future.exception() is None:
-        future.result().close()
+            self._asked.append((task, self._ask(task)))
+        _, rows = self._asked[0]
+        rows.begin()
+        return rows

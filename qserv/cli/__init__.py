@@ -29,8 +29,10 @@ COMMANDS = {
     "down": LazyCommand("qserv.cli.down", "Stop the cluster."),
     "status": LazyCommand("qserv.cli.status", "Show the processes of the cluster and whether they answer."),
     "ingest": LazyCommand("qserv.cli.ingest", "Load files into tables and publish them."),
-    "sql": LazyCommand("qserv.cli.sql", "Ask a query and print the answer."),
+    "sql": LazyCommand("qserv.cli.sql", "Ask a query and print the answer; without one, a prompt."),
     "explain": LazyCommand("qserv.cli.explain", "Show how a query would be answered."),
+    "queries": LazyCommand("qserv.cli.queries", "List the queries that run now."),
+    "cancel": LazyCommand("qserv.cli.cancel", "Stop a query that runs, or a job."),
     "settings": LazyCommand("qserv.cli.settings", "Show the settings in force."),
 }
 

@@ -1,20 +1,16 @@
-"""How a command asks a query: the statement as it was given, read in its dialect, in a session of its own."""
+"""How a command asks a czar: the statement as it was given, and a client of the cluster that runs."""
 
+import getpass
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qserv.cluster import Cluster, Secrets
 from qserv.settings import Settings
 
 if TYPE_CHECKING:
-    from sqlglot import exp
-
-    from czar.session import Session
+    from czar.service.client import Czar
 
 
 class Dialect(StrEnum):
@@ -33,22 +29,14 @@ def statement_text(statement: str) -> str:
     return sys.stdin.read() if statement == "-" else statement
 
 
-def read_statement(text: str, dialect: Dialect) -> "str | exp.Expr":
-    """Return what a session takes: a checked tree for ADQL, the text itself for the native dialect."""
-    if dialect is Dialect.NATIVE:
-        return text
-    from tap.adql.parse import parse_adql  # noqa: PLC0415 (sqlglot is not needed for --help)
+def open_czar(settings: Settings) -> "Czar":
+    """Return a client of the running cluster, for who runs this command; close it.
 
-    return parse_adql(text)
+    Raises
+    ------
+    ClusterNotRunningError
+        No cluster runs.
+    """
+    from czar.service.client import Czar  # noqa: PLC0415 (heavy, not needed for --help)
 
-
-@asynccontextmanager
-async def open_session(settings: Settings) -> "AsyncIterator[Session]":
-    """Open a session with the running cluster, and close it."""
-    from czar.session import Session  # noqa: PLC0415 (heavy, not needed for --help)
-
-    session = await Session.open(Cluster.load(settings.home), Secrets.load(settings.home), settings)
-    try:
-        yield session
-    finally:
-        await session.close()
+    return Czar.of_home(settings.home, getpass.getuser())

@@ -36,7 +36,7 @@ def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters
         str | None, typer.Option(help="Of CSV files; default: a comma, a tab for .tsv.", show_default=False)
     ] = None,
     replicas: Annotated[int, typer.Option(min=1, help="Nodes that hold each chunk.")] = 1,
-    replace: Annotated[bool, typer.Option("--replace", help="Drop the tables first where they are published.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Put the rows in place of published tables.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:

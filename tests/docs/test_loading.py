@@ -19,7 +19,11 @@ def folder(blocks, tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("schema", "rows"),
-    [("clusters", {"cluster": ("clusters.csv", 6)}), ("watch", {"star": ("star.csv", 3), "measurement": ("measurement.csv", 4)})],
+    [
+        ("clusters", {"cluster": ("clusters.csv", 6)}),
+        ("watch", {"star": ("star.csv", 3), "measurement": ("measurement.csv", 4)}),
+        ("crossmatch", {"star": ("stars.csv", 3), "xray": ("xray.csv", 2), "pair": ("pairs.csv", 2)}),
+    ],
 )
 def test_schema_takes_the_rows(folder, schema, rows):
     database = read_database(folder / f"{schema}.yaml")

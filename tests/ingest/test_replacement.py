@@ -88,20 +88,20 @@ async def test_old_rows_are_seen_while_new_ones_are_loaded(archive, write, objec
 
 
 @pytest.mark.parametrize(
-    ("changed", "error"),
+    ("changed", "error", "message"),
     [
-        ({"dec": [10.0, 95.0, 0.0]}, BadRowError),
-        ({"id": [1, 2, 2]}, IngestError),
-        ({"name": ["far too long a name"] * 3}, BadRowError),
+        ({"dec": [10.0, 95.0, 0.0]}, BadRowError, r"rows\.parquet, row 2, column 'dec', value 95\.0"),
+        ({"id": [1, 2, 2]}, IngestError, r"table {}\.object: Key \((id|key)\)=\(2\) is duplicated"),
+        ({"name": ["far too long a name"] * 3}, BadRowError, r"row 1, column 'name'"),
     ],
 )
 async def test_a_bad_file_loses_nothing(  # noqa: PLR0913, PLR0917 (fixtures and cases are parameters)
-    archive, write, object_table, replacing, changed, error
+    archive, write, object_table, replacing, changed, error, message
 ):
     database = archive.database(object_table)
     await archive.load(database, object=write(objects(100)))
     version = (await archive.catalogue()).version
-    with pytest.raises(error):
+    with pytest.raises(error, match=message.format(archive.name)):
         await archive.load(database, options=replacing, object=write(objects(3, **changed)))
     assert await stored_ids(archive) == list(range(100))
     assert (await archive.catalogue()).version == version

@@ -98,7 +98,8 @@ def rows_of(stream):
     """Read the answer to a query as an Arrow table."""
 
     def read(sql):
-        schema, batches = stream.begin(sql), []
+        stream.ask(sql)
+        schema, batches = stream.schema(), []
         while (batch := stream.next_batch()) is not None:
             batch.validate(full=True)
             batches.append(batch)

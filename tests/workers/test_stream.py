@@ -31,7 +31,8 @@ def stream(node, postgres_cluster):
 
 
 def batches(stream, sql, **options):
-    stream.begin(sql, **options)
+    stream.ask(sql, **options)
+    stream.schema()
     return list(iter(stream.next_batch, None))
 
 
@@ -58,7 +59,7 @@ def test_a_row_longer_than_any_batch_comes_whole(stream):
 
 def test_rows_that_come_slowly_are_handed_on(stream):
     begun_s = time.monotonic()
-    stream.begin("SELECT i, pg_sleep(0.4 * (i - 1))::text FROM generate_series(1, 3) AS i")
+    stream.ask("SELECT i, pg_sleep(0.4 * (i - 1))::text FROM generate_series(1, 3) AS i")
     # The server keeps rows back until it has 8 kB; these are sent when it has.
     first = stream.next_batch()
     assert first is not None
@@ -66,7 +67,8 @@ def test_rows_that_come_slowly_are_handed_on(stream):
 
 
 def test_an_empty_answer_has_a_schema(stream):
-    assert stream.begin("SELECT 1 AS one, 'x' AS x WHERE false").names == ["one", "x"]
+    stream.ask("SELECT 1 AS one, 'x' AS x WHERE false")
+    assert stream.schema().names == ["one", "x"]
     assert stream.next_batch() is None
     assert stream.ended
 
@@ -88,7 +90,7 @@ def test_after_an_error_the_connection_serves_on(stream, sql):
 
 def test_what_has_no_rows_is_no_query(stream):
     with pytest.raises(ServerError, match="no rows for an answer"):
-        stream.begin("SET work_mem = '8MB'")
+        batches(stream, "SET work_mem = '8MB'")
 
 
 def test_notices_among_rows_are_left_out(stream):
@@ -157,7 +159,7 @@ def test_a_server_that_goes_away_while_the_query_waits_for_a_lock_is_told(stream
 
 
 def test_a_server_that_goes_away_among_rows_is_told(stream, admin):
-    stream.begin("SELECT generate_series(1, 100000000), repeat('x', 100)")
+    stream.ask("SELECT generate_series(1, 100000000), repeat('x', 100)")
     assert stream.next_batch() is not None
     end_backends(admin)
     with pytest.raises(ServerError) as raised:
@@ -168,7 +170,7 @@ def test_a_server_that_goes_away_among_rows_is_told(stream, admin):
 def test_a_closed_connection_leaves_no_backend(node, postgres_cluster, admin):
     conninfo = node.postgres.conninfo(Role.READER, NODE_DATABASE, postgres_cluster.secrets)
     stream = RowStream(psycopg.connect(f"{conninfo}?{PARAMETERS}&application_name={NAME}", autocommit=True))
-    stream.begin("SELECT generate_series(1, 100000000), repeat('x', 100)")
+    stream.ask("SELECT generate_series(1, 100000000), repeat('x', 100)")
     stream.close()
     deadline_s = time.monotonic() + 5
     while admin.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", [NAME]).fetchone() != (0,):

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import psycopg
 import pyarrow as pa
 
-from qserv.errors import NodeUnavailableError, QservError, QueryLimitError
+from qserv.errors import QservError, QueryLimitError
 from workers.postgresql.connections import Pool
 from workers.postgresql.failures import connection_lost, query_error
 from workers.postgresql.stream import PARAMETERS, RowStream
@@ -19,15 +19,12 @@ from workers.stop import Stop
 RECYCLE_RELATIONS: Final = 2_000
 """Distinct tables after which a connection is replaced: a backend that touched 20,000 holds 600 MB (DESIGN, section 4)."""
 
-_SESSION: Final = "-c jit=off -c default_transaction_read_only=on -c timezone=UTC"
-"""JIT does not pay on chunks (measured, DESIGN section 11); times are kept without zone, so every node must agree on one."""
+_SESSION: Final = "-c jit=off -c default_transaction_read_only=on -c timezone=UTC -c client_connection_check_interval=1s"
+"""JIT does not pay on chunks (measured, DESIGN section 11); times are kept without zone, so every node must agree on one; and a
+query whose connection was closed before a cancel could reach it ends within a second."""
 
 _KEEPALIVE: Final = "keepalives_idle=30&keepalives_interval=10&keepalives_count=3"
 """A node that vanishes is noticed within a minute, instead of after the system's two hours."""
-
-
-class _IdleConnectionLostError(NodeUnavailableError):
-    """A connection broke while it was idle: PostgreSQL was restarted. A new one may serve."""
 
 
 class ReadConnection:
@@ -51,14 +48,18 @@ class ReadConnection:
         """Whether the connection must not be used again."""
         return self.broken or len(self._relations) > RECYCLE_RELATIONS
 
-    def start(self, sql: str, relations: Iterable[str], timeout_ms: int) -> pa.Schema:
-        """Send a query; return the schema of its rows. PostgreSQL cancels it after `timeout_ms`."""
+    def ask(self, sql: str, relations: Iterable[str], timeout_ms: int) -> None:
+        """Send a query, and do not wait. PostgreSQL cancels it after `timeout_ms`."""
         self.broken = True
         self._relations.update(relations)
         before = [] if timeout_ms == self._timeout_ms else [f"SET statement_timeout = {timeout_ms}"]
-        schema = self._stream.begin(sql, before=before)
+        # If that fails, the query fails, and the connection is not used again.
         self._timeout_ms = timeout_ms
-        return schema
+        self._stream.ask(sql, before=before)
+
+    def schema(self) -> pa.Schema:
+        """Wait for the begin of the answer; return its schema."""
+        return self._stream.schema()
 
     def next_batch(self) -> pa.RecordBatch | None:
         """Return the next rows, None after the last."""
@@ -80,25 +81,56 @@ class ReadConnection:
 
 
 class ChunkRows:
-    """The answer to one chunk query, being read. Its first batch is there already."""
+    """The answer to one chunk query. It is asked at once; call `begin`, then `batches`, and `close` in any case.
 
-    def __init__(self, reads: "Reads", connection: ReadConnection, listening: int, stop: Stop) -> None:
-        self._reads = reads
-        self._connection = connection
-        self._listening = listening
-        self._stop = stop
+    Parameters
+    ----------
+    pool
+        Where its connection comes from, and goes back to.
+    sql
+        A SELECT.
+    relations
+        Physical tables in it.
+    deadline_s
+        On the clock of `time.monotonic`.
+    stop
+        Cancels it.
+
+    Raises
+    ------
+    QservError
+        It was stopped before, or there is no connection for it.
+    """
+
+    def __init__(self, pool: Pool[ReadConnection], sql: str, relations: Iterable[str], deadline_s: float, stop: Stop) -> None:
+        self._pool, self._sql, self._relations, self._deadline_s, self._stop = pool, sql, tuple(relations), deadline_s, stop
+        self._connection: ReadConnection | None = None
         self._first: pa.RecordBatch | None = None
-        self._closed = False
         self.schema = pa.schema([])
         """Schema of the rows."""
+        self._connection, self._listening = self._ask()
 
-    def begin(self, sql: str, relations: Iterable[str], timeout_ms: int) -> None:
-        """Run the query and read its first batch."""
-        try:
-            self.schema = self._connection.start(sql, relations, timeout_ms)
-            self._first = self._next()
-        except ServerError as error:
-            raise self._meaning(error) from error
+    def begin(self) -> None:
+        """Wait for the first batch.
+
+        Raises
+        ------
+        QservError
+            The query failed, was stopped or took too long.
+        """
+        while (connection := self._connection) is not None:
+            try:
+                self.schema = connection.schema()
+                self._first = self._next(connection)
+            except ServerError as error:
+                if not connection.used or self._stop.reason is not None or not connection_lost(error.sqlstate):
+                    raise self._meaning(error) from error
+                # PostgreSQL was restarted while the connection was idle: a new one may serve.
+                self.close()
+                self._pool.forget_idle()
+                self._connection, self._listening = self._ask()
+            else:
+                return
 
     def batches(self) -> Iterator[tuple[pa.RecordBatch, bool]]:
         """Yield the rows and whether a batch is the last one. There is at least one batch; the last may be empty."""
@@ -106,8 +138,8 @@ class ChunkRows:
         if batch is None:
             yield pa.RecordBatch.from_pylist([], self.schema), True
         try:
-            while batch is not None:
-                following = self._next()
+            while batch is not None and self._connection is not None:
+                following = self._next(self._connection)
                 yield batch, following is None
                 batch = following
         except ServerError as error:
@@ -115,19 +147,31 @@ class ChunkRows:
 
     def close(self) -> None:
         """Give the connection back; a query that still runs is cancelled."""
-        if self._closed:
+        connection, self._connection = self._connection, None
+        if connection is None:
             return
-        self._closed = True
-        if self._connection.broken:
-            self._connection.cancel()
+        if connection.broken:
+            connection.cancel()
         self._stop.remove(self._listening)
-        self._reads.pool.give_back(self._connection)
+        self._pool.give_back(connection)
 
-    def _next(self) -> pa.RecordBatch | None:
+    def _ask(self) -> tuple[ReadConnection, int]:
+        """Send the query on a connection of the pool; return that, and the number under which it listens to be stopped."""
+        timeout_ms = remaining_ms(self._deadline_s - time.monotonic())
+        connection = self._pool.take()
+        try:
+            listening = self._stop.add(connection.cancel)
+        except BaseException:
+            self._pool.give_back(connection)
+            raise
+        connection.ask(self._sql, self._relations, timeout_ms)
+        return connection, listening
+
+    def _next(self, connection: ReadConnection) -> pa.RecordBatch | None:
         """Return the next batch, None after the last."""
-        batch = self._connection.next_batch()
+        batch = connection.next_batch()
         if batch is None:
-            self._connection.finish(self._stop)
+            connection.finish(self._stop)
         return batch
 
     def _meaning(self, error: ServerError) -> QservError:
@@ -148,59 +192,15 @@ class Reads:
     def __init__(self, conninfo: str, connections: int) -> None:
         options = f"application_name=qserv-worker&connect_timeout=5&{_KEEPALIVE}&{PARAMETERS}&options={quote(_SESSION)}"
         self._uri = f"{conninfo}{'&' if '?' in conninfo else '?'}{options}"
-        self.pool = Pool(lambda: ReadConnection(self._uri), connections)
+        self._pool = Pool(lambda: ReadConnection(self._uri), connections)
 
-    def open(self, sql: str, relations: Iterable[str], deadline_s: float, stop: Stop) -> ChunkRows:
-        """Run a chunk query and wait for its first batch.
-
-        Parameters
-        ----------
-        sql
-            A SELECT.
-        relations
-            Physical tables in it.
-        deadline_s
-            On the clock of `time.monotonic`.
-        stop
-            Cancels it, while it is waited for or read.
-
-        Raises
-        ------
-        QservError
-            The query failed, was stopped or took too long.
-        """
-        stop.check()
-        try:
-            return self._open(sql, relations, deadline_s, stop)
-        except _IdleConnectionLostError:
-            self.pool.forget_idle()
-            return self._open(sql, relations, deadline_s, stop)
-
-    def _open(self, sql: str, relations: Iterable[str], deadline_s: float, stop: Stop) -> ChunkRows:
-        timeout_ms = remaining_ms(deadline_s - time.monotonic())
-        connection = self.pool.take()
-        used_before = connection.used
-        try:
-            listening = stop.add(connection.cancel)
-        except BaseException:
-            self.pool.give_back(connection)
-            raise
-        rows = ChunkRows(self, connection, listening, stop)
-        try:
-            rows.begin(sql, relations, timeout_ms)
-        except NodeUnavailableError as error:
-            rows.close()
-            if used_before and connection_lost(getattr(error.__cause__, "sqlstate", None)):
-                raise _IdleConnectionLostError(str(error)) from error
-            raise
-        except BaseException:
-            rows.close()
-            raise
-        return rows
+    def ask(self, sql: str, relations: Iterable[str], deadline_s: float, stop: Stop) -> ChunkRows:
+        """Send a chunk query, and do not wait for its rows. Parameters and errors are those of `ChunkRows`."""
+        return ChunkRows(self._pool, sql, relations, deadline_s, stop)
 
     def close(self) -> None:
         """End the idle connections."""
-        self.pool.close()
+        self._pool.close()
 
 
 def remaining_ms(remaining_s: float) -> int:

@@ -58,15 +58,24 @@ class RowStream:
         self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(self._socket, select.POLLIN)
         self._writable.register(self._socket, select.POLLOUT)
-        self._start()
+        self._buffer = _buffer(0)
+        self._used = 0
+        """Bytes in the buffer."""
+        self._aim_bytes = 0
+        """Bytes that the next buffer is to have room for."""
+        self._decoder: RowDecoder | None = None
+        self._batches: deque[pa.RecordBatch] = deque()
+        self._error: ServerError | None = None
+        self._awaited = 0
+        """Times that ReadyForQuery is to come."""
 
     @property
     def ended(self) -> bool:
         """Whether the last query has been read to its end, so that another one may begin."""
         return self._awaited == 0
 
-    def begin(self, sql: str, *, before: Sequence[str] = ()) -> pa.Schema:
-        """Run a query; return the schema of its answer.
+    def ask(self, sql: str, *, before: Sequence[str] = ()) -> None:
+        """Send a query, and do not wait.
 
         Parameters
         ----------
@@ -74,17 +83,26 @@ class RowStream:
             Has rows for an answer.
         before
             Statements without rows, to run before it.
+        """
+        self._buffer = _buffer(FIRST_BATCH_BYTES)
+        self._used = 0
+        self._aim_bytes = FIRST_BATCH_BYTES
+        self._decoder = None
+        self._batches.clear()
+        self._error = None
+        self._awaited = len(before) + 1
+        self._send(b"".join(map(wire.statement, before)) + wire.query(sql))
+
+    def schema(self) -> pa.Schema:
+        """Wait for the begin of the answer; return its schema.
 
         Raises
         ------
         ServerError
-            The server refused it, or went away.
+            The server refused the query, or went away.
         NotYetSupportedError
             A column is of a type that no column of a table has.
         """
-        self._start()
-        self._awaited = len(before) + 1
-        self._send(b"".join(map(wire.statement, before)) + wire.query(sql))
         while self._decoder is None:
             if self.ended:
                 raise self._error or ServerError("42601", "not a query: it has no rows for an answer", fatal=False)
@@ -121,18 +139,6 @@ class RowStream:
         self._socket.close()
         self._connection.close()
 
-    def _start(self) -> None:
-        """Forget the query before."""
-        self._buffer = _buffer(FIRST_BATCH_BYTES)
-        self._used = 0
-        """Bytes in the buffer."""
-        self._aim_bytes = FIRST_BATCH_BYTES
-        self._decoder: RowDecoder | None = None
-        self._batches: deque[pa.RecordBatch] = deque()
-        self._error: ServerError | None = None
-        self._awaited = 0
-        """Times that ReadyForQuery is to come."""
-
     def _send(self, messages: bytes) -> None:
         left = memoryview(messages)
         try:
@@ -141,8 +147,9 @@ class RowStream:
                     left = left[self._socket.send(left) :]
                 except BlockingIOError:
                     self._writable.poll()
-        except OSError as error:
-            raise _lost(error) from error
+        except OSError:
+            # The server is gone. What it said last is told when the answer is read.
+            return
 
     def _take(self, *, fill: bool) -> None:
         """Wait for messages and hear them. With `fill`, as many as make a batch."""
