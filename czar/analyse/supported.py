@@ -126,6 +126,8 @@ def _refused(part: exp.Expr) -> str | None:
     """Return the name of a part that is not answered yet, or None."""
     if isinstance(part, exp.Var) and not WORD.fullmatch(part.name):
         return f"the field {part.name[:60]}"
+    if isinstance(part, exp.Tuple) and isinstance(part.parent, exp.Select | exp.Alias):
+        return "a row of several values outside of a comparison"
     named = next((name for kind, name in NAMED.items() if isinstance(part, kind)), None)
     if named is not None or isinstance(part, PARTS):
         return named
