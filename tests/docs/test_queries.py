@@ -48,7 +48,7 @@ def test_one_query_goes_through_all_rules(page):
 
 def test_what_is_said_to_be_not_yet_supported_is_refused_so(page, catalogue):
     examples = list(REFUSED.finditer(page("docs/adql.md")))
-    assert len(examples) > 15
+    assert len(examples) > 5
     for example in examples:
         with pytest.raises(NotYetSupportedError) as refused:
             planned(example["query"], catalogue)
