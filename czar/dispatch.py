@@ -21,6 +21,10 @@ from workers.protocol import ChunkQuery, ChunkTask
 HELD_CHUNKS = 4
 """Complete chunks that wait for the reader; a slow reader then holds the nodes back through Flight."""
 
+OWN_CHUNKS = 4
+"""Chunks of a lone node that the reader's own thread reads, rather than another one: a change of threads is a millisecond of an
+interactive query. With more chunks, it gains more that one is read while another one is encoded."""
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -35,7 +39,7 @@ class Dispatch:
 
     Parameters
     ----------
-    query_id, template, timeout_s
+    query_id, template, timeout_s, small
         As in `ChunkQuery`.
     assignments
         At least one.
@@ -54,8 +58,10 @@ class Dispatch:
         workers: Mapping[NodeId, WorkerClient],
         timeout_s: float,
         held_bytes: int,
+        small: bool = False,
     ) -> None:
-        self._query_id, self._template, self._timeout_s, self._held_bytes = query_id, template, timeout_s, held_bytes
+        self._query_id, self._template, self._timeout_s, self._small = query_id, template, timeout_s, small
+        self._held_bytes = held_bytes
         self._workers = workers
         self._done: queue.Queue[ChunkBuffer | QservError | Exception | None] = queue.Queue(maxsize=HELD_CHUNKS)
         self._schema: pa.Schema | None = None
@@ -63,13 +69,16 @@ class Dispatch:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._running = 0
+        """Threads that read a node's answer."""
+        self._own: Iterator[ChunkBuffer | None] | None = None
+        """The answer that the reader's thread reads itself."""
         self._answers: set[Answer] = set()
         self._asked: set[NodeId] = set()
         """Nodes that were asked and have not begun to answer."""
         self._failed: set[NodeId] = set()
         self._error: Exception | None = None
         self.chunks_total, self.chunks_done = len(assignments), 0
-        self._start(assignments)
+        self._start(assignments, by_reader=True)
 
     @property
     def schema(self) -> pa.Schema:
@@ -80,6 +89,8 @@ class Dispatch:
         QservError
             The query failed before any node answered.
         """
+        while self._own is not None and self._schema is None:
+            self._next_own()
         self._schema_known.wait()
         if self._schema is None:
             self.close()
@@ -95,6 +106,8 @@ class Dispatch:
             The query failed on a node, and no replica could stand in; or it was closed while its rows were waited for.
         """
         try:
+            while self._own is not None:
+                yield from self._next_own() or ()
             while True:
                 done = self._done.get()
                 if self._closed.is_set():
@@ -134,8 +147,8 @@ class Dispatch:
         with contextlib.suppress(QservError):
             self._workers[node].cancel(self._query_id)
 
-    def _start(self, assignments: Sequence[Assignment]) -> None:
-        """Start a thread for each node that is preferred by a task."""
+    def _start(self, assignments: Sequence[Assignment], *, by_reader: bool) -> None:
+        """Start a thread for each node that is preferred by a task; none for a lone node, where the reader calls this."""
         by_node: dict[NodeId, list[Assignment]] = {}
         with self._lock:
             for assignment in assignments:
@@ -145,21 +158,20 @@ class Dispatch:
                     msg = f"{where}, which does not answer; try again when it is back (`qserv status`)"
                     raise NodeUnavailableError(msg)
                 by_node.setdefault(ready[0], []).append(assignment)
+            if by_reader and len(by_node) == 1 and len(assignments) <= OWN_CHUNKS:
+                ((node, tasks),) = by_node.items()
+                self._own = self._chunks(node, _by_chunk(tasks), by_reader=True)
+                return
             self._running += len(by_node)
         for node, tasks in by_node.items():
             threading.Thread(target=self._run, args=(node, tasks), name=f"dispatch-{node}", daemon=True).start()
 
     def _run(self, node: NodeId, assignments: list[Assignment]) -> None:
-        """Run one node's tasks; leave what it did not finish to other replicas."""
-        left = {assignment.task.chunk: assignment for assignment in assignments}
+        """Run one node's tasks."""
         try:
-            try:
-                self._stream(node, left)
-            except NodeUnavailableError:
-                with self._lock:
-                    self._failed.add(node)
-                if not self._closed.is_set():
-                    self._start(list(left.values()))
+            for held in self._chunks(node, _by_chunk(assignments), by_reader=False):
+                if held is not None:
+                    self._put(held)
         except Exception as error:  # noqa: BLE001 (whatever it is, the reader must hear of it)
             self._error = self._error or error
             self._schema_known.set()
@@ -171,9 +183,39 @@ class Dispatch:
             self._put(None)
             self._schema_known.set()
 
-    def _stream(self, node: NodeId, left: dict[int, Assignment]) -> None:
+    def _next_own(self) -> ChunkBuffer | None:
+        """Read on in the reader's thread; return a complete chunk, or None where the answer begins or ends."""
+        own = self._own
+        try:
+            return next(own) if own is not None else None
+        except StopIteration:
+            if self._own is own:  # else other nodes have taken over
+                self._own = None
+                self._put(None)
+            return None
+        except Exception as error:
+            self._own = None
+            if self._closed.is_set():
+                raise _given_up() from error
+            self.close()
+            raise
+
+    def _chunks(self, node: NodeId, left: dict[int, Assignment], *, by_reader: bool) -> Iterator[ChunkBuffer | None]:
+        """Yield None when a node begins to answer, then its chunks; leave what it does not finish to other replicas."""
+        try:
+            yield from self._stream(node, left)
+        except NodeUnavailableError:
+            with self._lock:
+                self._failed.add(node)
+            if self._closed.is_set():
+                return
+            if by_reader:
+                self._own = None
+            self._start(list(left.values()), by_reader=by_reader)
+
+    def _stream(self, node: NodeId, left: dict[int, Assignment]) -> Iterator[ChunkBuffer | None]:
         tasks = tuple(assignment.task for assignment in left.values())
-        query = ChunkQuery(query_id=self._query_id, template=self._template, tasks=tasks, timeout_s=self._timeout_s)
+        query = ChunkQuery(self._query_id, self._template, tasks, self._timeout_s, self._small)
         with self._lock:
             if self._closed.is_set():
                 return
@@ -190,17 +232,19 @@ class Dispatch:
                 self._answers.add(answer)
                 self._schema = self._schema or answer.schema
             self._schema_known.set()
+            yield None
             held = ChunkBuffer(self._held_bytes)
             try:
                 for batch, mark in answer:
                     if batch.num_rows:
                         held.add(batch)
                     if mark.end:
-                        del left[mark.chunk]
+                        for chunk in mark.chunks:
+                            del left[chunk]
                         with self._lock:
-                            self.chunks_done += 1
-                        self._put(held)
-                        held = ChunkBuffer(self._held_bytes)
+                            self.chunks_done += len(mark.chunks)
+                        complete, held = held, ChunkBuffer(self._held_bytes)
+                        yield complete
                     if self._closed.is_set():
                         return
             finally:
@@ -218,6 +262,10 @@ class Dispatch:
             return
         if isinstance(done, ChunkBuffer):
             done.close()
+
+
+def _by_chunk(assignments: Sequence[Assignment]) -> dict[int, Assignment]:
+    return {assignment.task.chunk: assignment for assignment in assignments}
 
 
 def _given_up() -> QueryCancelledError:

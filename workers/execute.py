@@ -1,7 +1,8 @@
 """What a worker does with chunk data. The one door to where it is kept, PostgreSQL (package ``workers.postgresql``)."""
 
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,16 +11,17 @@ import pyarrow as pa
 from qserv.errors import IngestError, QueryEvaluationError
 from qserv.ids import ChunkId
 from schema.serialise import table_from_json
+from workers.grouping import Grouping
 from workers.postgresql import tables
 from workers.postgresql.loads import Batches, Sessions, Target
 from workers.postgresql.loads import load as load_rows
 from workers.postgresql.reads import ChunkRows, Reads
 from workers.protocol import BatchMark, ChunkLoad, ChunkQuery, ChunkTask, DropTable, MoveTable, PrepareTable
 from workers.stop import Stop
-from workers.template import fill
+from workers.template import statement
 
-CHUNKS_IN_FLIGHT: Final = 2
-"""Chunks of one call that PostgreSQL works on at a time: while the rows of one are sent, the next one is computed."""
+STATEMENTS_IN_FLIGHT: Final = 2
+"""Statements of one call that PostgreSQL works on at a time: while the rows of one are sent, the next one is computed."""
 
 MAX_LOADS: Final = 4
 """Loads, and other changes of tables, at a time: COPY is bound by the disk, and more of them only take memory."""
@@ -27,11 +29,11 @@ MAX_LOADS: Final = 4
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a worker does at a time. ``max_running * chunks_in_flight + max_loads`` connections are the most it opens."""
+    """How much a worker does at a time. ``max_running * in_flight + max_loads`` connections are the most it opens."""
 
     max_running: int = 16
     max_waiting: int = 512
-    chunks_in_flight: int = CHUNKS_IN_FLIGHT
+    in_flight: int = STATEMENTS_IN_FLIGHT
     max_loads: int = MAX_LOADS
 
 
@@ -47,9 +49,9 @@ class Executor:
     """
 
     def __init__(self, *, reader_conninfo: str, loader_conninfo: str, limits: Limits) -> None:
-        self._in_flight = limits.chunks_in_flight
+        self._in_flight = limits.in_flight
         # A call never needs more than its share, so a call that holds connections never waits for one that waits for it.
-        connections = limits.max_running * limits.chunks_in_flight
+        connections = limits.max_running * limits.in_flight
         self._reads = Reads(reader_conninfo, connections)
         self._sessions = Sessions(loader_conninfo, limits.max_loads)
 
@@ -74,10 +76,11 @@ class Executor:
             msg = f"query {query.query_id} names no chunk to run on"
             raise QueryEvaluationError(msg)
 
-        def ask(task: ChunkTask) -> ChunkRows:
-            return self._reads.ask(fill(query.template, task.relations), task.relations.values(), deadline_s, stop)
+        def ask(tasks: Sequence[ChunkTask]) -> ChunkRows:
+            relations = [name for task in tasks for name in task.relations.values()]
+            return self._reads.ask(statement(query.template, [task.relations for task in tasks]), relations, deadline_s, stop)
 
-        return Answer(query.tasks, ask, self._in_flight, stop)
+        return Answer(query.tasks, ask, Grouping(self._in_flight, query.small, len(query.template) + 1), stop)
 
     def load(self, load: ChunkLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         """Load all rows of one physical table; return their number once they are committed."""
@@ -132,24 +135,29 @@ class Answer:
     tasks
         At least one.
     ask
-        Begins one, and does not wait for it.
-    in_flight
-        Chunks that have been asked and not been read to their end, at the most.
+        Begins a statement for some of them, and does not wait for it.
+    grouping
+        How many statements run at a time, and for how many tasks each is.
     stop
         Ends the query early.
 
     Raises
     ------
     QservError
-        The first chunk's query failed.
+        The first statement failed.
     """
 
-    def __init__(self, tasks: Iterable[ChunkTask], ask: Callable[[ChunkTask], ChunkRows], in_flight: int, stop: Stop) -> None:
+    def __init__(
+        self, tasks: Iterable[ChunkTask], ask: Callable[[Sequence[ChunkTask]], ChunkRows], grouping: Grouping, stop: Stop
+    ) -> None:
         self._tasks = deque(tasks)
         self._ask = ask
-        self._in_flight = in_flight
+        self._grouping = grouping
         self._stop = stop
-        self._asked: deque[tuple[ChunkTask, ChunkRows]] = deque()
+        self._asked: deque[tuple[tuple[int, ...], ChunkRows]] = deque()
+        """Chunks of the statements that run, and their answers."""
+        self._since_s = time.monotonic()
+        """When the last statement ended."""
         try:
             self.schema = self._current().schema
             """Schema of the rows of every chunk."""
@@ -160,15 +168,20 @@ class Answer:
     def batches(self) -> Iterator[tuple[pa.RecordBatch, BatchMark]]:
         """Yield the rows with their marks. Every chunk ends with a marked batch, be it an empty one."""
         while self._asked:
-            task, rows = self._asked[0]
+            chunks, rows = self._asked[0]
             if not rows.schema.equals(self.schema):
-                msg = f"chunk {task.chunk} answers with columns {rows.schema}, an earlier one with {self.schema}"
+                msg = f"chunks {chunks} answer with columns {rows.schema}, earlier ones with {self.schema}"
                 raise QueryEvaluationError(msg)
+            size_bytes = 0
             for batch, last in rows.batches():
                 self._stop.check()
-                yield batch, BatchMark(task.chunk, last)
+                size_bytes += batch.nbytes
+                yield batch, BatchMark(chunks, last)
             rows.close()
             self._asked.popleft()
+            ended_s = time.monotonic()
+            self._grouping.learn(len(chunks), ended_s - self._since_s, size_bytes)
+            self._since_s = ended_s
             if self._tasks or self._asked:
                 self._current()
 
@@ -180,10 +193,11 @@ class Answer:
             rows.close()
 
     def _current(self) -> ChunkRows:
-        """Wait for the first rows of the next chunk, while PostgreSQL works on those after it."""
-        while self._tasks and len(self._asked) < self._in_flight:
-            task = self._tasks.popleft()
-            self._asked.append((task, self._ask(task)))
+        """Wait for the first rows of the next statement, while PostgreSQL works on those after it."""
+        while self._tasks and len(self._asked) < self._grouping.in_flight:
+            count = self._grouping.chunks(len(self._tasks), sum(len(chunks) for chunks, _ in self._asked))
+            tasks = [self._tasks.popleft() for _ in range(count)]
+            self._asked.append((tuple(task.chunk for task in tasks), self._ask(tasks)))
         _, rows = self._asked[0]
         rows.begin()
         return rows

@@ -65,13 +65,15 @@ class ChunkTask(Message):
 class ChunkQuery(Message):
     """SQL with ``{slot}`` in place of physical relations, and the chunks of one node to run it on, in this order.
 
-    A literal brace in the template is doubled, as in `str.format`.
+    A literal brace in the template is doubled, as in `str.format`. ``small`` says that every chunk answers with very few rows,
+    so that several may be asked in one statement from the first one on.
     """
 
     query_id: str
     template: str
     tasks: tuple[ChunkTask, ...]
     timeout_s: float
+    small: bool = False
 
     @classmethod
     def _from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -80,10 +82,17 @@ class ChunkQuery(Message):
 
 @dataclass(frozen=True)
 class BatchMark(Message):
-    """Which chunk a batch belongs to, and whether the chunk's answer is complete with it (the batch may be empty)."""
+    """Which chunks a batch belongs to, and whether their answer is complete with it (the batch may be empty).
 
-    chunk: int
+    Chunks that were asked in one statement end together. Each task is in the marks of one group only, in the order asked.
+    """
+
+    chunks: tuple[int, ...]
     end: bool
+
+    @classmethod
+    def _from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {**values, "chunks": tuple(values.get("chunks", ()))}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Chunk-query templates: SQL text with ``{slot}`` where the name of a physical table belongs."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")
 
@@ -37,3 +37,18 @@ def fill(template: str, relations: Mapping[str, str]) -> str:
         return text[0]
 
     return _TOKEN.sub(replace, template)
+
+
+def statement(template: str, tasks: Sequence[Mapping[str, str]]) -> str:
+    """Return one statement whose rows are those of the template for each of some tasks.
+
+    Parameters
+    ----------
+    template
+        As in `fill`.
+    tasks
+        Relations of each, at least one.
+    """
+    filled = [fill(template, relations) for relations in tasks]
+    # In parentheses, because a template may have an ORDER BY and a LIMIT of its own; on lines of their own, in case of a comment.
+    return filled[0] if len(filled) == 1 else "\nUNION ALL\n".join(f"({sql}\n)" for sql in filled)

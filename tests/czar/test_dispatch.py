@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pytest
 
-from czar.dispatch import Assignment, Dispatch
+from czar.dispatch import OWN_CHUNKS, Assignment, Dispatch
 from qserv.errors import NodeUnavailableError, QueryCancelledError, QueryEvaluationError
 from qserv.ids import NodeId
 from workers.protocol import BatchMark, ChunkTask
@@ -19,16 +19,18 @@ ROWS = 5
 class Worker:
     """Answers each task with two batches and an empty one that carries the end mark; may break off inside a chunk."""
 
-    def __init__(self, *, breaks_in=None, error=None):
-        self.breaks_in, self.error = breaks_in, error
+    def __init__(self, *, breaks_in=None, error=None, answer=None):
+        self.breaks_in, self.error, self.answer = breaks_in, error, answer or Answer
         self.asked = []
+        self.thread = None
         self.closed = threading.Event()
 
     @contextmanager
     def query(self, query):
+        self.thread = threading.current_thread()
         if self.error and self.breaks_in is None:
             raise self.error
-        yield Answer(self, query)
+        yield self.answer(self, query)
         self.closed.set()
 
 
@@ -41,11 +43,11 @@ class Answer:
     def __iter__(self):
         for task in self.query.tasks:
             self.worker.asked.append(task.chunk)
-            yield self.batch(task.chunk, 0, ROWS - 2), BatchMark(task.chunk, end=False)
+            yield self.batch(task.chunk, 0, ROWS - 2), BatchMark((task.chunk,), end=False)
             if task.chunk == self.worker.breaks_in:
                 raise self.worker.error
-            yield self.batch(task.chunk, ROWS - 2, ROWS), BatchMark(task.chunk, end=False)
-            yield self.batch(task.chunk, 0, 0), BatchMark(task.chunk, end=True)
+            yield self.batch(task.chunk, ROWS - 2, ROWS), BatchMark((task.chunk,), end=False)
+            yield self.batch(task.chunk, 0, 0), BatchMark((task.chunk,), end=True)
 
     @staticmethod
     def batch(chunk, low, high):
@@ -97,6 +99,38 @@ def test_a_node_that_was_never_there_is_replaced():
     assert rows_of(dispatch) == expected([1, 2])
 
 
+@pytest.mark.parametrize("chunks", [1, OWN_CHUNKS, OWN_CHUNKS + 1])
+def test_few_chunks_of_a_lone_node_are_read_by_the_readers_own_thread(chunks):
+    worker = Worker()
+    assert rows_of(dispatched({"a": worker}, dict.fromkeys(range(chunks), "a"))) == expected(range(chunks))
+    assert (worker.thread is threading.current_thread()) == (chunks <= OWN_CHUNKS)
+
+
+@pytest.mark.parametrize("breaks_in", [None, 1, 2])
+@pytest.mark.parametrize("others", [("b", "b"), ("b", "c")])
+def test_a_lone_node_that_is_lost_is_replaced_by_one_or_by_several(breaks_in, others):
+    workers = {"a": Worker(breaks_in=breaks_in, error=NodeUnavailableError("gone")), "b": Worker(), "c": Worker()}
+    dispatch = dispatched(workers, {chunk: f"a{other}" for chunk, other in zip((1, 2), others, strict=True)})
+    assert dispatch.schema == SCHEMA
+    assert rows_of(dispatch) == expected([1, 2])
+    assert dispatch.chunks_done == 2
+
+
+class GroupedAnswer(Answer):
+    """Answers all tasks with one batch, as one statement does."""
+
+    def __iter__(self):
+        chunks = tuple(task.chunk for task in self.query.tasks)
+        yield self.batch(chunks[0], 0, ROWS), BatchMark(chunks, end=True)
+
+
+def test_chunks_that_end_together_count_together():
+    worker = Worker(answer=GroupedAnswer)
+    dispatch = dispatched({"a": worker}, {7: "a", 1: "a", 2: "a"})
+    assert rows_of(dispatch) == expected([7])
+    assert dispatch.chunks_done == dispatch.chunks_total == 3
+
+
 def test_without_a_replica_the_error_names_the_chunk_and_the_node():
     workers = {"a": Worker(breaks_in=1, error=NodeUnavailableError("gone"))}
     with pytest.raises(NodeUnavailableError, match="chunk 1 is on a, which does not answer"):
@@ -142,9 +176,10 @@ class SilentWorker:
         self.cancelled.set()
 
 
-def test_closing_before_the_first_rows_cancels_the_nodes_and_wakes_who_waits():
+@pytest.mark.parametrize("chunks", [1, OWN_CHUNKS + 1])
+def test_closing_before_the_first_rows_cancels_the_nodes_and_wakes_who_waits(chunks):
     worker = SilentWorker()
-    dispatch = dispatched({"a": worker}, {1: "a"})
+    dispatch = dispatched({"a": worker}, dict.fromkeys(range(chunks), "a"))
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(lambda: dispatch.schema)
         assert worker.asked.wait(5)

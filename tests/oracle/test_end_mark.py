@@ -61,9 +61,9 @@ class UnheldDispatch(Dispatch):
             for batch, mark in answer:
                 held = ChunkBuffer(batch.nbytes + 1)
                 held.add(batch)
-                self._put(held)
-                if mark.end:
-                    del left[mark.chunk]
+                yield held
+                for chunk in mark.chunks if mark.end else ():
+                    del left[chunk]
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def test_an_error_in_a_later_chunk_comes_after_the_rows_of_earlier_ones(client, 
         pytest.raises(QueryEvaluationError),
     ):
         got.extend(mark for _, mark in answer)
-    assert got == [BatchMark(5, end=True), BatchMark(6, end=True)]
+    assert got == [BatchMark((5,), end=True), BatchMark((6,), end=True)]
 
 
 def test_a_query_over_its_time_limit_is_ended_by_postgresql(ask):

@@ -66,10 +66,10 @@ def test_batches_carry_their_chunk_in_the_order_asked(client, prepared, load, sc
         assert answer.schema.names == ["id"]
         got = [(mark, batch.column(0).to_pylist()) for batch, mark in answer]
     assert got == [
-        (BatchMark(22, end=True), [4]),
-        (BatchMark(21, end=True), []),
-        (BatchMark(20, end=True), [1, 2, 3]),
-        (BatchMark(22, end=True), [4]),
+        (BatchMark((22,), end=True), [4]),
+        (BatchMark((21,), end=True), []),
+        (BatchMark((20,), end=True), [1, 2, 3]),
+        (BatchMark((22,), end=True), [4]),
     ]
 
 
@@ -77,13 +77,31 @@ def test_a_long_chunk_comes_in_several_batches_and_only_the_last_is_marked(clien
     tasks = (ChunkTask(12, {}), ChunkTask(13, {}))
     query = ChunkQuery(query_id, "SELECT i, repeat('x', 100) AS t FROM generate_series(1, 200000) AS i", tasks, 30.0)
     with client.query(query) as answer:
-        got = [(mark.chunk, mark.end, batch.num_rows) for batch, mark in answer]
+        got = [(*mark.chunks, mark.end, batch.num_rows) for batch, mark in answer]
     for chunk in (12, 13):
         of_chunk = [(end, rows) for number, end, rows in got if number == chunk]
         assert len(of_chunk) > 2
         assert [end for end, _ in of_chunk] == [False] * (len(of_chunk) - 1) + [True]
         assert sum(rows for _, rows in of_chunk) == 200_000
     assert [chunk for chunk, _, _ in got] == sorted(chunk for chunk, _, _ in got)
+
+
+def test_many_small_chunks_are_asked_in_few_statements_that_end_together(client, query_id):
+    tasks = tuple(ChunkTask(chunk, {"n": str(chunk)}) for chunk in range(100, 400))
+    query = ChunkQuery(query_id, "SELECT {n} AS n ORDER BY n LIMIT 1 -- one", tasks, 30.0)
+    with client.query(query) as answer:
+        got = [(mark, batch.column(0).to_pylist()) for batch, mark in answer]
+    assert [chunk for mark, _ in got for chunk in mark.chunks] == list(range(100, 400))
+    assert all(mark.end and rows == list(mark.chunks) for mark, rows in got)
+    assert len(got[0][0].chunks) == 1
+    assert len(got) < 100
+
+
+def test_chunks_that_are_said_to_be_small_are_grouped_from_the_first_statement_on(client, query_id):
+    tasks = tuple(ChunkTask(chunk, {"n": str(chunk)}) for chunk in (4, 5, 6, 7, 8))
+    with client.query(ChunkQuery(query_id, "SELECT {n} AS n", tasks, 30.0, small=True)) as answer:
+        got = [(mark.chunks, batch.column(0).to_pylist()) for batch, mark in answer]
+    assert got == [((4, 5, 6), [4, 5, 6]), ((7, 8), [7, 8])]
 
 
 def test_numeric_comes_as_double_precision(ask):
@@ -98,7 +116,7 @@ def test_hundred_thousand_rows_are_loaded_and_loading_again_replaces_them(client
     assert load(table, star_rows(list(range(100_000))), 20) == 100_000
     with client.query(scan(table, [20], "count(*) AS n, sum(id) AS s")) as answer:
         ((batch, mark),) = list(answer)
-    assert mark == BatchMark(20, end=True)
+    assert mark == BatchMark((20,), end=True)
     assert batch.column("n").to_pylist() == [100_000]
     frozen = loader.execute("SELECT relallvisible FROM pg_class WHERE relname = 'star_20'").fetchone()
     assert frozen is not None
