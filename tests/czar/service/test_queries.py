@@ -21,10 +21,10 @@ from qserv.errors import (
 )
 
 SLOW = """
-    SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b
-    WHERE h.magnitude + a.column_index * b.column_index > 1e6
+    SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b, tap_schema.columns AS c
+    WHERE h.magnitude + a.column_index * b.column_index * c.column_index > 1e9
 """
-"""Compares each star with some thousand pairs, which takes minutes."""
+"""Compares each star with some ten thousand triples, which takes minutes."""
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from qserv.cluster import NODE_DATABASE, Role
 
 QSERV = [sys.executable, "-m", "qserv.cli"]
 SLOW = (
-    "SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b "
-    "WHERE h.magnitude + a.column_index * b.column_index > 1e6"
+    "SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b, "
+    "tap_schema.columns AS c WHERE h.magnitude + a.column_index * b.column_index * c.column_index > 1e9"
 )
 
 
