@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
+from czar.analyse.dependent_columns import dependent_columns
 from czar.analyse.functions import known_functions
 from czar.analyse.geometry import lower_geometry
 from czar.analyse.keys import find_keys
@@ -21,7 +22,7 @@ __all__ = ["NAMING", "PRUNING", "NotLocalError", "Query", "analyse", "locality_o
 
 Rule = Callable[[Query], Query]
 
-NAMING: tuple[Rule, ...] = (supported, plain_forms, resolve, known_functions, lower_geometry)
+NAMING: tuple[Rule, ...] = (supported, plain_forms, resolve, dependent_columns, known_functions, lower_geometry)
 """What makes every part of a query, and of the queries in it, mean one thing."""
 
 PRUNING: tuple[Rule, ...] = (find_regions, find_keys, prune_by_statistics)

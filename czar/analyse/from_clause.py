@@ -51,24 +51,66 @@ class FromClause:
         return scope
 
     def _joined(self, scope: Scope, node: exp.Expr, outer: Scope) -> Scope:
+        if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table):
+            return self._parenthesised(node, scope, outer)
         relation = self._relation(node, scope, outer)
         if any(relation.written.lower() == other.written.lower() for other in scope.relations):
             msg = f"two tables of FROM are called {relation.written}; give one of them an alias"
             raise QueryError(msg, place_of(node, self.names.text))
-        shown = [(qualified(relation.alias, output.name), output) for output in relation.outputs]
+        shown = [(relation.qualified(output.name), output) for output in relation.outputs]
         return replace(scope, relations=(*scope.relations, relation), shown=(*scope.shown, *shown))
+
+    def _parenthesised(self, node: exp.Subquery, scope: Scope, outer: Scope) -> Scope:
+        """Turn ``(a JOIN b ON ...)`` into a subquery that shows all columns of both; their names still mean them."""
+        table = node.this
+        inner = exp.Select(from_=exp.From(this=table), joins=[*(table.args.pop("joins", None) or []), *joins(node)])
+        node.set("joins", None)
+        node.set("this", inner)
+        inside = self.resolved(inner, outer)
+        inner.set(
+            "expressions",
+            [
+                exp.alias_(relation.qualified(column), exp.to_identifier(f"{relation.alias}.{column}", quoted=True))
+                for relation in inside.relations
+                for column in relation.columns
+            ],
+        )
+        written = node.alias
+        alias = self._named(node, written or "joined")
+        names = {(relation.alias, relation.prefix): f"{relation.alias}.{relation.prefix}" for relation in inside.relations}
+        relations = [
+            replace(each, alias=alias, prefix=names[each.alias, each.prefix], written=written or each.written)
+            for each in inside.relations
+        ]
+
+        def outside(part: exp.Expr) -> exp.Expr:
+            return qualified(alias, f"{part.table}.{part.name}") if isinstance(part, exp.Column) else part
+
+        shown = [(part.copy().transform(outside), output) for part, output in inside.shown]
+        merged = {name: part.copy().transform(outside) for name, part in inside.merged.items()}
+        return replace(
+            scope,
+            relations=(*scope.relations, *relations),
+            shown=(*scope.shown, *shown),
+            merged={**scope.merged, **merged},
+        )
 
     def _relation(self, node: exp.Expr, scope: Scope, outer: Scope) -> Relation:
         match node:
             case exp.Lateral(this=exp.Subquery() as inside):
+                if isinstance(body(inside), exp.Values):
+                    columns = (node.args.get("alias") or exp.TableAlias()).args.get("columns")
+                    values = exp.TableAlias(this=exp.to_identifier("rows"), columns=columns)
+                    body(inside).set("alias", values)
+                    inside.set("this", exp.select("*").from_(body(inside), copy=False))
                 return self._subquery(node, inside, scope)
-            case exp.Subquery() if not isinstance(node.this, exp.Table):
+            case exp.Subquery():
                 return self._subquery(node, node, outer)
             case exp.Values():
                 return self._values(node, outer)
             case exp.Table() if isinstance(node.this, exp.Identifier):
                 return self._table(node, outer)
-            case exp.Table(this=exp.Func()) | exp.Unnest():
+            case exp.Table(this=exp.Func()) | exp.Unnest() | exp.Lateral(this=exp.Func()):
                 return self._function(node, scope)
         msg = f"not yet supported: {node.sql('postgres')[:60]} in FROM"
         raise NotYetSupportedError(msg, place_of(node, self.names.text))
@@ -76,7 +118,7 @@ class FromClause:
     def _table(self, node: exp.Table, outer: Scope) -> Relation:
         place = place_of(node, self.names.text)
         if node.args.get("joins") or node.args.get("pivots"):
-            msg = "not yet supported: PIVOT, and joins in parentheses but at the beginning of FROM"
+            msg = "not yet supported: PIVOT"
             raise NotYetSupportedError(msg, place)
         if node.args.get("catalog"):
             msg = f"a table is named database.table; {node.sql('postgres')} has three parts"
@@ -101,6 +143,9 @@ class FromClause:
 
     def _common_table(self, node: exp.Table, common: "CommonTable", outer: Scope) -> Relation:
         """Put the query of a CTE in the place of its name."""
+        if common.rows is not None:
+            written = node.alias or node.name
+            return Relation(self._named(node, written), written, common.rows)
         columns = common.node.args["alias"].args.get("columns")
         alias = node.args.get("alias") or exp.TableAlias(this=node.this.copy())
         if columns and not alias.args.get("columns"):
@@ -111,6 +156,8 @@ class FromClause:
         while outer.outer is not None:  # a CTE is no part of the query that names it: it sees nothing of that
             outer = outer.outer
         inside = type(self)(self.names, common.before)
+        if names_itself(common.node):
+            return inside._recursive(subquery, common, outer)  # noqa: SLF001 (of the same class)
         return inside._subquery(subquery, subquery, outer)  # noqa: SLF001 (of the same class)
 
     def _subquery(self, node: exp.Expr, inside: exp.Subquery, outer: Scope) -> Relation:
@@ -128,6 +175,38 @@ class FromClause:
         unique = self._named(node, written)
         return Relation(unique, written, tuple(outputs))
 
+    def _recursive(self, node: exp.Subquery, common: "CommonTable", outer: Scope) -> Relation:
+        """A CTE that names itself stays one, in the subquery that reads it."""
+        union = body(node)
+        if not isinstance(union, exp.Union):
+            msg = f"WITH RECURSIVE {common.node.alias} must be a UNION of its first rows with those that follow from them"
+            raise QueryError(msg, place_of(node, self.names.text))
+        outputs = self.names.inner(union.this, outer, self.tables)
+        given = [column.name for column in node.args["alias"].args.get("columns") or []]
+        names = [*given, *(output.name for output in outputs[len(given) :])]
+        rows = tuple(Output(name) for name in names)
+        name = self.names.alias(common.node.alias)
+        tables = {**self.tables, common.node.alias.lower(): replace(common, rows=rows)}
+        for table in union.expression.find_all(exp.Table):
+            if table.name.lower() == common.node.alias.lower() and not table.db:
+                table.set("alias", table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name)))
+                table.set("this", exp.to_identifier(common.node.alias))
+        self.names.inner(union.expression, outer, tables)
+        for table in union.expression.find_all(exp.Table):
+            if table.name.lower() == common.node.alias.lower() and table.alias not in {s.alias for s in self.names.sources}:
+                table.set("this", exp.to_identifier(name, quoted=True))
+        columns = [exp.to_identifier(column, quoted=True) for column in names]
+        identifier = exp.to_identifier(name, quoted=True)
+        with_ = exp.With(
+            expressions=[exp.CTE(this=union, alias=exp.TableAlias(this=identifier, columns=columns))],
+            recursive=True,
+        )
+        table = exp.Table(this=identifier.copy(), alias=exp.TableAlias(this=identifier.copy()))
+        items = [exp.alias_(qualified(name, column), exp.to_identifier(column, quoted=True)) for column in names]
+        node.set("this", exp.Select(expressions=items, from_=exp.From(this=table), with_=with_))
+        written = node.alias
+        return Relation(self._named(node, written), written, rows)
+
     def _values(self, node: exp.Values, outer: Scope) -> Relation:
         rows = node.expressions
         for row in rows:
@@ -144,13 +223,14 @@ class FromClause:
 
     def _function(self, node: exp.Expr, scope: Scope) -> Relation:
         """A function in FROM, of one column; it can name the tables before it."""
-        for part in [node.this] if isinstance(node, exp.Table) else node.expressions:
+        call = node.this if isinstance(node, exp.Table | exp.Lateral) else node
+        for part in [call] if call is not node else node.expressions:
             self.names.expression(part, scope, self.tables)
         alias = node.args.get("alias")
-        function = node.this.sql_name().lower() if isinstance(node, exp.Table) else "unnest"
+        function = "unnest" if isinstance(call, exp.Unnest) else call.sql_name().lower()
         written = alias.name if alias and alias.name else function
         given = [column.name for column in alias.args.get("columns") or []] if alias else []
-        arguments = len(node.expressions) if isinstance(node, exp.Unnest) else 1
+        arguments = len(call.expressions) if isinstance(call, exp.Unnest) else 1
         columns = given or ([written] if arguments == 1 else [f"{function}_{index + 1}" for index in range(arguments)])
         unique = self._named(node, written, columns)
         return Relation(unique, written, tuple(Output(name) for name in columns))
@@ -235,3 +315,8 @@ def _without_parentheses(tree: exp.Select) -> None:
         inner = table.args.pop("joins", None) or []
         tree.args["from_"].set("this", table)
         tree.set("joins", [*inner, *(first.args.get("joins") or []), *joins(tree)])
+
+
+def names_itself(node: exp.CTE) -> bool:
+    """Whether a CTE is recursive."""
+    return not node.meta.get("plain") and any(table.name.lower() == node.alias.lower() and not table.db for table in node.this.find_all(exp.Table))

@@ -24,7 +24,7 @@ PARSED: frozenset[type] = frozenset(
         *(exp.Greatest, exp.Least, exp.Coalesce, exp.Nullif, exp.Lower, exp.Upper, exp.Substring, exp.Trim, exp.StrPosition),
         *(exp.Overlay, exp.Normalize, exp.Extract, exp.RegexpLike, exp.RegexpILike, exp.StartsWith, exp.Rand),
         *(exp.Array, exp.ArrayContainsAll, exp.ArrayContainedBy, exp.ArrayOverlaps, exp.Overlaps),
-        *(exp.And, exp.Or, exp.Case, exp.If, exp.Cast, exp.Contains, exp.Exists),
+        *(exp.And, exp.Or, exp.Case, exp.If, exp.Cast, exp.Contains, exp.Exists, exp.Collate),
         *(exp.Unnest, exp.Explode, exp.ExplodingGenerateSeries),
         *dialects.AGGREGATES,
         *WINDOW_FUNCTIONS,

@@ -76,6 +76,9 @@ class Locality:
         NotLocalError
             They cannot be made chunk by chunk.
         """
+        if select.args.get("with_") and self.reads_tables(select.args["with_"]):
+            reason = "a recursive query needs its rows together"
+            raise NotLocalError(reason, select)
         spreads = {relation.alias_or_name: self.of_relation(relation) for relation in relations(select)}
         rows = self._joined(select, spreads) if spreads else WHOLE
         partners = rows.partners.union(*(spread.partners for spread in spreads.values()))
@@ -168,6 +171,9 @@ class Locality:
         source = self.tables.get(node.alias_or_name) if isinstance(node, exp.Table) else None
         if source is not None:
             return _of_table(source, node)
+        if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier) and not _is_defined_here(node):
+            reason = "a recursive query needs its rows together"
+            raise NotLocalError(reason, node)
         if isinstance(node, exp.Lateral):
             if self.partitioned(node):
                 reason = "LATERAL over a partitioned table"
@@ -243,6 +249,13 @@ class Locality:
             reason = f"{name} compares rows of several chunks"
             raise NotLocalError(reason, tree)
         return replace(left, keys=keys, whole=whole, partners=left.partners | right.partners)
+
+
+def _is_defined_here(table: exp.Table) -> bool:
+    """Whether a table is the recursive one that the SELECT around it defines, not one seen from inside of that."""
+    select = table.find_ancestor(exp.Select)
+    with_ = select.args.get("with_") if select else None
+    return with_ is not None and any(node.alias == table.name for node in with_.expressions)
 
 
 def is_grouped(tree: exp.Select) -> bool:

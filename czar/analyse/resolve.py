@@ -45,6 +45,8 @@ class CommonTable:
 
     node: exp.CTE
     before: dict[str, "CommonTable"]
+    rows: tuple[Output, ...] | None = None
+    """What a recursive one shows, while its own query is resolved."""
 
 
 @dataclass
@@ -97,7 +99,7 @@ class Names:
 
     def select(self, tree: exp.Select, outer: Scope, tables: dict[str, CommonTable]) -> list[Output]:
         """Resolve one SELECT and what is inside of it."""
-        tables = _with_common_tables(tree, tables, self.text)
+        tables = _with_common_tables(tree, tables)
         scope = FromClause(self, tables).resolved(tree, outer)
         items: list[exp.Expr] = []
         outputs: list[Output] = []
@@ -159,17 +161,18 @@ def _resolve_orders(tree: exp.Select, items: list[exp.Expr], outputs: list[Outpu
                 term.replace(ordered(term, items, outputs, resolved))
 
 
-def _with_common_tables(tree: exp.Select, tables: dict[str, CommonTable], text: str) -> dict[str, CommonTable]:
+def _with_common_tables(tree: exp.Select, tables: dict[str, CommonTable]) -> dict[str, CommonTable]:
     """Take WITH off a SELECT; return the CTEs that it and what is inside of it can name."""
     with_ = tree.args.get("with_")
     if with_ is None:
         return tables
-    if with_.args.get("recursive") and any(_names_itself(node) for node in with_.expressions):
-        msg = "not yet supported: WITH RECURSIVE of a query that names itself"
-        raise NotYetSupportedError(msg, place_of(with_, text))
-    tree.set("with_", None)
+    recursive = bool(with_.args.get("recursive"))
     for node in with_.expressions:
-        tables = {**tables, node.alias.lower(): CommonTable(node, tables)}
+        known = CommonTable(node, tables)
+        if not recursive:
+            # Without RECURSIVE, a CTE that names itself means what had the name before.
+            node.meta["plain"] = True
+        tables = {**tables, node.alias.lower(): known}
     return tables
 
 
@@ -194,7 +197,3 @@ def around(tree: exp.Expr) -> exp.Select:
     inside.set("alias", alias)
     outer.set("from_", exp.From(this=inside))
     return outer
-
-
-def _names_itself(node: exp.CTE) -> bool:
-    return any(table.name.lower() == node.alias.lower() and not table.db for table in node.this.find_all(exp.Table))

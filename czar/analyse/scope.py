@@ -22,6 +22,8 @@ class Relation:
     database: str | None = None
     hidden: tuple[str, ...] = ()
     """Columns that ``*`` leaves out."""
+    prefix: str = ""
+    """What comes before the names of its columns, where several relations are joined in parentheses."""
 
     @property
     def columns(self) -> list[str]:
@@ -30,7 +32,11 @@ class Relation:
 
     def star(self) -> list[exp.Column]:
         """Return the columns that ``alias.*`` stands for."""
-        return [qualified(self.alias, output.name) for output in self.outputs]
+        return [self.qualified(output.name) for output in self.outputs]
+
+    def qualified(self, column: str) -> exp.Column:
+        """Return a column under the alias that it has in the tree."""
+        return qualified(self.alias, self.prefix + column)
 
     def output(self, column: str) -> Output:
         """Return what a column shows."""
@@ -58,10 +64,12 @@ class Scope:
     shown: tuple[tuple[exp.Expr, Output], ...] = ()
     """The columns that ``*`` stands for; as in PostgreSQL those of each USING come first, once."""
 
-    def relation(self, alias: str) -> Relation | None:
-        """Return the relation of an alias, here or in a scope around."""
-        found = next((relation for relation in self.relations if relation.alias == alias), None)
-        return found or (self.outer.relation(alias) if self.outer else None)
+    def shows(self, column: exp.Column) -> Output:
+        """Return what a resolved column shows, here or in a scope around."""
+        for relation in self.relations:
+            if relation.alias == column.table and column.name.startswith(relation.prefix):
+                return relation.output(column.name.removeprefix(relation.prefix))
+        return self.outer.shows(column) if self.outer else Output(column.name)
 
     def column(self, node: exp.Column) -> exp.Expr:
         """Return the qualified, quoted form of a column.
@@ -97,7 +105,7 @@ class Scope:
             msg = f"column {_written(node)} is ambiguous: write {names}"
             raise UnknownNameError(msg, place_of(node, self.text))
         relation, name = found[0]
-        resolved = qualified(relation.alias, name)
+        resolved = relation.qualified(name)
         resolved.this.meta.update(node.this.meta)
         return resolved
 

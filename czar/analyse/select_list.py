@@ -33,9 +33,8 @@ def _shown(node: exp.Expr, output: Output) -> exp.Expr:
 def output_of(item: exp.Expr, expression: exp.Expr, scope: Scope, position: int) -> Output:
     """Return the output column of an item: its alias, or the name that PostgreSQL or ADQL would give it."""
     if isinstance(expression, exp.Column):
-        relation = scope.relation(expression.table)
-        shows = relation.output(expression.name) if relation else Output(expression.name)
-        return replace(shows, name=item.alias or expression.name)
+        shows = scope.shows(expression)
+        return replace(shows, name=item.alias or shows.name)
     if item.alias:
         return Output(item.alias)
     function = expression.expression if isinstance(expression, exp.Dot) else expression

@@ -76,7 +76,7 @@ class _Cutter:
             return from_leaf(self.query, select)
         inner = self._inner(select)
         for node in inner:
-            if not free_aliases(node) and not self._can_stay(node, select):
+            if not free_aliases(node) and not _is_recursive(node, select) and not self._can_stay(node, select):
                 return self._inside(node)
         if self._tables(select):
             return group_leaf(self.query, self.locality, select)
@@ -89,8 +89,10 @@ class _Cutter:
 
     def _inner(self, select: exp.Select) -> list[exp.Expr]:
         """Return the queries directly inside of a SELECT that read tables of a catalogue."""
+        with_ = select.args.get("with_")
+        common = [side for node in with_.expressions for side in sides(node.this)] if with_ else []
         in_from = [node for node in relations(select) if isinstance(node, exp.Subquery | exp.Lateral)]
-        return [node for node in [*in_from, *expression_queries(select)] if self._reads_tables(node)]
+        return [node for node in [*common, *in_from, *expression_queries(select)] if self._reads_tables(node)]
 
     def _reads_tables(self, tree: exp.Expr) -> bool:
         return self.locality.reads_tables(tree)
@@ -116,6 +118,19 @@ class _Cutter:
             sides = (self._into(side) for side in (tree.this, tree.expression) if self._reads_tables(side))
             return next((leaf for leaf in sides if leaf is not None), None)
         return self.cut(tree) if isinstance(tree, exp.Select) else None
+
+
+def sides(tree: exp.Expr) -> list[exp.Expr]:
+    """Return the queries that a set operation is made of."""
+    tree = body(tree)
+    return [*sides(tree.this), *sides(tree.expression)] if isinstance(tree, exp.SetOperation) else [tree]
+
+
+def _is_recursive(node: exp.Expr, select: exp.Select) -> bool:
+    """Whether a side of a recursive CTE names the CTE."""
+    with_ = select.args.get("with_")
+    names = {common.alias for common in with_.expressions} if with_ else set()
+    return any(table.name in names for table in node.find_all(exp.Table))
 
 
 def _proves(proof: Callable[[], object]) -> bool:
