@@ -86,6 +86,9 @@ def known_functions(query: Query) -> Query:
             return _node_function(node, query)
         if isinstance(node, exp.Anonymous):
             return _anonymous(node, query)
+        if isinstance(node, exp.Collate):
+            msg = "not yet supported: COLLATE; texts are ordered by their bytes"
+            raise NotYetSupportedError(msg, place_of(node, query.text))
         if isinstance(node, exp.Func) and type(node) not in PARSED:
             msg = f"unknown function {node.sql_name()}{nearest(node.sql_name().lower(), _known_names())}"
             raise UnknownNameError(msg, place_of(node, query.text))
