@@ -31,11 +31,9 @@ def dependent_columns(query: Query) -> Query:
 
 def _used(select: exp.Select, alias: str) -> list[exp.Column]:
     """Return the columns of a table that items, HAVING and ORDER BY use outside of aggregates."""
-    found = []
+    found: list[exp.Expr] = []
     for clause in ("expressions", "having", "order"):
         part = select.args.get(clause)
         for node in part if isinstance(part, list) else [part] if part else []:
-            for column in own(node, exp.Column):
-                if isinstance(column, exp.Column) and column.table == alias and not within(column, exp.AggFunc, exp.WithinGroup):
-                    found.append(column)
-    return found
+            found += [column for column in own(node, exp.Column) if not within(column, exp.AggFunc, exp.WithinGroup)]
+    return [column for column in found if isinstance(column, exp.Column) and column.table == alias]

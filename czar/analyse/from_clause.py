@@ -63,7 +63,9 @@ class FromClause:
     def _parenthesised(self, node: exp.Subquery, scope: Scope, outer: Scope) -> Scope:
         """Turn ``(a JOIN b ON ...)`` into a subquery that shows all columns of both; their names still mean them."""
         table = node.this
-        inner = exp.Select(from_=exp.From(this=table), joins=[*(table.args.pop("joins", None) or []), *joins(node)])
+        inner = exp.Select(
+            from_=exp.From(this=table), joins=[*(table.args.pop("joins", None) or []), *(node.args.get("joins") or [])]
+        )
         node.set("joins", None)
         node.set("this", inner)
         inside = self.resolved(inner, outer)
@@ -227,7 +229,7 @@ class FromClause:
         for part in [call] if call is not node else node.expressions:
             self.names.expression(part, scope, self.tables)
         alias = node.args.get("alias")
-        function = "unnest" if isinstance(call, exp.Unnest) else call.sql_name().lower()
+        function = call.sql_name().lower() if isinstance(call, exp.Func) and not isinstance(call, exp.Unnest) else "unnest"
         written = alias.name if alias and alias.name else function
         given = [column.name for column in alias.args.get("columns") or []] if alias else []
         arguments = len(call.expressions) if isinstance(call, exp.Unnest) else 1
@@ -319,4 +321,5 @@ def _without_parentheses(tree: exp.Select) -> None:
 
 def names_itself(node: exp.CTE) -> bool:
     """Whether a CTE is recursive."""
-    return not node.meta.get("plain") and any(table.name.lower() == node.alias.lower() and not table.db for table in node.this.find_all(exp.Table))
+    tables = node.this.find_all(exp.Table)
+    return not node.meta.get("plain") and any(table.name.lower() == node.alias.lower() and not table.db for table in tables)

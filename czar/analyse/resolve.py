@@ -166,6 +166,7 @@ def _with_common_tables(tree: exp.Select, tables: dict[str, CommonTable]) -> dic
     with_ = tree.args.get("with_")
     if with_ is None:
         return tables
+    tree.set("with_", None)
     recursive = bool(with_.args.get("recursive"))
     for node in with_.expressions:
         known = CommonTable(node, tables)

@@ -128,8 +128,6 @@ def _refused(part: exp.Expr) -> str | None:
         return f"the field {part.name[:60]}"
     if isinstance(part, exp.Tuple) and isinstance(part.parent, exp.Select | exp.Alias):
         return "a row of several values outside of a comparison"
-    if isinstance(part, exp.LimitOptions) and part.args.get("with_ties"):
-        return "FETCH ... WITH TIES; RANK() OVER (ORDER BY ...) <= n in an outer query gives the same rows"
     named = next((name for kind, name in NAMED.items() if isinstance(part, kind)), None)
     if named is not None or isinstance(part, PARTS):
         return named

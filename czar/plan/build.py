@@ -61,6 +61,12 @@ def build(query: Query, rows: Spread, snapshot: Snapshot, *, max_rows: int | Non
     return scan(plan, query, window)
 
 
+def keeps_ties(tree: exp.Select) -> bool:
+    """Whether a SELECT ends with FETCH ... WITH TIES."""
+    options = (tree.args.get("limit") or exp.Limit()).args.get("limit_options")
+    return options is not None and bool(options.args.get("with_ties"))
+
+
 def window_of(query: Query, max_rows: int | None) -> Window:
     """Return LIMIT and OFFSET of a query, with a cap on the rows of its answer."""
     return Window(offset=_count(query, "offset") or 0, limit=_least(_count(query, "limit"), max_rows))
@@ -77,6 +83,9 @@ def check_shape(query: Query, rows: Spread) -> None:
     tree = query.tree
     if not rows.partitioned:
         return
+    if keeps_ties(tree):
+        reason = "WITH TIES compares rows of several chunks"
+        raise NotLocalError(reason, tree)
     locality = locality_of(query)
     if is_grouped(tree) and not locality.groups_by_key(tree, rows):
         check_decomposable(tree)
@@ -93,7 +102,7 @@ def _on_one_node(plan: Plan, query: Query, window: Window, chunks: tuple[int, ..
     tree = numbered(canonical_tree(query.tree))
     terms = orderings(tree)
     tree.set("order", exp.Order(expressions=terms) if terms else None)
-    tree = tree.limit(window.limit, copy=False) if window.limit is not None else tree
+    tree = tree.limit(window.limit, copy=False) if window.limit is not None and not keeps_ties(tree) else tree
     template, slots = chunk_query(tree, query.tables)
     return replace(plan, step=ChunkStep(template, slots, chunks))
 

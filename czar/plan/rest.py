@@ -3,8 +3,10 @@
 from sqlglot import exp
 
 from czar.analyse.query import Query
-from czar.plan.build import window_of
+from czar.plan.build import keeps_ties, window_of
+from czar.plan.near_joins import with_cells
 from czar.plan.select import canonical_tree, numbered, orderings
+from schema.physical import quote
 
 
 def rest(query: Query, max_rows: int | None) -> str:
@@ -13,5 +15,9 @@ def rest(query: Query, max_rows: int | None) -> str:
     terms = orderings(tree)
     tree.set("order", exp.Order(expressions=terms) if terms else None)
     limit = window_of(query, max_rows).limit
-    tree = tree.limit(limit, copy=False) if limit is not None else tree
+    tree = tree.limit(limit, copy=False) if limit is not None and not keeps_ties(tree) else tree
+    named = [node for node in tree.find_all(exp.Table) if node.alias in query.tables]
+    texts = with_cells(tree, {node.alias: quote(node.name) for node in named})
+    for node in named:
+        node.set("this", exp.Var(this=texts[node.alias]))
     return tree.sql("postgres", comments=False)

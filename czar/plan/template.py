@@ -6,6 +6,7 @@ from sqlglot import exp
 
 from czar.analyse.query import Source
 from czar.plan.model import Slot
+from czar.plan.near_joins import with_cells
 from czar.steps.intermediate import Intermediate
 
 
@@ -19,23 +20,22 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
         if isinstance(part.this, str) and ("{" in part.this or "}" in part.this):
             part.set("this", part.this.replace("{", "{{").replace("}", "}}"))
     slots: list[Slot] = []
+    texts = {}
     for node, source in named:
-        alias = node.args["alias"].this
         if isinstance(source.entry, Intermediate):
-            rows = source.entry.sql.replace("{", "{{").replace("}", "}}")
-            node.replace(exp.alias_(exp.Table(this=exp.Var(this=rows)), alias, table=True))
+            texts[node.alias] = source.entry.sql.replace("{", "{{").replace("}", "}}")
             continue
-        slot = Slot(f"t{len(slots)}", source.entry)
-        slots.append(slot)
-        if not source.overlap:
-            node.replace(exp.alias_(_slot_table(slot), alias, table=True))
-            continue
-        beyond = Slot(f"t{len(slots)}", source.entry, overlap=True)
-        slots.append(beyond)
-        both = exp.union(exp.select("*").from_(_slot_table(slot)), exp.select("*").from_(_slot_table(beyond)), distinct=False)
-        node.replace(exp.Subquery(this=both, alias=exp.TableAlias(this=alias)))
+        own = _slots(slots, source)
+        parts = [f"{{{slot.name}}}" for slot in own]
+        texts[node.alias] = parts[0] if len(parts) == 1 else f"({' UNION ALL '.join(f'SELECT * FROM {part}' for part in parts)})"  # noqa: S608 (slots of ours)
+        slots += own
+    texts = with_cells(tree, texts)
+    for node, _ in named:
+        node.replace(exp.alias_(exp.Table(this=exp.Var(this=texts[node.alias])), node.args["alias"].this, table=True))
     return tree.sql("postgres", comments=False), tuple(slots)
 
 
-def _slot_table(slot: Slot) -> exp.Table:
-    return exp.Table(this=exp.Identifier(this=f"{{{slot.name}}}", quoted=False))
+def _slots(before: list[Slot], source: Source) -> list[Slot]:
+    """Return the slots of a table: one, or another one for its overlap."""
+    first = Slot(f"t{len(before)}", source.entry)
+    return [first, Slot(f"t{len(before) + 1}", source.entry, overlap=True)] if source.overlap else [first]
