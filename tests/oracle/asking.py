@@ -78,10 +78,19 @@ def ask_plain(plain, text):
     return OracleAnswer(
         names=tuple(names),
         families=families,
-        rows=[_row(found, read, places, rounding) for found in rows],
+        rows=_rows(rows, read, places, rounding),
         limit=cut.limit,
         offset=cut.offset,
     )
+
+
+def _rows(found, read, places, rounding):
+    """Return rows of what was asked: values, hidden ones, magnitudes."""
+    width = len(read)
+    none = (None,) * width
+    if not any(read) and not any(rounding):
+        return [OracleRow(row[:width], tuple([row[place] for place in places]), none) for row in found]
+    return [_row(row, read, places, rounding) for row in found]
 
 
 def _row(found, read, places, rounding):

@@ -111,16 +111,14 @@ def _unmatched(ours, rows, within):
 
 
 def _marked(value):
-    """Return a value that equals itself, NaN too, and no value of another type."""
-    if isinstance(value, float) and math.isnan(value):
-        return "NaN", float
+    """Return a value that equals itself and can be a key. Types are compared by column."""
     if isinstance(value, list):
-        return tuple(map(_marked, value)), list
-    return value, type(value)
+        return tuple(map(_marked, value))
+    return value if value == value else "NaN"  # noqa: PLR0124 (NaN alone does not equal itself)
 
 
 def _marked_row(values):
-    return tuple(map(_marked, values))
+    return tuple([_marked(value) for value in values])
 
 
 def _exact_part(values):

@@ -1,9 +1,8 @@
 """Every query of the corpus is answered as plain PostgreSQL answers it."""
 
-import pyarrow as pa
 import pytest
 
-from qserv.errors import NotYetSupportedError, QservError
+from qserv.errors import NotYetSupportedError
 from tests.oracle.asking import ask_plain
 from tests.oracle.comparing import differences
 from tests.oracle.corpora import read_entries, read_pending
@@ -42,7 +41,7 @@ def test_pending_query_is_answered_wrongly(name, loaded):
     entry = CORPUS[name]
     try:
         wrong = wrong_answer(loaded, entry)
-    except (QservError, pa.ArrowException, OSError):
+    except Exception:  # noqa: BLE001 (pending.yaml says which error it is, if it is one)
         return
     assert wrong, f"it is answered rightly: take {name} out of pending.yaml"
 
