@@ -153,7 +153,7 @@ class FromClause:
         if columns and not alias.args.get("columns"):
             alias.set("columns", [column.copy() for column in columns])
         subquery = exp.Subquery(this=common.node.this.copy(), alias=alias)
-        subquery.meta["cte"] = common.node.alias
+        subquery.meta["cte"] = common.node.meta["number"]
         node.replace(subquery)
         while outer.outer is not None:  # a CTE is no part of the query that names it: it sees nothing of that
             outer = outer.outer

@@ -39,6 +39,8 @@ def _keys(condition: exp.Expr, source: Source, key: str) -> tuple[int, ...] | No
     if isinstance(condition, exp.EQ):
         sides = (condition.left, condition.right)
         values = [number(other) for side, other in (sides, sides[::-1]) if is_key(side)]
+    elif isinstance(condition, exp.In) and is_key(condition.this) and "keys" in condition.meta:
+        values = list(condition.meta["keys"])
     elif isinstance(condition, exp.In) and is_key(condition.this) and condition.expressions:
         values = [number(value) for value in condition.expressions]
     else:

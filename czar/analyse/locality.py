@@ -181,6 +181,9 @@ class Locality:
             return WHOLE
         if not isinstance(node, exp.Subquery):
             return WHOLE
+        if "cte" in node.meta and any(call.name.lower() == "random" for call in node.find_all(exp.Anonymous)):
+            reason = "the random numbers of a CTE are taken once"
+            raise NotLocalError(reason, node)
         found = self.of_query(node)
         alias = node.alias
         keys, whole = (frozenset((key[0], alias, key[2]) for key in some) for some in (found.keys, found.whole))

@@ -4,6 +4,7 @@ Afterwards every table and subquery of FROM has an alias that no other one of th
 one and quoted, and every item of an inner SELECT has a name.
 """
 
+import itertools
 from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
@@ -22,6 +23,10 @@ MAX_RELATIONS = 200
 
 OUTER_CLAUSES = ("with_", "order", "limit", "offset")
 """Clauses that belong to a set operation as a whole."""
+
+
+_NUMBERS = itertools.count()
+"""One for each CTE: its uses are known by it, whatever they are called."""
 
 
 def resolve(query: Query) -> Query:
@@ -169,6 +174,7 @@ def _with_common_tables(tree: exp.Select, tables: dict[str, CommonTable]) -> dic
     tree.set("with_", None)
     recursive = bool(with_.args.get("recursive"))
     for node in with_.expressions:
+        node.meta["number"] = next(_NUMBERS)
         known = CommonTable(node, tables)
         if not recursive:
             # Without RECURSIVE, a CTE that names itself means what had the name before.

@@ -16,6 +16,7 @@ from czar.analyse.locality import Locality
 from czar.analyse.nesting import body, expression_queries, free_aliases, relations
 from czar.analyse.query import Source
 from czar.analyse.resolve import as_select
+from czar.steps.folding import fold
 from czar.steps.intermediate import Intermediate, intermediate
 from czar.steps.leaves import Leaf, from_leaf, group_leaf, query_leaf
 
@@ -29,21 +30,17 @@ class Cut:
     rest: Query
     reason: str
     """Why the query is not answered as a whole."""
-    cte: str | None = None
-    """The CTE that the part is, if it is one: another use of it reads the same rows."""
 
     def with_rows(self, found: Intermediate) -> Query:
         """Return the rest of the query, with the rows of the step."""
-        return with_rows(self.rest, self.name, found)
-
-
-def with_rows(query: Query, name: str, found: Intermediate) -> Query:
-    """Return a query in which intermediate table ``name`` has its rows."""
-    sources = tuple(
-        replace(source, entry=found) if isinstance(source.entry, Intermediate) and source.entry.table.name == name else source
-        for source in query.sources
-    )
-    return replace(query, sources=sources)
+        fold(self.rest.tree, found)
+        used = {table.alias for table in self.rest.tree.find_all(exp.Table)}
+        sources = tuple(
+            replace(source, entry=found) if source.entry.table.name == self.name and not source.entry.database else source
+            for source in self.rest.sources
+            if source.alias in used
+        )
+        return replace(self.rest, sources=sources)
 
 
 def next_cut(query: Query, name: str, reason: str) -> Cut | None:
@@ -58,10 +55,12 @@ def next_cut(query: Query, name: str, reason: str) -> Cut | None:
     inside = tuple(sources[table.alias] for table in part.tree.find_all(exp.Table) if table.alias in sources)
     step = replace(query, tree=as_select(part.tree), outputs=part.outputs, keys=(), notes=()).over(inside)
     entry = intermediate(name, part.outputs)
-    left = tuple(source for source in query.sources if source not in inside)
-    rest = query.over((*left, Source(part.alias, entry)))
-    part.table.set("this", exp.to_identifier(name, quoted=True))
-    return Cut(name, step, rest, reason, part.cte)
+    for table in part.tables:
+        table.set("this", exp.to_identifier(name, quoted=True))
+    used = {table.alias for table in query.tree.find_all(exp.Table)}
+    left = tuple(source for source in query.sources if source.alias in used)
+    added = tuple(Source(alias, entry) for alias in dict.fromkeys(table.alias for table in part.tables))
+    return Cut(name, step, query.over((*left, *added)), reason)
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class _Cutter:
     def _can_stay(self, node: exp.Expr, select: exp.Select) -> bool:
         """Whether a query inside is no obstacle: in FROM a chunk-local one, elsewhere one over replicated tables alone."""
         if any(node is relation for relation in relations(select)):
-            return _proves(lambda: self.locality.of_query(node.this))
+            return _proves(lambda: self.locality.of_relation(node))
         return not self.locality.partitioned(node)
 
     def _inside(self, node: exp.Expr) -> Leaf:

@@ -20,24 +20,37 @@ class Leaf:
 
     tree: exp.Expr
     outputs: tuple[Output, ...]
-    table: exp.Table
-    """Stands in the place of the part; it is still to be named."""
-    alias: str
-    cte: str | None = None
+    tables: tuple[exp.Table, ...]
+    """Stand in the place of the part, each under an alias of its own, and are still to be named: a CTE may be used twice."""
 
 
 def query_leaf(query: Query, node: exp.Expr) -> Leaf:
     """Take out a query that stands by itself; ``SELECT * FROM <table>`` takes its place, or the table if it stands in FROM."""
     tree = body(node)
     outputs = tuple(_output(query, item) for item in tree.expressions)
-    alias = node.alias or _fresh(query, "step")
-    table = _table(alias)
     if isinstance(node, exp.Subquery) and isinstance(node.parent, exp.From | exp.Join):
-        node.replace(table)
-    else:
-        columns = [_named(qualified(alias, output.name), output.name) for output in outputs]
-        tree.replace(exp.Select(expressions=columns, from_=exp.From(this=table)))
-    return Leaf(_bare(tree), outputs, table, alias, node.meta.get("cte"))
+        places = [node, *_other_uses(query, node)]
+        tables = [_table(place.alias) for place in places]
+        for place, table in zip(places, tables, strict=True):
+            place.replace(table)
+        return Leaf(_bare(tree), outputs, tuple(tables))
+    # What GROUP BY and ORDER BY say by name or place is there twice, and must stay the same.
+    places = [part for part in query.tree.find_all(exp.Select) if part == tree]
+    table = _table(_fresh(query, "step"))
+    columns = [_named(qualified(table.alias, output.name), output.name) for output in outputs]
+    reader = exp.Select(expressions=columns, from_=exp.From(this=table))
+    copies = [reader if place is tree else reader.copy() for place in places]
+    for place, copy in zip(places, copies, strict=True):
+        place.replace(copy)
+    return Leaf(_bare(tree), outputs, tuple(copy.args["from_"].this for copy in copies))
+
+
+def _other_uses(query: Query, node: exp.Expr) -> list[exp.Expr]:
+    """Return the other places in FROM where the CTE is used that a subquery is, if it is one."""
+    cte = node.meta.get("cte")
+    if cte is None:
+        return []
+    return [other for other in query.tree.find_all(exp.Subquery) if other is not node and other.meta.get("cte") == cte]
 
 
 def from_leaf(query: Query, select: exp.Select) -> Leaf:
@@ -87,7 +100,7 @@ def _table_leaf(query: Query, select: exp.Select, node: exp.Expr) -> Leaf:
     if _is_membership(select):
         tree.set("distinct", exp.Distinct())
     outputs = tuple(_output(query, item) for item in items)
-    return Leaf(_bare(tree), outputs, table, alias)
+    return Leaf(_bare(tree), outputs, (table,))
 
 
 def _joined_leaf(query: Query, select: exp.Select, nodes: list[exp.Expr]) -> Leaf:
@@ -139,7 +152,7 @@ class _Columns:
         items = [_named(node, name) for node, name in self._items.items()] or [_named(exp.Literal.number(1), "present")]
         inside.set("expressions", items)
         outputs = tuple(_output(self._query, item) for item in items)
-        return Leaf(_bare(inside), outputs, table, self._alias)
+        return Leaf(_bare(inside), outputs, (table,))
 
     def _column(self, node: exp.Expr) -> exp.Column:
         if node not in self._items:

@@ -1,0 +1,73 @@
+"""A few rows of a step, written into the query as constants: then they prune chunks as the user's own would."""
+
+from typing import Final
+
+import pyarrow as pa
+from sqlglot import exp
+
+from czar.analyse.query import opaque
+from czar.steps.intermediate import Intermediate, literal
+
+LISTED_VALUES: Final = 1_000
+"""Longest list that is written out in ``IN (...)``; a longer one is sent as an array, and its keys looked up all the same."""
+
+WHOLE_NUMBERS: Final = {pa.int16(): exp.DType.SMALLINT, pa.int32(): exp.DType.INT, pa.int64(): exp.DType.BIGINT}
+
+KEYS: Final = "keys"
+"""Of an IN in the tree: the whole numbers that its subquery gives."""
+
+
+def fold(tree: exp.Expr, found: Intermediate) -> None:
+    """Replace ``(SELECT c FROM step)`` in expressions by its value, or its list of values, in place."""
+    rows = found.rows
+    if rows is None or rows.num_columns != 1:
+        return
+    for table in list(tree.find_all(exp.Table)):
+        select = table.parent.parent if isinstance(table.parent, exp.From) else None
+        if table.name != found.table.name or not isinstance(select, exp.Select) or not _shows_the_step(select):
+            continue
+        around = select.parent
+        if isinstance(around, exp.Subquery) and isinstance(around.parent, exp.In):
+            _fold_list(around.parent, rows)
+        elif isinstance(around, exp.Subquery) and _is_value(around) and rows.num_rows <= 1:
+            around.replace(_constant(rows.column(0)[0] if rows.num_rows else pa.scalar(None, rows.schema[0].type)))
+
+
+def _shows_the_step(select: exp.Select) -> bool:
+    """Whether a SELECT shows a step as it is."""
+    return not any(value for name, value in select.args.items() if name not in {"expressions", "from_"})
+
+
+def _is_value(subquery: exp.Subquery) -> bool:
+    outer = (exp.From, exp.Join, exp.SetOperation, exp.Exists, exp.Any, exp.All, exp.Lateral, exp.Subquery, exp.CTE, exp.Array)
+    return not isinstance(subquery.parent, outer)
+
+
+def _fold_list(member: exp.In, rows: pa.Table) -> None:
+    kind = rows.schema[0].type
+    if kind not in WHOLE_NUMBERS or rows.num_rows == 0:
+        return
+    values = rows.column(0)
+    if rows.num_rows <= LISTED_VALUES:
+        member.set("query", None)
+        member.set("expressions", [_constant(value) for value in values])
+    else:
+        member.meta[KEYS] = tuple(value for value in values.to_pylist() if value is not None)
+
+
+def _constant(value: pa.Scalar) -> exp.Expr:
+    """Return a value as a constant of its type, in a form that the rules of analysis can read."""
+    if not value.is_valid or value.type not in WHOLE_NUMBERS:
+        found = value.as_py()
+        if value.is_valid and pa.types.is_float64(value.type) and found == found and abs(found) != float("inf"):  # noqa: PLR0124 (NaN)
+            return _signed(repr(abs(found)), exp.DType.DOUBLE, negative=found < 0)
+        return exp.Paren(this=opaque(literal(value)))
+    found = value.as_py()
+    if found == -(2**63):
+        return exp.Paren(this=opaque(literal(value)))
+    return _signed(str(abs(found)), WHOLE_NUMBERS[value.type], negative=found < 0)
+
+
+def _signed(digits: str, kind: exp.DType, *, negative: bool) -> exp.Expr:
+    constant = exp.cast(exp.Literal.number(digits), kind)
+    return exp.Paren(this=exp.Neg(this=constant)) if negative else constant
