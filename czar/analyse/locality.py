@@ -306,7 +306,7 @@ def _of_table(source: Source, node: exp.Expr) -> Spread:
         raise NotLocalError(reason, node)
     if not table.partitioned:
         return WHOLE
-    keyed = table.role in {TableRole.DIRECTOR, TableRole.DEPENDENT} and table.director_key is not None
+    keyed = table.partitioned and table.director_key is not None
     director = f"{source.entry.database}.{table.director or table.name}"
     keys = frozenset({(director, source.alias, table.director_key or "")}) if keyed else frozenset()
     never_null = keys if keyed and source.entry.is_never_null(table.director_key or "") else frozenset()

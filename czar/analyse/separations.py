@@ -1,5 +1,6 @@
 """How far apart the partners of a join can be: along foreign keys proven at publish, and by distances that the query limits."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ class Partners:
         if optional(self.select) & set(home):
             return False  # an answer row without a row of a home relation is made in no chunk, or in several
         reached = dict.fromkeys(home, 0.0)
-        waiting = [alias for alias in others if self._is_director(alias)]
+        waiting = [alias for alias in others if self._has_overlap(alias)]
         if len(waiting) < len(others):
             return False
         while waiting:
@@ -49,7 +50,7 @@ class Partners:
 
     def _separation(self, alias: str, home: Sequence[str], reached: Mapping[str, float]) -> float | None:
         """Return how far a relation's partners can be from the chunk; None if that is not known to be within the overlap."""
-        if any(self._refers(source, alias) for source in home):
+        if any(self._refers(source, alias) or self._matches(source, alias) for source in home):
             return self.overlap_deg
         found = [
             reached[one[0]] + near.limit_deg
@@ -71,10 +72,30 @@ class Partners:
                 found += conjuncts(join.args.get("on"))
         return found
 
-    def _is_director(self, alias: str) -> bool:
+    def _has_overlap(self, alias: str) -> bool:
         source = self.tables.get(alias)
         kept = any(join.side in {"RIGHT", "FULL"} for join in joins(self.select))
-        return source is not None and source.entry.table.role is TableRole.DIRECTOR and not kept
+        return source is not None and source.entry.table.role in {TableRole.DIRECTOR, TableRole.REF_MATCH} and not kept
+
+    def _matches(self, alias: str, target_alias: str) -> bool:
+        """Whether one table holds pairs of which the other is the second: in either order, the partner is in the overlap.
+
+        A pair is at home in the chunk of its first row, and in the overlap of the chunk of its second.
+        """
+        source, target = self.tables.get(alias), self.tables.get(target_alias)
+        if source is None or target is None:
+            return False
+        for pairs, pairs_alias, other in ((source, alias, target), (target, target_alias, source)):
+            table = pairs.entry.table
+            if table.role is not TableRole.REF_MATCH or other.entry.table.role is not TableRole.DIRECTOR:
+                continue
+            near_enough = pairs is target or (pairs.entry.max_separation_deg or math.inf) <= self.overlap_deg
+            second = (pairs_alias, table.second_director_key or "")
+            key = (other.alias, other.entry.table.director_key or "")
+            same = pairs.entry.database == other.entry.database and table.second_director == other.entry.table.name
+            if same and near_enough and (second, key) in self._equal(target_alias):
+                return True
+        return False
 
     def _is_position(self, point: tuple[str, str, str]) -> bool:
         """Whether a point is the position that says in which chunk a row is."""
@@ -83,17 +104,21 @@ class Partners:
             return False
         return point[1:] == (source.entry.table.ra, source.entry.table.dec)
 
-    def _refers(self, alias: str, target_alias: str) -> bool:
-        source, target = self.tables.get(alias), self.tables[target_alias]
-        if source is None or source.entry.database != target.entry.database:
-            return False
-        pairs = {
+    def _equal(self, alias: str) -> set[tuple[tuple[str, str], tuple[str, str]]]:
+        """Return the pairs of (alias, column) that are equal in every joined row of a relation."""
+        return {
             ((left.table, left.name), (right.table, right.name))
-            for condition in self._conditions(target_alias)
+            for condition in self._conditions(alias)
             if isinstance(condition, exp.EQ)
             for left, right in ((condition.left, condition.right), (condition.right, condition.left))
             if isinstance(left, exp.Column) and isinstance(right, exp.Column)
         }
+
+    def _refers(self, alias: str, target_alias: str) -> bool:
+        source, target = self.tables.get(alias), self.tables[target_alias]
+        if source is None or source.entry.database != target.entry.database:
+            return False
+        pairs = self._equal(target_alias)
         return any(
             key.target_table == target.entry.table.name
             and key.name in source.entry.local_references
