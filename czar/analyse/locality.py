@@ -19,7 +19,6 @@ from sqlglot import exp
 from czar.analyse.nesting import body, expression_queries, free_aliases, joins, optional, output_names, own, relations
 from czar.analyse.query import Source, conjuncts
 from czar.analyse.separations import Partners
-from schema.model import TableRole
 
 Key = tuple[str, str, str]
 """Director (``database.table``), alias of a relation, its column that holds the director's key."""
