@@ -12,7 +12,7 @@ from czar.snapshot import Snapshot
 async def planned_query(query: Query, locate: Callable[[Query], Awaitable[Query]], max_rows: int | None) -> Plan | str:
     """Return the plan of a query, or the reason why it must be answered in steps."""
     locality = locality_of(query)
-    if not locality.reads_tables(query.tree):
+    if not any(source.entry.database for source in query.sources):
         return "no table of a catalogue is left to be read"
     try:
         rows = locality.of_rows(query.tree)

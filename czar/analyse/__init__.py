@@ -50,8 +50,8 @@ def locality_of(query: Query) -> Locality:
 
 def pruned(query: Query, rows: Spread) -> Query:
     """Find the chunks that can hold rows of a query, and what must be read with overlap; ``rows`` is what proves it chunk-local."""
-    sources = tuple(replace(source, overlap=source.alias in rows.partners) for source in query.sources)
-    query = replace(query, sources=sources)
+    if rows.partners:
+        query = replace(query, sources=tuple(replace(each, overlap=each.alias in rows.partners) for each in query.sources))
     for rule in PRUNING:
         query = rule(query)
     return query

@@ -5,15 +5,13 @@ They are added to GROUP BY, because chunk tables and the rows of steps have no p
 
 from sqlglot import exp
 
-from czar.analyse.nesting import own, selects, within
-from czar.analyse.query import Query, blocks
+from czar.analyse.nesting import own, within
+from czar.analyse.query import Query
 
 
 def dependent_columns(query: Query) -> Query:
     """Add the columns that depend on grouped keys to GROUP BY, in every SELECT."""
-    if not any(select.args.get("group") for select in selects(query.tree)):
-        return query
-    for block in blocks(query):
+    for block in query.blocks:
         group = block.select.args.get("group")
         if group is None:
             continue

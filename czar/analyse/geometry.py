@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from czar.analyse.constants import number
-from czar.analyse.functions import called, node_function
+from czar.analyse.functions import SKY, called, node_function
 from czar.analyse.query import Query, Source
 from czar.analyse.shapes import Inside
 from czar.dialects.places import place_of
@@ -42,6 +42,8 @@ def lower_geometry(query: Query) -> Query:
     NotYetSupportedError
         The shape of a geometry is not constant, or a geometry is selected as a value.
     """
+    if not any(isinstance(part, exp.Contains) or (called(part) or ("",))[0] in SKY for part in query.tree.walk()):
+        return query
     lowering = _Lowering(query)
     query.tree.transform(lowering.lowered, copy=False)
     query.tree.transform(_bare, copy=False)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from sqlglot import exp
 
 from czar.analyse.constants import number
-from czar.analyse.query import KeyRestriction, Query, Source, blocks
+from czar.analyse.query import KeyRestriction, Query, Source
 from schema.model import TableRole
 
 BIGINT = 2**63
@@ -18,7 +18,7 @@ MAX_KEYS = 100_000
 def find_keys(query: Query) -> Query:
     """Collect ``key = n`` and ``key IN (...)`` on home tables, and on their dependents' references."""
     found = []
-    for block in blocks(query):
+    for block in query.blocks:
         if not block.necessary:
             continue
         for source in block.homes:

@@ -16,11 +16,13 @@ def plain_forms(query: Query) -> Query:
     QueryError
         There is no window of a name.
     """
-    for select in list(query.tree.find_all(exp.Select)):
-        _write_windows_out(select, query)
-    for between in list(query.tree.find_all(exp.Between)):
-        if between.args.get("symmetric"):
-            between.replace(_either_way(between))
+    forms = [part for part in query.tree.walk() if isinstance(part, exp.Between | exp.Window)]
+    if any(isinstance(part, exp.Window) for part in forms):
+        for select in list(query.tree.find_all(exp.Select)):
+            _write_windows_out(select, query)
+    for part in forms:
+        if isinstance(part, exp.Between) and part.args.get("symmetric"):
+            part.replace(_either_way(part))
     return query
 
 

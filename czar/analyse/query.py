@@ -91,7 +91,20 @@ class Query:
         """Return the query restricted to those of its chunks that are in ``chunks``."""
         kept = np.intersect1d(self.chunks, chunks)
         note = f"{reason}: {len(kept):,} of {len(self.chunks):,} chunks"
-        return replace(self, chunks=kept, notes=(*self.notes, note))
+        found = replace(self, chunks=kept, notes=(*self.notes, note))
+        found.__dict__["blocks"] = self.blocks  # of the same tree and sources; finding them takes a walk through the tree
+        return found
+
+    @cached_property
+    def blocks(self) -> "tuple[Block, ...]":
+        """Every SELECT of the query, the outermost first."""
+        needed = _needed(self.tree)
+        found = []
+        for select in selects(self.tree):
+            aliases = [relation.alias_or_name for relation in relations(select) if isinstance(relation, exp.Table)]
+            own = tuple(self.tables[alias] for alias in aliases if alias in self.tables)
+            found.append(Block(select, own, id(select) in needed))
+        return tuple(found)
 
 
 def opaque(sql: str) -> exp.Expr:
@@ -146,17 +159,6 @@ class Block:
             if not join.side:
                 found += conjuncts(join.args.get("on"))
         return found
-
-
-def blocks(query: Query) -> list[Block]:
-    """Return every SELECT of a query, the outermost first."""
-    needed = _needed(query.tree)
-    found = []
-    for select in selects(query.tree):
-        aliases = [relation.alias_or_name for relation in relations(select) if isinstance(relation, exp.Table)]
-        own = tuple(query.tables[alias] for alias in aliases if alias in query.tables)
-        found.append(Block(select, own, id(select) in needed))
-    return found
 
 
 def _needed(select: exp.Select) -> set[int]:

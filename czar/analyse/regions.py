@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from czar.analyse.constants import Number, number
 from czar.analyse.functions import called
-from czar.analyse.query import Query, Source, blocks, conjuncts, disjuncts, opaque
+from czar.analyse.query import Query, Source, conjuncts, disjuncts, opaque
 from partitioner.ranges import EMPTY, PixelRanges
 from partitioner.regions import Circle, Ellipse, LonLatBox, Polygon
 from schema.model import HEALPIX_COLUMN
@@ -38,7 +38,7 @@ SHAPES: dict[str, type[Circle] | type[LonLatBox] | type[Ellipse]] = {
 
 def find_regions(query: Query) -> Query:
     """Find the pixels of each source, drop chunks outside of them, add a condition on the pixel column."""
-    for block in blocks(query):
+    for block in query.blocks:
         conditions = block.restrictions()
         for source in block.sources:
             table = source.entry.table

@@ -137,7 +137,7 @@ class Scope:
 
 def qualified(alias: str, column: str) -> exp.Column:
     """Return a column under the alias of its relation, both quoted."""
-    return exp.column(exp.to_identifier(column, quoted=True), table=exp.to_identifier(alias, quoted=True))
+    return exp.Column(this=exp.Identifier(this=column, quoted=True), table=exp.Identifier(this=alias, quoted=True))
 
 
 def same_name(name: str, written: str, *, quoted: bool) -> bool:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from czar.analyse.constants import value
-from czar.analyse.query import Query, Source, blocks, conjuncts, disjuncts
+from czar.analyse.query import Query, Source, conjuncts, disjuncts
 from czar.catalogue import ColumnStatistics
 
 Constant = int | float | str
@@ -24,7 +24,7 @@ MIRRORED: dict[type[exp.Expr], type[exp.Expr]] = {
 
 def prune_by_statistics(query: Query) -> Query:
     """Drop chunks where a home table has no rows, or none that can meet the conditions."""
-    for block in blocks(query):
+    for block in query.blocks:
         if not block.necessary:
             continue
         conditions = block.restrictions()

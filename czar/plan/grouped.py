@@ -6,7 +6,7 @@ from sqlglot import exp
 
 from czar.analyse.locality import NotLocalError, own_aggregates
 from czar.analyse.nesting import own, within
-from czar.analyse.query import Query, blocks
+from czar.analyse.query import Query
 from czar.plan.aggregates import DECOMPOSABLE, Split, split
 from czar.plan.model import ChunkStep, Plan
 from czar.plan.select import Window, numbered, ordering_sql, orderings
@@ -77,7 +77,7 @@ def _keys(query: Query) -> list[exp.Expr]:
     for key in group.expressions if group else []:
         if key.find(exp.Column) and key not in keys:
             keys.append(key)
-    for source in blocks(query)[0].sources:
+    for source in query.blocks[0].sources:
         primary = source.entry.table.primary_key
         grouped_columns = {key.name for key in keys if isinstance(key, exp.Column) and key.table == source.alias}
         if not primary or not set(primary) <= grouped_columns:

@@ -15,10 +15,13 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
 
     Braces in names and texts of the user are doubled, so that only ours are slots.
     """
-    named = [(node, tables[node.alias]) for node in tree.find_all(exp.Table) if node.alias in tables]
-    for part in list(tree.find_all(exp.Literal, exp.Identifier, exp.Var)):
-        if isinstance(part.this, str) and ("{" in part.this or "}" in part.this):
-            part.set("this", part.this.replace("{", "{{").replace("}", "}}"))
+    named = []
+    for part in tree.walk():
+        if isinstance(part, exp.Table):
+            if part.alias in tables:
+                named.append((part, tables[part.alias]))
+        elif isinstance(part, exp.Literal | exp.Identifier | exp.Var) and ("{" in part.name or "}" in part.name):
+            part.set("this", part.name.replace("{", "{{").replace("}", "}}"))
     slots: list[Slot] = []
     texts = {}
     for node, source in named:
@@ -29,7 +32,7 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
         parts = [f"{{{slot.name}}}" for slot in own]
         texts[node.alias] = parts[0] if len(parts) == 1 else f"({' UNION ALL '.join(f'SELECT * FROM {part}' for part in parts)})"  # noqa: S608 (slots of ours)
         slots += own
-    texts = with_cells(tree, texts)
+    texts = with_cells(tree, texts) if len(texts) > 1 else texts
     for node, _ in named:
         node.replace(exp.alias_(exp.Table(this=exp.Var(this=texts[node.alias])), node.args["alias"].this, table=True))
     return tree.sql("postgres", comments=False), tuple(slots)
