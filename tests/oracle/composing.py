@@ -60,7 +60,9 @@ class Composer(Generator):
     """Makes queries of queries."""
 
     def query(self, source=None):
-        form = self.random.choice(("joined", "joined", "nested", "derived", "set", "window", "chunked"))
+        form = self.random.choice(
+            ("joined", "joined", "nested", "derived", "set", "window", "chunked", "near", "named", "gathered")
+        )
         return getattr(self, f"_{form}_query")() if source is None else super().query(source)
 
     def condition(self, source, depth):
@@ -180,6 +182,58 @@ class Composer(Generator):
         outer = getattr(self, f"_{form}")(derived, outer_where)
         return dataclasses.replace(outer, tables=Pair.joined("", [_enclosed(query.text), Pair.same(" AS d")]))
 
+    def _near_query(self):
+        """Return neighbours of rows of one table, or of two; within the overlap and beyond it."""
+        one, other = (self.random.choice([source for source in self.sources if source.positions]) for _ in range(2))
+        if one == other:
+            other = _renamed(one)
+        (ra, dec), (other_ra, other_dec) = self.random.choice(one.positions), self.random.choice(other.positions)
+        radius = self.random.choice((0.0003, 0.001, 0.02, 0.05, 0.2, 1.0))
+        near = Pair(
+            f"DISTANCE({ra}, {dec}, {other_ra}, {other_dec}) < {radius}",
+            f"{other_dec} BETWEEN {dec} - {radius} AND {dec} + {radius} AND sep({ra}, {dec}, {other_ra}, {other_dec}) < {radius}",
+        )
+        kind = self.random.choice(("JOIN", "JOIN", "LEFT JOIN"))
+        joined = Source("", one.columns + other.columns, one.positions, one.grouping)
+        where = self.condition(joined, 1) if self.random.random() < 0.7 else None
+        query = getattr(self, f"_{self.random.choice(('rows', 'aggregates', 'groups'))}")(joined, where)
+        tables = Pair.joined("", [Pair.same(f"{one.tables} {kind} {other.tables} ON "), near])
+        return dataclasses.replace(query, tables=tables)
+
+    def _named_query(self):
+        """Return a query of which a part is named by WITH, and read once or twice."""
+        inner = self.random.choice(self.sources)
+        key, value = inner.columns[0], self.random.choice([each for each in inner.columns[1:] if each.kind != "boolean"])
+        body = Generated(
+            (Pair.same(f"{key.name} AS x0"), Pair.same(f"{value.name} AS x1")), _tables(inner), self.condition(inner, 2)
+        )
+        head = Pair.joined("", [Pair.same("WITH w AS "), _enclosed(body.text), Pair.same(" ")])
+        columns = (dataclasses.replace(key, name="d.x0"), dataclasses.replace(value, name="d.x1"))
+        twice = " JOIN w AS e ON e.x0 = d.x0" if self.random.random() < 0.5 else ""
+        derived = Source(f"w AS d{twice}", columns, (), ("d.x1",))
+        form = self.random.choice(("rows", "aggregates", "groups", "distinct"))
+        where = Generator.condition(self, derived, 1) if self.random.random() < 0.5 else None
+        return dataclasses.replace(getattr(self, f"_{form}")(derived, where), head=head)
+
+    def _gathered_query(self):
+        """Return aggregates that partial sums do not give, over all rows or by group."""
+        source = self._joined() if self.random.random() < 0.3 else self.random.choice(self.sources)
+        group = tuple(self.random.sample(source.grouping, k=self.random.randint(0, 1)))
+        items = tuple(Pair.same(self._gathered(source)) for _ in range(self.random.randint(1, 3)))
+        where = self.condition(source, 1) if self.random.random() < 0.7 else None
+        return Generated((*map(Pair.same, group), *items), _tables(source), where, group=group)
+
+    def _gathered(self, source):
+        column = self.random.choice([each for each in source.columns if each.kind != "boolean"])
+        forms = ["COUNT(DISTINCT {})", "MIN({0}) FILTER (WHERE {0} IS NOT NULL)", "COUNT(*) FILTER (WHERE {} IS NULL)", "COUNT(*)"]
+        forms += ["PERCENTILE_DISC(0.3) WITHIN GROUP (ORDER BY {})", "ARRAY_LENGTH(ARRAY_AGG({}), 1)", "MAX(DISTINCT {})"]
+        if column.kind == "text":
+            forms.append("LENGTH(STRING_AGG({}, ','))")
+            forms.append("STRING_AGG(DISTINCT {0}, ',' ORDER BY {0})")
+        if column.kind == "integer" and column.summable:
+            forms += ["SUM(DISTINCT {})", "PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY {})", "BIT_OR({})", "BOOL_AND({} > 3)"]
+        return self.random.choice(forms).format(column.name)
+
     def _set_query(self):
         kinds = [self.random.choice(("integer", "text", "float")) for _ in range(self.random.randint(1, 2))]
         parts = tuple(self._of_kinds(kinds) for _ in range(self.random.choice((2, 2, 3))))
@@ -218,6 +272,14 @@ class Composer(Generator):
             items.append(Pair.same(text))
         where = self.condition(source, 1) if self.random.random() < 0.7 else None
         return Generated(tuple(items), _tables(source), where)
+
+
+def _renamed(source):
+    """Return the same table under another alias."""
+    table, alias = source.tables.split()
+    again = tuple(dataclasses.replace(column, name=column.name.replace(f"{alias}.", "z.", 1)) for column in source.columns)
+    positions = tuple((ra.replace(f"{alias}.", "z."), dec.replace(f"{alias}.", "z.")) for ra, dec in source.positions)
+    return Source(f"{table} z", again, positions, ())
 
 
 def _tables(source):

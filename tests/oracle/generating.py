@@ -73,11 +73,14 @@ class Generated:
     limit: int | None = None
     offset: int | None = None
     distinct: bool = False
+    head: Pair = Pair("", "")
+    """WITH and what it names."""
 
     @property
     def text(self):
         """The query in both spellings."""
         parts = [
+            self.head,
             Pair.same("SELECT DISTINCT " if self.distinct else "SELECT "),
             Pair.joined(", ", self.items),
             Pair.same(" FROM "),

@@ -8,13 +8,13 @@ import numpy as np
 import psycopg
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qserv.cluster import NODE_DATABASE, Role
 from qserv.errors import NotYetSupportedError, QueryEvaluationError
 from workers.postgresql.columns import SLACK_BYTES, MalformedError
-from workers.postgresql.rows import RowDecoder, complete_rows
+from workers.postgresql.rows import FEW_BYTES, RowDecoder, complete_rows
 from workers.postgresql.stream import PARAMETERS, RowStream
 from workers.postgresql.wire import ResultField
 
@@ -23,6 +23,7 @@ INT8, TEXT = 20, 25
 
 def data_row(values):
     """Encode a row as the server does; None is NULL."""
+    values = list(values)
     fields = b"".join(struct.pack(">i", -1 if value is None else len(value)) + (value or b"") for value in values)
     return b"D" + struct.pack(">ih", len(fields) + 6, len(values)) + fields
 
@@ -56,29 +57,29 @@ values = st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))
 texts = st.one_of(st.none(), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8))
 
 
-@settings(max_examples=100, deadline=None)
+def int8_or_text(value):
+    return value if value is None else value.encode() if isinstance(value, str) else struct.pack(">q", value)
+
+
+@pytest.mark.parametrize("few_bytes", [0, FEW_BYTES], ids=["by columns", "by values"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.tuples(values, values, values, texts, values, texts), min_size=1, max_size=6), min_size=1, max_size=4))
-def test_nulls_anywhere_in_any_batch_stay_where_they_are(batches):
-    fields = [ResultField(f"c{place}", TEXT if place in {3, 5} else INT8) for place in range(6)]
-    decoder = RowDecoder(fields)
+def test_nulls_anywhere_in_any_batch_stay_where_they_are(monkeypatch, few_bytes, batches):
+    monkeypatch.setattr("workers.postgresql.rows.FEW_BYTES", few_bytes)
+    decoder = RowDecoder([ResultField(f"c{place}", TEXT if place in {3, 5} else INT8) for place in range(6)])
     for rows in batches:
-        encoded = b"".join(
-            data_row(
-                [None if value is None else value.encode() if isinstance(value, str) else struct.pack(">q", value) for value in row]
-            )
-            for row in rows
-        )
-        begins, _ = complete_rows(np.frombuffer(encoded, np.uint8), 6)
-        batch = decoder.decode(in_memory(encoded), begins)
+        encoded = b"".join(data_row(map(int8_or_text, row)) for row in rows)
+        batch, size = decoder.take(in_memory(encoded + b"D\0"), len(encoded) + 2)
         batch.validate(full=True)
+        assert size == len(encoded)
         assert list(zip(*(column.to_pylist() for column in batch.columns), strict=True)) == rows
 
 
 def test_a_value_of_another_length_is_no_value_of_the_type():
-    encoded = data_row([b"1234"])
-    decoder = RowDecoder([ResultField("n", INT8)])
+    row = data_row([b"1234", b"x" * 5000])
+    decoder = RowDecoder([ResultField("n", INT8), ResultField("t", TEXT)])
     with pytest.raises(MalformedError, match="8 bytes"):
-        decoder.decode(in_memory(encoded), np.array([0]))
+        decoder.take(in_memory(row), len(row))
 
 
 @pytest.fixture
@@ -128,10 +129,11 @@ def rows_of(stream):
         ("timestamptz '1900-01-01 00:00:00+00' + i * interval '1 day'", pa.timestamp("us", "UTC")),
     ],
 )
-def test_values_are_those_that_psycopg_reads(rows_of, conninfo, expression, arrow):
+@pytest.mark.parametrize("rows", [9, 900])
+def test_values_are_those_that_psycopg_reads(rows_of, conninfo, expression, arrow, rows):
     sql = f"""
         SELECT v, CASE WHEN i % 3 = 0 THEN v END, v, CASE WHEN i % 2 = 0 THEN NULL ELSE v END, CASE WHEN i < 0 THEN v END
-        FROM generate_series(1, 900) AS i, LATERAL (SELECT {expression} AS v) AS x"""  # noqa: S608 (a test's own text)
+        FROM generate_series(1, {rows}) AS i, LATERAL (SELECT {expression} AS v) AS x"""  # noqa: S608 (a test's own text)
     found = rows_of(sql)
     assert found.schema.types == [arrow] * 5
     with psycopg.connect(f"{conninfo}?options=-ctimezone%3DUTC") as connection:
@@ -172,10 +174,11 @@ def test_an_interval_keeps_its_parts(rows_of):
     assert (value.months, value.days, value.nanoseconds) == (12, 2, 3_500_000_000)
 
 
+@pytest.mark.parametrize("rows", [1, 1000])
 @pytest.mark.parametrize("value", ["'infinity'::timestamp", "'-infinity'::timestamptz", "'infinity'::date"])
-def test_an_infinite_time_is_told(rows_of, value):
+def test_an_infinite_time_is_told(rows_of, value, rows):
     with pytest.raises(QueryEvaluationError, match="infinite time"):
-        rows_of(f"SELECT {value} AS t")
+        rows_of(f"SELECT {value} AS t FROM generate_series(1, {rows})")  # noqa: S608 (a test's own text)
 
 
 def test_a_type_that_no_column_has_is_told(rows_of):

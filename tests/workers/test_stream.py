@@ -44,7 +44,7 @@ def end_backends(admin):
     admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [NAME])
 
 
-def test_batches_grow_from_small_ones(stream):
+def test_the_first_batch_is_small_and_the_others_are_not(stream):
     found = batches(stream, "SELECT i, repeat('x', 81) AS t FROM generate_series(1, 200000) AS i")
     sizes = [batch.num_rows * 100 for batch in found]
     assert sizes[0] <= FIRST_BATCH_BYTES

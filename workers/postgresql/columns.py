@@ -4,6 +4,7 @@ A field is an int32 length, -1 for NULL, and the value, as the type's ``send`` f
 2000-01-01 (sources of PostgreSQL: src/backend/utils/adt).
 """
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,6 +40,10 @@ class ColumnType(Protocol):
     def arrow(self) -> pa.DataType:
         """Type of what is read."""
 
+    @property
+    def one(self) -> Callable[[bytes], object] | None:
+        """Reads one value, as Python's; None where only columns can be read."""
+
     def read(self, data: Bytes, at: Positions) -> tuple[pa.Array, Positions]:
         """Return the column whose fields are at some positions, and the positions behind them."""
 
@@ -55,11 +60,14 @@ class FixedType:
         A value as it is sent.
     convert
         Makes Arrow's values, in C order; what it makes of zeros in place of NULLs does not matter.
+    one
+        Reads one value.
     """
 
     arrow: pa.DataType
     stored: np.dtype[Any]
     convert: Callable[[Values], Values]
+    one: Callable[[bytes], object] | None
 
     @cached_property
     def field_bytes(self) -> int:
@@ -102,10 +110,13 @@ class VaryingType:
     """A type whose values are any number of bytes, which Arrow takes as they are."""
 
     arrow: pa.DataType
+    one = bytes
 
     def read(self, data: Bytes, at: Positions) -> tuple[pa.Array, Positions]:
         """Return a column, and the positions behind it."""
         length, valid = _lengths(data, at)
+        if not valid.any():
+            return pa.nulls(len(at), self.arrow), at + 4
         # Arrow's offsets may have any bytes between two values: as values of their own, which are then left out.
         offsets = np.empty(2 * len(at), np.int32)
         offsets[0::2] = at + 4
@@ -125,6 +136,7 @@ class NumericType:
     """
 
     arrow: pa.DataType
+    one = None
 
     def read(self, data: Bytes, at: Positions) -> tuple[pa.Array, Positions]:
         """Return a column, and the positions behind it."""
@@ -182,19 +194,38 @@ def _native(values: Values) -> Values:
     return values.astype(values.dtype.newbyteorder("="), order="C")
 
 
-def _times(offset: int) -> Callable[[Values], Values]:
-    """Return what counts times from Arrow's epoch. PostgreSQL's infinities are the largest and the smallest number of the type."""
+def _integer(value: bytes) -> int:
+    return int.from_bytes(value, "big", signed=True)
+
+
+def _float(number: str) -> Callable[[bytes], float]:
+    unpack = struct.Struct(number).unpack
+    return lambda value: float(unpack(value)[0])
+
+
+def _times(arrow: pa.DataType, stored: str, offset: int) -> FixedType:
+    """Return a type of times; `offset` makes them count from Arrow's epoch."""
+    kind = np.dtype(stored)
+    limits = np.iinfo(kind)
+
+    def check(*, infinite: bool) -> None:
+        # PostgreSQL's infinities are the largest and the smallest number of the type.
+        if infinite:
+            msg = "an infinite time cannot be sent; leave such rows out with isfinite(...)"
+            raise QueryEvaluationError(msg)
 
     def convert(values: Values) -> Values:
         times = _native(values)
-        limits = np.iinfo(times.dtype)
-        if ((times == limits.max) | (times == limits.min)).any():
-            msg = "an infinite time cannot be sent; leave such rows out with isfinite(...)"
-            raise QueryEvaluationError(msg)
+        check(infinite=bool(((times == limits.max) | (times == limits.min)).any()))
         times += times.dtype.type(offset)
         return times
 
-    return convert
+    def one(value: bytes) -> int:
+        time = _integer(value)
+        check(infinite=time in {limits.max, limits.min})
+        return time + offset
+
+    return FixedType(arrow, kind, convert, one)
 
 
 def _intervals(values: Values) -> Values:
@@ -203,31 +234,29 @@ def _intervals(values: Values) -> Values:
     return made
 
 
-def _fixed(arrow: pa.DataType, stored: npt.DTypeLike, convert: Callable[[Values], Values] = _native) -> FixedType:
-    return FixedType(arrow, np.dtype(stored), convert)
-
-
 _TEXT: Final = VaryingType(pa.utf8())
 
+_INTERVAL: Final = np.dtype([("microseconds", ">i8"), ("days", ">i4"), ("months", ">i4")])
+
 COLUMN_TYPES: Final[dict[int, ColumnType]] = {
-    16: _fixed(pa.bool_(), "u1"),
+    16: FixedType(pa.bool_(), np.dtype("u1"), _native, b"\1".__eq__),
     17: VaryingType(pa.binary()),
     19: _TEXT,  # name
-    20: _fixed(pa.int64(), ">i8"),
-    21: _fixed(pa.int16(), ">i2"),
-    23: _fixed(pa.int32(), ">i4"),
+    20: FixedType(pa.int64(), np.dtype(">i8"), _native, _integer),
+    21: FixedType(pa.int16(), np.dtype(">i2"), _native, _integer),
+    23: FixedType(pa.int32(), np.dtype(">i4"), _native, _integer),
     25: _TEXT,
-    26: _fixed(pa.int64(), ">u4", lambda values: values.astype(np.int64, order="C")),  # oid
+    26: FixedType(pa.int64(), np.dtype(">u4"), lambda values: values.astype(np.int64, order="C"), None),  # oid
     114: _TEXT,  # json
-    700: _fixed(pa.float32(), ">f4"),
-    701: _fixed(pa.float64(), ">f8"),
+    700: FixedType(pa.float32(), np.dtype(">f4"), _native, _float(">f")),
+    701: FixedType(pa.float64(), np.dtype(">f8"), _native, _float(">d")),
     1042: _TEXT,  # character(n)
     1043: _TEXT,  # varchar
-    1082: _fixed(pa.date32(), ">i4", _times(_EPOCH_DAYS)),
-    1114: _fixed(pa.timestamp("us"), ">i8", _times(_EPOCH_US)),
-    1184: _fixed(pa.timestamp("us", "UTC"), ">i8", _times(_EPOCH_US)),
+    1082: _times(pa.date32(), ">i4", _EPOCH_DAYS),
+    1114: _times(pa.timestamp("us"), ">i8", _EPOCH_US),
+    1184: _times(pa.timestamp("us", "UTC"), ">i8", _EPOCH_US),
     # The czar refuses it, by the name that the user gave the column.
-    1186: _fixed(pa.month_day_nano_interval(), [("microseconds", ">i8"), ("days", ">i4"), ("months", ">i4")], _intervals),
+    1186: FixedType(pa.month_day_nano_interval(), _INTERVAL, _intervals, None),
     1700: NumericType(pa.float64()),
     2278: _TEXT,  # void, which is empty
 }

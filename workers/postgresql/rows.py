@@ -5,17 +5,25 @@ for NULL, and that many bytes. All numbers are big-endian (PostgreSQL manual, se
 depends on the NULLs and texts before it, so positions are an array, one a row, which each column reads at and moves on.
 """
 
+import struct
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from qserv.errors import NotYetSupportedError
-from workers.postgresql.columns import COLUMN_TYPES, Bytes, FixedType, Positions, numbers_at_every_byte
+from workers.postgresql.columns import COLUMN_TYPES, Bytes, FixedType, MalformedError, Positions, numbers_at_every_byte
 from workers.postgresql.wire import HEADER_BYTES, ResultField
 
-_ROW = ord("D")
+FEW_BYTES: Final = 1 << 12
+"""Up to this many bytes, values are read one by one. With 14 columns, one row takes 44 us so and 280 us by columns; 20 rows take
+200 and 300 us."""
+
+_ROW: Final = ord("D")
+_ROW_BEGIN: Final = struct.Struct(">BiH")
+_LENGTH: Final = struct.Struct(">i")
 
 
 def complete_rows(data: Bytes, fields: int) -> tuple[Positions, int]:
@@ -82,18 +90,20 @@ class RowDecoder:
             raise NotYetSupportedError(msg)
         self._types = [COLUMN_TYPES[field.type_oid] for field in fields]
         self.schema = pa.schema([pa.field(field.name, kind.arrow) for field, kind in zip(fields, self._types, strict=True)])
+        self._ones = [kind.one for kind in self._types if kind.one is not None]
+        self._row_type = pa.struct(self.schema)
         self._has_nulls = [False] * len(fields)
         """As far as is known. Columns of one type that have none are read together."""
 
-    def decode(self, data: Bytes, begins: Positions) -> pa.RecordBatch:
-        """Return rows as a batch that does not refer to the bytes any more.
+    def take(self, data: Bytes, size: int) -> tuple[pa.RecordBatch | None, int]:
+        """Return the rows that lie one after another from the first byte on, None if there is none, and their number of bytes.
 
         Parameters
         ----------
         data
-            The rows, and `SLACK_BYTES` behind them.
-        begins
-            Where the rows begin.
+            Messages, the last one perhaps cut off, and `SLACK_BYTES` behind them. The batch does not refer to it.
+        size
+            Bytes of the messages.
 
         Raises
         ------
@@ -102,6 +112,35 @@ class RowDecoder:
         QueryEvaluationError
             A time is infinite.
         """
+        if size <= FEW_BYTES and len(self._ones) == len(self._types):
+            return self._take_few(data[:size].tobytes())
+        begins, end = complete_rows(data[:size], len(self._types))
+        return (self._columns(data, begins) if end else None), end
+
+    def _take_few(self, data: bytes) -> tuple[pa.RecordBatch | None, int]:
+        """Read rows value by value."""
+        rows: list[tuple[object, ...]] = []
+        at = 0
+        while len(data) - at >= _ROW_BEGIN.size:
+            kind, length, count = _ROW_BEGIN.unpack_from(data, at)
+            end = at + 1 + length
+            if kind != _ROW or end > len(data) or count != len(self._ones):
+                break
+            at += _ROW_BEGIN.size
+            row: list[object] = []
+            for one in self._ones:
+                (length,) = _LENGTH.unpack_from(data, at)
+                at += _LENGTH.size
+                row.append(None if length < 0 else one(data[at : at + length]))
+                at += max(length, 0)
+            if at != end:
+                msg = f"a row of {end - at} more bytes than its fields"
+                raise MalformedError(msg)
+            rows.append(tuple(row))
+        return (pa.RecordBatch.from_struct_array(pa.array(rows, self._row_type)) if rows else None), at
+
+    def _columns(self, data: Bytes, begins: Positions) -> pa.RecordBatch:
+        """Read rows column by column."""
         at = begins + (HEADER_BYTES + 2)
         columns: list[pa.Array] = []
         while (place := len(columns)) < len(self._types):

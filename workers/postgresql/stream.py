@@ -18,15 +18,15 @@ import pyarrow as pa
 
 from workers.postgresql import wire
 from workers.postgresql.columns import SLACK_BYTES, Bytes, MalformedError
-from workers.postgresql.rows import RowDecoder, complete_rows
+from workers.postgresql.rows import RowDecoder
 from workers.postgresql.wire import ServerError
 
-FIRST_BATCH_BYTES: Final = 64 << 10
-"""Bytes read for the first batch of an answer; for each one after it twice as many, so that first rows come early and small answers
-take little memory."""
+FIRST_BATCH_BYTES: Final = 1 << 18
+"""Bytes read for the first batch of an answer: most answers are smaller, and memory for more would be new each time."""
 
 BATCH_BYTES: Final = 4 << 20
-"""Bytes read for a batch at the most, unless a single row has more: beyond it caches are spoilt, and nothing is gained."""
+"""Bytes read for each one after it, unless a single row has more. A batch costs the czar and the reader a millisecond; larger ones
+spoil caches."""
 
 PAUSE_MS: Final = 100
 """What has come is handed on when nothing more comes for this long."""
@@ -157,9 +157,9 @@ class RowStream:
         at = 0
         while self._used - at >= wire.HEADER_BYTES:
             if self._decoder is not None:
-                begins, size = complete_rows(self._buffer[at : self._used], len(self._decoder.schema))
-                if size:
-                    self._batches.append(self._decoder.decode(self._buffer[at:], begins))
+                batch, size = self._decoder.take(self._buffer[at:], self._used - at)
+                if batch is not None:
+                    self._batches.append(batch)
                     at += size
                     continue
             kind, length = struct.unpack_from(">ci", self._buffer.data, at)
@@ -195,7 +195,7 @@ class RowStream:
                     return True
         except OSError as error:
             raise _lost(error) from error
-        self._aim_bytes = max(self._aim_bytes, min(2 * len(room), BATCH_BYTES))
+        self._aim_bytes = max(self._aim_bytes, BATCH_BYTES)
         return True
 
     def _hear(self, kind: bytes, body: bytes) -> None:
