@@ -58,8 +58,9 @@ def next_cut(query: Query, name: str, reason: str) -> Cut | None:
     for table in part.tables:
         table.set("this", exp.to_identifier(name, quoted=True))
     used = {table.alias for table in query.tree.find_all(exp.Table)}
-    left = tuple(source for source in query.sources if source.alias in used)
-    added = tuple(Source(alias, entry) for alias in dict.fromkeys(table.alias for table in part.tables))
+    aliases = {table.alias for table in part.tables}
+    left = tuple(source for source in query.sources if source.alias in used - aliases)
+    added = tuple(Source(alias, entry) for alias in sorted(aliases))
     return Cut(name, step, query.over((*left, *added)), reason)
 
 

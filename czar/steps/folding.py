@@ -63,7 +63,7 @@ def _constant(value: pa.Scalar) -> exp.Expr:
             return _signed(repr(abs(found)), exp.DType.DOUBLE, negative=found < 0)
         return exp.Paren(this=opaque(literal(value)))
     found = value.as_py()
-    if found == -(2**63):
+    if -found == 1 << (value.type.bit_width - 1):  # its magnitude alone is beyond its type
         return exp.Paren(this=opaque(literal(value)))
     return _signed(str(abs(found)), WHOLE_NUMBERS[value.type], negative=found < 0)
 
