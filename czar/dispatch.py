@@ -35,7 +35,9 @@ class Assignment:
 
 
 class Dispatch:
-    """One chunk query, running on all its nodes. Read `schema`, iterate over the batches once, close it.
+    """One chunk query, on all its nodes. Read `schema`, iterate over the batches once, close it.
+
+    The nodes are asked when the first of this is done: in a thread that may wait, not in the one that makes it.
 
     Parameters
     ----------
@@ -78,7 +80,7 @@ class Dispatch:
         self._failed: set[NodeId] = set()
         self._error: Exception | None = None
         self.chunks_total, self.chunks_done = len(assignments), 0
-        self._start(assignments, by_reader=True)
+        self._to_start: Sequence[Assignment] = assignments
 
     @property
     def schema(self) -> pa.Schema:
@@ -89,6 +91,7 @@ class Dispatch:
         QservError
             The query failed before any node answered.
         """
+        self._begin()
         while self._own is not None and self._schema is None:
             self._next_own()
         self._schema_known.wait()
@@ -106,6 +109,7 @@ class Dispatch:
             The query failed on a node, and no replica could stand in; or it was closed while its rows were waited for.
         """
         try:
+            self._begin()
             while self._own is not None:
                 yield from self._next_own() or ()
             while True:
@@ -146,6 +150,12 @@ class Dispatch:
         # A node that does not answer has nothing to stop, or ends the query at its time limit.
         with contextlib.suppress(QservError):
             self._workers[node].cancel(self._query_id)
+
+    def _begin(self) -> None:
+        """Ask the nodes, if that has not been done."""
+        assignments, self._to_start = self._to_start, ()
+        if assignments and not self._closed.is_set():
+            self._start(assignments, by_reader=True)
 
     def _start(self, assignments: Sequence[Assignment], *, by_reader: bool) -> None:
         """Start a thread for each node that is preferred by a task; none for a lone node, where the reader calls this."""

@@ -176,6 +176,17 @@ class SilentWorker:
         self.cancelled.set()
 
 
+def test_nodes_are_asked_when_the_answer_is_and_not_after_it_was_closed():
+    workers = {"a": Worker(), "b": Worker()}
+    dispatch = dispatched(workers, {1: "a", 2: "b"})
+    dispatch.close()
+    with pytest.raises(QueryCancelledError):
+        _ = dispatch.schema
+    with pytest.raises(QueryCancelledError):
+        list(dispatch)
+    assert [worker.asked for worker in workers.values()] == [[], []]
+
+
 @pytest.mark.parametrize("chunks", [1, OWN_CHUNKS + 1])
 def test_closing_before_the_first_rows_cancels_the_nodes_and_wakes_who_waits(chunks):
     worker = SilentWorker()
