@@ -8,6 +8,14 @@ import pyarrow as pa
 
 from qserv.errors import QueryEvaluationError, QueryLimitError
 
+OVERFLOW = "value out of range: overflow"
+"""What PostgreSQL says of a number beyond double precision."""
+
+IN_RANGE = f"""
+CREATE MACRO in_range(value, of_finite) AS CASE WHEN of_finite AND NOT ISFINITE(value) THEN ERROR('{OVERFLOW}') ELSE value END
+"""
+"""A function that statements may call: it ends one whose value is infinite though it is made of finite ones."""
+
 BATCH_ROWS = 100_000
 """Rows of a batch of the answer: some megabytes."""
 
@@ -39,11 +47,15 @@ class Merger:
         self._database.sql("SET temp_directory = $directory", params={"directory": directory})
         self._database.sql("SET enable_external_access = false")
         self._database.sql("SET lock_configuration = true")
+        self._database.sql(IN_RANGE)
 
-    def combine(self, sql: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.RecordBatchReader:
+    def combine(
+        self, sql: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], wide: Iterable[tuple[str, str]] = ()
+    ) -> pa.RecordBatchReader:
         """Return the answer of ``sql`` over relation ``partials``, which the batches are.
 
-        Sums of integers come back as int64.
+        Sums of integers come back as int64; those of ``wide``, a column of the answer with one of the partials, as decimal128 with
+        38 digits where the latter is of int64: as PostgreSQL's sum of bigint, they need not fit into one.
 
         Raises
         ------
@@ -71,7 +83,7 @@ class Merger:
         except duckdb.Error as error:
             cursor.close()
             raise (failure[0] if failure else _meaning(error)) from error
-        target = _whole_numbers(reader.schema)
+        target = _whole_numbers(reader.schema, {name for name, partial in wide if schema.field(partial).type == pa.int64()})
 
         def answer() -> Iterator[pa.RecordBatch]:
             try:
@@ -91,6 +103,8 @@ class Merger:
 
 def _meaning(error: Exception) -> Exception:
     """Return the error of ours that one of DuckDB's or Arrow's stands for."""
+    if OVERFLOW in str(error):
+        return QueryEvaluationError(OVERFLOW)
     if isinstance(error, pa.ArrowInvalid | duckdb.ConversionException | duckdb.OutOfRangeException):
         return QueryEvaluationError("a sum is out of range: it does not fit into a bigint")
     if isinstance(error, duckdb.OutOfMemoryException | duckdb.IOException):
@@ -98,6 +112,8 @@ def _meaning(error: Exception) -> Exception:
     return error
 
 
-def _whole_numbers(schema: pa.Schema) -> pa.Schema:
-    """Return the schema with int64 in place of DuckDB's HUGEINT, the type of its integer sums."""
-    return pa.schema([field.with_type(pa.int64()) if pa.types.is_decimal(field.type) else field for field in schema])
+def _whole_numbers(schema: pa.Schema, wide: set[str]) -> pa.Schema:
+    """Return the schema with int64 in place of DuckDB's HUGEINT, the type of its integer sums, save for some columns."""
+    return pa.schema(
+        [field.with_type(pa.int64()) if pa.types.is_decimal(field.type) and field.name not in wide else field for field in schema]
+    )

@@ -138,7 +138,7 @@ class Run:
         schema = dispatch.schema
         if plan.combine is None:
             return Rows(schema, limited(dispatch, plan.offset, plan.limit), plan.outputs)
-        merged = self._engine.merger.combine(plan.combine, schema, dispatch)
+        merged = self._engine.merger.combine(plan.combine, schema, dispatch, plan.wide)
         if plan.finish is not None:
             work = self._engine.scratch.workspace(self._remaining_s())
             self._stoppable(work.close)

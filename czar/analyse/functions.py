@@ -44,7 +44,8 @@ SKY = frozenset(
 NODE_FUNCTIONS = frozenset(
     {
         *("angular_separation", "in_circle", "in_lonlat_box", "in_ellipse", "in_polygon"),
-        *("ln", "log10", "exp", "sqrt", "power", "asin", "acos", "divide", "truncate", "round", "mod", "widen", "total"),
+        *("ln", "log10", "exp", "sqrt", "power", "asin", "acos", "divide", "truncate", "round", "mod"),
+        *("widen", "summand", "total", "sum_low", "sum_high", "mean"),
         *("modulo", "quotient", "int_divide", "truth", "mysql_substr"),
         *("scisql_getversion", "scisql_s2htmid", "scisql_s2htmlevel"),
         *("nanojansky_to_abmag", "nanojansky_to_abmag_sigma", "abmag_to_nanojansky", "abmag_to_nanojansky_sigma"),
@@ -64,7 +65,7 @@ TYPES = {
     *(exp.DType.TEXT, exp.DType.VARCHAR, exp.DType.CHAR, exp.DType.VARBINARY),
     *(exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ, exp.DType.DATE, exp.DType.TIME, exp.DType.TIMETZ, exp.DType.INTERVAL),
 }
-"""Types that CAST may name, and arrays of them. DECIMAL without digits is read as double precision."""
+"""Types that CAST may name, and arrays of them."""
 
 NUMERIC_FORMS = {"log", "round", "trunc", "mod", "div"}
 """Functions that PostgreSQL has for numeric alone in the form with two arguments; ours take double precision too."""
@@ -163,8 +164,6 @@ def _checked_cast(node: exp.Expr, query: Query) -> exp.Expr:
     if to.this not in TYPES:
         msg = f"not yet supported: CAST to {node.to.sql('postgres')}"
         raise NotYetSupportedError(msg, place_of(node, query.text))
-    if to.this == exp.DType.DECIMAL and not to.expressions:
-        to.replace(exp.DataType.build("double"))
     return node
 
 

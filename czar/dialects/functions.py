@@ -41,8 +41,8 @@ ARRAYS: Final = frozenset(
 
 CONDITIONS: Final = frozenset({"num_nulls", "num_nonnulls"})
 
-SYNTAX: Final = frozenset({"row"})
-"""Not functions, but written as one: ``ROW(1, 2) = ...``."""
+SYNTAX: Final = frozenset({"row", "grouping"})
+"""Not functions, but written as one: ``ROW(1, 2) = ...``, and ``GROUPING(a, b)`` of GROUP BY."""
 
 NAMES: Final = TEXT | MATHS | TIMES | ARRAYS | CONDITIONS | SYNTAX
 

@@ -12,6 +12,7 @@ from czar.analyse.query import Query
 from czar.parse import place_of
 from czar.plan.grouped import check_decomposable, check_groups, grouped
 from czar.plan.model import ChunkStep, Plan
+from czar.plan.numbers import numbers_of
 from czar.plan.scan import scan
 from czar.plan.select import Window, canonical_tree, numbered, orderings
 from czar.plan.template import chunk_query
@@ -56,7 +57,7 @@ def build(query: Query, rows: Spread, snapshot: Snapshot, *, max_rows: int | Non
         check_groups(query)
     if len(chunks) <= 1:
         return _on_one_node(plan, query, window, chunks)
-    if is_grouped(tree) and not locality_of(query).groups_by_key(tree, rows):
+    if _merges_groups(query, rows):
         return grouped(plan, query, window)
     return scan(plan, query, window)
 
@@ -87,19 +88,36 @@ def check_shape(query: Query, rows: Spread) -> None:
         reason = "WITH TIES compares rows of several chunks"
         raise NotLocalError(reason, tree)
     locality = locality_of(query)
-    if is_grouped(tree) and not locality.groups_by_key(tree, rows):
-        check_decomposable(tree)
+    if _merges_groups(query, rows):
+        check_decomposable(query)
         return
     distinct = tree.args.get("distinct")
+    if distinct and any(map(numbers_of(query).may_be_numeric, tree.expressions)):
+        reason = "DISTINCT compares values of type numeric"
+        raise NotLocalError(reason, tree)
     if distinct and distinct.args.get("on"):
         reason = "DISTINCT ON compares rows of several chunks"
         raise NotLocalError(reason, tree)
     locality.keeps_windows_together(tree, rows)
 
 
+def _merges_groups(query: Query, rows: Spread) -> bool:
+    """Whether groups, or a window over them, need rows of several chunks."""
+    tree, locality = query.tree, locality_of(query)
+    if not is_grouped(tree):
+        return False
+    if not locality.groups_by_key(tree, rows):
+        return True
+    try:
+        locality.keeps_windows_together(tree, rows)
+    except NotLocalError:
+        return True
+    return False
+
+
 def _on_one_node(plan: Plan, query: Query, window: Window, chunks: tuple[int, ...]) -> Plan:
     """The whole query runs where its rows are: in one chunk, or on any node that has the replicated tables."""
-    tree = numbered(canonical_tree(query.tree))
+    tree = numbered(canonical_tree(query.tree, numbers_of(query)))
     terms = orderings(tree)
     tree.set("order", exp.Order(expressions=terms) if terms else None)
     tree = tree.limit(window.limit, copy=False) if window.limit is not None and not keeps_ties(tree) else tree

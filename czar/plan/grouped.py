@@ -1,53 +1,55 @@
 """Plan of a query with aggregates: partial forms in each chunk, combined by group, expressions over them at the end."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
 from czar.analyse.locality import NotLocalError, own_aggregates
 from czar.analyse.nesting import own, within
 from czar.analyse.query import Query
-from czar.plan.aggregates import DECOMPOSABLE, Split, split
+from czar.plan.aggregates import EXACT, Split, can_be_split, split, values_of
+from czar.plan.combining import Combining
 from czar.plan.model import ChunkStep, Plan
-from czar.plan.select import Window, numbered, ordering_sql, orderings
+from czar.plan.numbers import Numbers, numbers_of
+from czar.plan.select import Window, computed, numbered, ordering_sql, orderings, shown
+from czar.plan.sets import MOST_SETS, all_keys, extends_groups, grouping_sets, is_constant
 from czar.plan.template import chunk_query
 from qserv.errors import QueryError
 
 
 def grouped(plan: Plan, query: Query, window: Window) -> Plan:
-    """Return the plan of an aggregation.
+    """Return the plan of an aggregation that `check_decomposable` allows.
 
     Raises
     ------
     QueryError
         A column is used outside of aggregates and is not grouped.
     """
-    keys = _keys(query)
-    splits = _splits(query.tree)
-    merged = _Merged(tuple(keys), splits)
-    partial = query.tree.copy()
-    for clause in ("having", "order", "limit", "offset", "distinct", "group"):
-        partial.set(clause, None)
-    items = [exp.alias_(key.copy(), f"k{index}") for index, key in enumerate(keys)]
-    items += [exp.alias_(column.copy(), name) for part in splits.values() for name, column in part.partial]
-    # Without keys and aggregates a HAVING still makes one group of all rows.
-    partial.set("expressions", items or [exp.alias_(exp.Count(this=exp.Star()), "k")])
-    if keys:
-        partial.set("group", exp.Group(expressions=[key.copy() for key in keys]))
-    template, slots = chunk_query(partial, query.tables)
-    plan = replace(plan, step=ChunkStep(template, slots, tuple(query.chunks.tolist())))
     tree = query.tree
+    sets = grouping_sets(tree)
+    keys = all_keys(sets)
+    splits = _splits(query)
+    merged = _Merged(keys, splits)
+    template, slots = chunk_query(_partial(tree, keys, splits), query.tables)
+    plan = replace(plan, step=ChunkStep(template, slots, tuple(query.chunks.tolist())))
     terms = orderings(tree)
     names = [merged.name(item) for item in tree.expressions]
     order_names = [merged.name(term.this) for term in terms]
+    places = [tuple(keys.index(key) for key in one) for one in sets]
     plain = not tree.args.get("having") and not tree.args.get("distinct") and None not in names and None not in order_names
+    means = [column for part in splits.values() for column in part.means]
     if plain:
-        shown = [f"{name} AS c{index}" for index, name in enumerate(names)]
+        columns = [f"{name} AS c{index}" for index, name in enumerate(names)]
         ordered = [(name, term) for name, term in zip(order_names, terms, strict=True) if name]
-        rows = f"({_combine(keys, splits)}) AS merged"
-        outer = f"SELECT {', '.join(shown)} FROM {rows}{ordering_sql(ordered)}{window.sql()}"  # noqa: S608 (our own column names)
+        rows = Combining(places, len(keys), [(part.name, part.plain) for part in splits.values()], means).sql()
+        outer = f"SELECT {', '.join(columns)} FROM ({rows}) AS merged{ordering_sql(ordered)}{window.sql()}"  # noqa: S608 (our own column names)
         return replace(plan, combine=outer)
-    return replace(plan, combine=_combine(keys, splits), finish=_finish(tree, merged, window))
+    finish = _finish(tree, merged, numbers_of(query), window)
+    finals = [column for part in splits.values() for column in part.merged]
+    wide = tuple(pair for part in splits.values() for pair in part.wide)
+    rows = Combining(places, len(keys), finals, means, merged.groupings).sql()
+    return replace(plan, combine=rows, wide=wide, finish=finish)
 
 
 def check_groups(query: Query) -> None:
@@ -60,50 +62,12 @@ def check_groups(query: Query) -> None:
     QueryError
         The column is named.
     """
-    group = query.tree.args.get("group")
-    if group and any(group.args.get(clause) for clause in ("rollup", "cube", "grouping_sets", "all")):
-        return
-    merged = _Merged(tuple(_keys(query)), {})
-    having = query.tree.args.get("having")
-    used = [*query.tree.expressions, *(term.this for term in orderings(query.tree)), *([having.this] if having else [])]
-    for node in used:
+    merged = _Merged(all_keys(grouping_sets(query.tree)), {})
+    for node in _computed_parts(query.tree):
         merged.over(node)
 
 
-def _keys(query: Query) -> list[exp.Expr]:
-    """Return what to group by: GROUP BY, and the further columns of a table whose primary key is grouped."""
-    group = query.tree.args.get("group")
-    keys: list[exp.Expr] = []
-    for key in group.expressions if group else []:
-        if key.find(exp.Column) and key not in keys:
-            keys.append(key)
-    for source in query.blocks[0].sources:
-        primary = source.entry.table.primary_key
-        grouped_columns = {key.name for key in keys if isinstance(key, exp.Column) and key.table == source.alias}
-        if not primary or not set(primary) <= grouped_columns:
-            continue
-        for clause in ("expressions", "having", "order"):
-            part = query.tree.args.get(clause)
-            for node in part if isinstance(part, list) else [part] if part else []:
-                for column in node.find_all(exp.Column):
-                    if column.table == source.alias and not within(column, exp.AggFunc) and column not in keys:
-                        keys.append(column.copy())
-    return keys
-
-
-def _splits(tree: exp.Select) -> dict[exp.Expr, Split]:
-    """Split each different aggregate once."""
-    found: dict[exp.Expr, Split] = {}
-    for clause in ("expressions", "having", "order"):
-        part = tree.args.get(clause)
-        for node in part if isinstance(part, list) else [part] if part else []:
-            for aggregate in own_aggregates(node):
-                if aggregate not in found:
-                    found[aggregate] = split(aggregate, f"a{len(found)}")
-    return found
-
-
-def check_decomposable(tree: exp.Select) -> None:
+def check_decomposable(query: Query) -> None:
     """Refuse what partial aggregates cannot be made of.
 
     Raises
@@ -111,32 +75,92 @@ def check_decomposable(tree: exp.Select) -> None:
     NotLocalError
         The part is named.
     """
-    group = tree.args.get("group")
-    if group and any(group.args.get(clause) for clause in ("rollup", "cube", "grouping_sets", "all")):
-        reason = "GROUPING SETS, ROLLUP and CUBE group the rows of all chunks"
-        raise NotLocalError(reason, group)
-    if group and not all(own(key, exp.Column) and not own(key, exp.Query) for key in group.expressions):
-        reason = "a group by a constant or a subquery is made of the rows of all chunks"
-        raise NotLocalError(reason, group)
-    for clause in ("expressions", "having", "order", "distinct"):
-        part = tree.args.get(clause)
-        for node in part if isinstance(part, list) else [part] if part else []:
-            for inner in own(node, exp.AggFunc, exp.Window, exp.Query, exp.Filter, exp.WithinGroup):
-                plain = isinstance(inner, DECOMPOSABLE) and not isinstance(inner.this, exp.Distinct | exp.Order)
-                if not plain and not (isinstance(inner, exp.Query) and within(inner, exp.AggFunc)):
-                    reason = f"{inner.sql('postgres')[:60]} is computed over the rows of all chunks"
-                    raise NotLocalError(reason, inner)
+    tree, numbers = query.tree, numbers_of(query)
+    sets = grouping_sets(tree)
+    keys = all_keys(sets)
+    if len(sets) > MOST_SETS:
+        reason = "GROUPING SETS, ROLLUP and CUBE of so many columns group the rows of all chunks"
+        raise NotLocalError(reason, tree.args["group"])
+    for key in keys:
+        if own(key, exp.Query) or numbers.may_be_numeric(key) or (is_constant(key) and extends_groups(tree)):
+            reason = f"groups by {key.sql('postgres')[:60]} are made of the rows of all chunks"
+            raise NotLocalError(reason, tree)
     if tree.args.get("distinct") and tree.args["distinct"].args.get("on"):
         reason = "DISTINCT ON compares groups"
         raise NotLocalError(reason, tree)
+    for node in _computed_parts(tree):
+        for inner in own(node, exp.Query):
+            if not within(inner, exp.AggFunc):
+                reason = "a subquery is computed for groups of the rows of all chunks"
+                raise NotLocalError(reason, inner)
+        for call in _calls(node):
+            if not can_be_split(call) or _merges_numeric(call, numbers):
+                reason = f"{call.sql('postgres')[:60]} is computed over the rows of all chunks"
+                raise NotLocalError(reason, call)
 
 
-@dataclass(frozen=True)
+def _merges_numeric(call: exp.Expr, numbers: Numbers) -> bool:
+    aggregate = call.this if isinstance(call, exp.Filter) else call
+    values = values_of(call)
+    if values is None and not isinstance(aggregate, EXACT):
+        return False
+    return numbers.may_be_numeric(aggregate.this if values is None else values)
+
+
+def _computed_parts(tree: exp.Select) -> Iterator[exp.Expr]:
+    """Yield what is computed of each group."""
+    yield from tree.expressions
+    if tree.args.get("having"):
+        yield tree.args["having"].this
+    for term in orderings(tree):
+        yield term.this
+
+
+def _calls(node: exp.Expr) -> list[exp.Expr]:
+    """Return the aggregates of an expression, each with the FILTER and WITHIN GROUP around it."""
+    found = []
+    for call in own_aggregates(node):
+        while isinstance(call.parent, exp.Filter | exp.WithinGroup) and call.parent.this is call:
+            call = call.parent  # noqa: PLW2901 (out of what is around it)
+        found.append(call)
+    return found
+
+
+def _splits(query: Query) -> dict[exp.Expr, Split]:
+    """Split each different aggregate once."""
+    found: dict[exp.Expr, Split] = {}
+    numbers = numbers_of(query)
+    for node in _computed_parts(query.tree):
+        for call in _calls(node):
+            if call not in found:
+                found[call] = split(call, f"a{len(found)}", numbers)
+    return found
+
+
+def _partial(tree: exp.Select, keys: list[exp.Expr], splits: dict[exp.Expr, Split]) -> exp.Select:
+    """Return the query of a chunk: partial aggregates by the keys, and by the values of which only different ones are taken."""
+    partial = tree.copy()
+    for clause in ("having", "order", "limit", "offset", "distinct", "group"):
+        partial.set(clause, None)
+    groups = [(f"k{index}", key) for index, key in enumerate(keys)]
+    groups += [column for part in splits.values() for column in part.values]
+    columns = [*groups, *(column for part in splits.values() for column in part.partial)]
+    # Without keys and aggregates a HAVING still makes one group of all rows.
+    items = [exp.alias_(node.copy(), name) for name, node in columns] or [exp.alias_(exp.Count(this=exp.Star()), "k")]
+    partial.set("expressions", items)
+    if groups:
+        partial.set("group", exp.Group(expressions=[node.copy() for _, node in groups]))
+    return partial
+
+
+@dataclass
 class _Merged:
-    """The combined rows: one a group, with the columns k0, k1, ... and a0, a1, ..."""
+    """The combined rows: one a group, with columns k0, k1, ... and those of the splits."""
 
-    keys: tuple[exp.Expr, ...]
+    keys: list[exp.Expr]
     splits: dict[exp.Expr, Split]
+    groupings: list[tuple[int, ...]] = field(default_factory=list)
+    """The keys of each call of GROUPING, by their places: its value is column g0, g1, ..."""
 
     def name(self, node: exp.Expr) -> str | None:
         """Return the column that holds an expression as it is, or None."""
@@ -155,42 +179,48 @@ class _Merged:
         return self._rewritten(node.copy())
 
     def _rewritten(self, node: exp.Expr) -> exp.Expr:
-        name = self.name(node)
-        if name is not None:
-            return exp.column(name, table="merged")
+        if node in self.keys:
+            return exp.column(f"k{self.keys.index(node)}", table="merged")
+        if node in self.splits:
+            return self.splits[node].value.copy()
         if isinstance(node, exp.Column):
             msg = f"column {node.table}.{node.name} must be in GROUP BY or inside an aggregate"
             raise QueryError(msg)
-        if not isinstance(node, exp.AggFunc | exp.Query):
-            for part in list(node.iter_expressions()):
-                part.replace(self._rewritten(part))
+        if isinstance(node, exp.Anonymous) and node.name.lower() == "grouping":
+            return self._grouping(node)
+        if isinstance(node, exp.Query) or any(call is node for call in _calls(node)):
+            return node
+        for part in list(node.iter_expressions()):
+            part.replace(self._rewritten(part))
         return node
 
-
-def _combine(keys: list[exp.Expr], splits: dict[exp.Expr, Split]) -> str:
-    names = [f"k{index}" for index in range(len(keys))]
-    finals = [f"{part.final} AS {part.name}" for part in splits.values()]
-    over = f"(PARTITION BY {', '.join(names)})" if names else "()"
-    spread = [f"{part.spread.format(over=over)} AS {part.name}_all" for part in splits.values() if part.spread]
-    with_means = f"(SELECT *, {', '.join(spread)} FROM partials) AS partials"  # noqa: S608 (our own column names)
-    rows = with_means if spread else "partials"
-    group = f" GROUP BY {', '.join(names)}" if names else ""
-    shown = ", ".join([*names, *finals]) or "COUNT(*) AS k"
-    return f"SELECT {shown} FROM {rows}{group}"  # noqa: S608 (our own column names)
+    def _grouping(self, node: exp.Anonymous) -> exp.Expr:
+        if any(key not in self.keys for key in node.expressions):
+            msg = "GROUPING takes expressions of GROUP BY"
+            raise QueryError(msg)
+        places = tuple(self.keys.index(key) for key in node.expressions)
+        if places not in self.groupings:
+            self.groupings.append(places)
+        return exp.column(f"g{self.groupings.index(places)}", table="merged")
 
 
-def _finish(tree: exp.Select, merged: _Merged, window: Window) -> str:
-    final = exp.Select(expressions=[merged.over(item) for item in tree.expressions])
+def _finish(tree: exp.Select, merged: _Merged, numbers: Numbers, window: Window) -> str:
+    """Return the statement over the combined rows."""
+    items = tree.expressions
+    final = exp.Select(expressions=[computed(shown(merged.over(item), numbers, item)) for item in items])
     final = numbered(final).from_(exp.to_table("merged"))
     having = tree.args.get("having")
     if having:
-        final = final.where(merged.over(having.this), copy=False)
-    if tree.args.get("distinct"):
+        final = final.where(computed(merged.over(having.this)), copy=False)
+    distinct = bool(tree.args.get("distinct"))
+    if distinct:
         final.set("distinct", exp.Distinct())
-    terms = [
-        exp.Ordered(this=merged.over(term.this), desc=term.args.get("desc"), nulls_first=term.args.get("nulls_first"))
-        for term in orderings(tree)
-    ]
+    terms = []
+    for term in orderings(tree):
+        # DISTINCT can be ordered by what is shown alone, and only by that.
+        same = distinct and term.this in items
+        node = exp.column(f"c{items.index(term.this)}") if same else computed(merged.over(term.this))
+        terms.append(exp.Ordered(this=node, desc=term.args.get("desc"), nulls_first=term.args.get("nulls_first")))
     if terms:
         final.set("order", exp.Order(expressions=terms))
     return final.sql("postgres", comments=False) + window.sql()

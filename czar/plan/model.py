@@ -50,6 +50,8 @@ class Plan:
     """The answer, where the metadata database has it already."""
     combine: str | None = None
     """DuckDB SQL over relation ``partials``, the rows of all chunks."""
+    wide: tuple[tuple[str, str], ...] = ()
+    """Columns of ``combine`` that are numeric where a column of ``partials`` is a bigint; its other sums are bigint."""
     finish: str | None = None
     """PostgreSQL SQL over table ``merged``, the rows of ``combine``: expressions have one engine's meaning."""
     offset: int = 0

@@ -5,13 +5,14 @@ from sqlglot import exp
 from czar.analyse.query import Query
 from czar.plan.build import keeps_ties, window_of
 from czar.plan.near_joins import with_cells
+from czar.plan.numbers import numbers_of
 from czar.plan.select import canonical_tree, numbered, orderings
 from schema.physical import quote
 
 
 def rest(query: Query, max_rows: int | None) -> str:
     """Return the SQL of a query over intermediate tables alone; ``max_rows`` caps the rows of the answer."""
-    tree = numbered(canonical_tree(query.tree))
+    tree = numbered(canonical_tree(query.tree, numbers_of(query)))
     terms = orderings(tree)
     tree.set("order", exp.Order(expressions=terms) if terms else None)
     limit = window_of(query, max_rows).limit

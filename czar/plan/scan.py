@@ -6,7 +6,8 @@ from sqlglot import exp
 
 from czar.analyse.query import Query
 from czar.plan.model import ChunkStep, Plan
-from czar.plan.select import Window, canonical_tree, numbered, ordering_sql, orderings
+from czar.plan.numbers import numbers_of
+from czar.plan.select import Window, canonical_tree, numbered, ordering_sql, orderings, shown
 from czar.plan.template import chunk_query
 from qserv.errors import QueryError
 
@@ -19,7 +20,13 @@ def scan(plan: Plan, query: Query, window: Window) -> Plan:
     QueryError
         DISTINCT with an ORDER BY of something that is not selected.
     """
-    tree = canonical_tree(query.tree.copy())
+    numbers = numbers_of(query)
+    tree = query.tree.copy()
+    for term in orderings(tree):
+        # What orders the rows is merged as what is shown: a sum as a bigint.
+        if term.this not in tree.expressions:
+            term.set("this", shown(term.this, numbers))
+    tree = canonical_tree(tree, numbers)
     columns = [f"c{index}" for index in range(len(tree.expressions))]
     items = [item.copy() for item in tree.expressions]
     terms = orderings(tree)

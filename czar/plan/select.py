@@ -4,8 +4,12 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from czar.analyse.functions import node_function
 from czar.analyse.nesting import own
-from czar.plan.aggregates import VARIANCES, canonical_parts
+from czar.plan.aggregates import changed, in_double, summand, widened
+from czar.plan.moments import VARIANCES
+from czar.plan.numbers import Numbers, aggregate_of
+from czar.plan.sets import spelled_out
 from qserv.errors import NotYetSupportedError
 
 MAX_BIGINT = 2**63 - 1
@@ -30,19 +34,39 @@ class Window:
         return limit + (f" OFFSET {self.offset}" if self.offset else "")
 
 
-def canonical_tree(tree: exp.Select) -> exp.Select:
-    """Give every aggregate, in place, the form whose type does not depend on the plan."""
-    for node in list(tree.find_all(exp.Sum, exp.Avg, *VARIANCES)):
-        aggregate, outer = canonical_parts(node.copy())
-        whole: exp.Expr = node
-        while isinstance(whole.parent, exp.Filter | exp.Window) and whole.parent.this is whole:
-            whole = whole.parent
-        parent, key, index = whole.parent, whole.arg_key or "", whole.index
-        node.replace(aggregate)
-        changed = outer(aggregate if whole is node else whole)
-        if parent is not None and changed is not whole:
-            parent.set(key, changed, index)
+def canonical_tree(tree: exp.Select, numbers: Numbers) -> exp.Select:
+    """Give every aggregate, in place, the form whose type does not depend on the plan: see `computed` and `shown`."""
+    items = [item.copy() for item in tree.expressions]
+    for group in tree.find_all(exp.Group):
+        spelled_out(group)
+    tree.set("expressions", [shown(item, numbers) for item in tree.expressions])
+    for terms in (tree.args.get("order"), (tree.args.get("distinct") or exp.Distinct()).args.get("on")):
+        for term in terms.expressions if terms else []:
+            node = term.this if isinstance(term, exp.Ordered) else term
+            if node in items:
+                node.replace(shown(node.copy(), numbers))
+    computed(tree)
     return tree
+
+
+def computed(node: exp.Expr) -> exp.Expr:
+    """Let aggregates be computed, in place, as part of an expression: REAL in double precision, integers as PostgreSQL does."""
+    for aggregate in list(node.find_all(exp.Sum, exp.Avg, *VARIANCES)):
+        changed(aggregate, summand if isinstance(aggregate, exp.Sum | exp.Avg) else in_double)
+    return node
+
+
+def shown(item: exp.Expr, numbers: Numbers, written: exp.Expr | None = None) -> exp.Expr:
+    """Return an item as a column of the answer, in which a sum of integers is a bigint; its other aggregates are left.
+
+    ``written`` is the item as the query has it, if that is not the same.
+    """
+    if not numbers.is_sum(item if written is None else written):
+        return item
+    call = aggregate_of(item)
+    if isinstance(call, exp.Sum):
+        changed(call, widened)
+    return node_function("total", item)
 
 
 def numbered(tree: exp.Select) -> exp.Select:

@@ -28,3 +28,56 @@ CREATE OR REPLACE FUNCTION qserv.total(x numeric) RETURNS bigint
 
 CREATE OR REPLACE FUNCTION qserv.total(x double precision) RETURNS double precision
     LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+-- What is summed where the sum is part of an expression: as `widen`, but numeric stays numeric.
+CREATE OR REPLACE FUNCTION qserv.summand(x smallint) RETURNS smallint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+CREATE OR REPLACE FUNCTION qserv.summand(x integer) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+CREATE OR REPLACE FUNCTION qserv.summand(x bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+CREATE OR REPLACE FUNCTION qserv.summand(x real) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x::double precision;
+
+CREATE OR REPLACE FUNCTION qserv.summand(x double precision) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+CREATE OR REPLACE FUNCTION qserv.summand(x numeric) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+CREATE OR REPLACE FUNCTION qserv.summand(x interval) RETURNS interval
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+-- The sum of a chunk in two parts that fit into bigint, low + high * 2^32, because that of bigint is numeric. The type of the high
+-- part tells the sums apart: bigint for a sum of bigint; smallint (always NULL) for one of smaller integers, which is a bigint;
+-- real (always NULL) for one in double precision.
+CREATE OR REPLACE FUNCTION qserv.sum_low(total bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN total;
+
+CREATE OR REPLACE FUNCTION qserv.sum_low(total numeric) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN mod(total, 4294967296)::bigint;
+
+CREATE OR REPLACE FUNCTION qserv.sum_low(total double precision) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN total;
+
+CREATE OR REPLACE FUNCTION qserv.sum_high(total bigint) RETURNS smallint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN NULL::smallint;
+
+CREATE OR REPLACE FUNCTION qserv.sum_high(total numeric) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN div(total, 4294967296)::bigint;
+
+CREATE OR REPLACE FUNCTION qserv.sum_high(total double precision) RETURNS real
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN NULL::real;
+
+-- The mean, of a sum and a count: numeric for integers, as AVG is.
+CREATE OR REPLACE FUNCTION qserv.mean(total bigint, count bigint) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN total::numeric / NULLIF(count, 0);
+
+CREATE OR REPLACE FUNCTION qserv.mean(total numeric, count bigint) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN total / NULLIF(count, 0);
+
+CREATE OR REPLACE FUNCTION qserv.mean(total double precision, count bigint) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN total / NULLIF(count, 0);
