@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from czar.analyse.query import Output
+from czar.limits import AnswerLimit
 from czar.result import result_column
 from qserv.errors import QservError, QueryCancelledError
 
@@ -35,8 +36,10 @@ class Answer:
         ended: Callable[[Outcome], None],
         threads: Executor,
         max_rows: int | None = None,
+        limit: AnswerLimit | None = None,
     ) -> None:
         self.query_id = query_id
+        self._limit = limit
         self._max_rows = max_rows
         names = [output.name for output in outputs]
         fields = list(schema)[: len(names)]
@@ -64,6 +67,8 @@ class Answer:
                     return
                 rows += batch.num_rows
                 size_bytes += batch.nbytes
+                if self._limit is not None:
+                    self._limit.check(rows, size_bytes)
                 if self._enough(rows):
                     error = None
                 yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)

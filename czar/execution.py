@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
+from czar.limits import Ticket
+from czar.measures import PartRun
 from qserv.metadata.czars import Progress
 
 
@@ -35,6 +37,10 @@ class Execution:
     submitted: datetime = field(default_factory=lambda: datetime.now(UTC))
     _parts: list[Part] = field(default_factory=list)
     _cancelled: bool = False
+    ticket: Ticket | None = None
+    """Its place among the queries that run."""
+    measured: PartRun | None = None
+    """What its parts took, once it runs."""
 
     def watch(self, part: Part) -> None:
         """Count a step of the query, and stop it when the query is cancelled, or is already."""

@@ -1,29 +1,40 @@
-"""A plan as text and as facts: which chunks and nodes, why, what runs there and what is done with the answers."""
+"""A plan as text and as facts: which chunks and nodes, why, what runs there, what is done with the answers, and what it took."""
 
 import itertools
-import re
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlglot import parse_one
-
 from czar.analyse import Query
+from czar.estimate import Estimate, sent
+from czar.measures import PartRun, StepRun
 from czar.placing import assignments
 from czar.plan.model import Plan
 from czar.plan.rest import rest
 from czar.planning import planned_query
+from czar.shown_sql import amount, indented, statement
 from czar.steps.cut import next_cut
+from czar.steps.intermediate import Intermediate, sendable_bytes
+from schema.physical import quote
 
-PIXEL_RANGES = re.compile(
-    r"""\(("[^"]*"\."_healpix_29") BETWEEN \d+ AND \d+(?: OR "[^"]*"\."_healpix_29" BETWEEN \d+ AND \d+)*\)"""
-)
-"""The condition on the pixel column, as rule `find_regions` writes it."""
+
+@dataclass(frozen=True)
+class Measured:
+    """What something took."""
+
+    rows: int
+    size_bytes: int
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return f"{self.rows:,} rows, {amount(self.size_bytes)}, {self.seconds:.3f} s"
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """How a query would be answered."""
+    """How a query would be answered, or was."""
 
     chunks: int
     """Chunks that are asked."""
@@ -37,10 +48,14 @@ class Explanation:
     chunk_query: str | None
     combine: str | None
     finish: str | None
+    sent: Estimate | None = None
+    """What the nodes send, if every condition held for every row."""
     steps: "tuple[Step, ...]" = ()
     """What is answered first, where the query is not answered at once."""
     rest: str | None = None
     """What PostgreSQL computes over the rows of the steps, if the nodes have no part in it."""
+    measured: dict[str, Measured] = field(default_factory=dict)
+    """What each stage took, if the query has run: nodes, combine, finish or rest, and total."""
 
     @property
     def text(self) -> str:
@@ -48,62 +63,101 @@ class Explanation:
         where = ", ".join(f"{node} {count:,}" for node, count in sorted(self.nodes.items()))
         lines = [line for step in self.steps for line in (*step.lines, "")]
         if self.rest:
-            return "\n".join([*lines, "over the rows of these steps (PostgreSQL)", *_indented(self.rest, "postgres")])
-        lines += [
-            f"chunks   {self.chunks:,} of {self.family_chunks:,}" + (f" ({where})" if where else ""),
-            f"rows     at most {self.rows:,}",
-            *(f"because  {note}" for note in self.notes),
-        ]
-        if self.chunk_query:
-            lines += ["", "on each chunk (PostgreSQL)", *_indented(self.chunk_query, "postgres")]
-        if self.combine:
-            lines += ["", "combine (DuckDB)", *_indented(self.combine, "duckdb")]
-        if self.finish:
-            lines += ["", "finish (PostgreSQL)", *_indented(self.finish, "postgres")]
+            lines += ["over the rows of these steps (PostgreSQL)", *indented(self.rest, "postgres")]
+        else:
+            lines += [
+                f"chunks   {self.chunks:,} of {self.family_chunks:,}" + (f" ({where})" if where else ""),
+                f"rows     at most {self.rows:,}",
+                *([f"sent     estimated {self.sent.rows:,} rows, {amount(self.sent.size_bytes)}"] if self.sent else []),
+                *(f"because  {note}" for note in self.notes),
+            ]
+        for title, sql, dialect in (
+            ("on each chunk (PostgreSQL)", self.chunk_query, "postgres"),
+            ("combine (DuckDB)", self.combine, "duckdb"),
+            ("finish (PostgreSQL)", self.finish, "postgres"),
+        ):
+            if sql:
+                lines += ["", title, *indented(sql, dialect)]
+        if self.measured:
+            lines += ["", "took", *(f"  {name:<8} {stage.text}" for name, stage in self.measured.items())]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as a JSON object."""
-        return {**self.__dict__, "notes": list(self.notes), "steps": [step.to_json() for step in self.steps]}
+        return {
+            **self.__dict__,
+            "notes": list(self.notes),
+            "sent": self.sent.__dict__ if self.sent else None,
+            "steps": [step.to_json() for step in self.steps],
+            "measured": {name: stage.__dict__ for name, stage in self.measured.items()} or None,
+        }
 
 
 @dataclass(frozen=True)
 class Step:
-    """A part of a query that is answered by itself. Its rows go to the nodes if they are few, else to the scratch database."""
+    """A part of a query that is answered by itself."""
 
     name: str
     reason: str
     """Why the query is not answered at once."""
     part: Explanation
+    rows_go_to: str = ""
+    """Where its rows are read."""
 
     @property
     def lines(self) -> list[str]:
         """The step for people."""
-        return [f"step {self.name}  because {self.reason}", *(f"  {line}" for line in self.part.text.splitlines())]
+        return [
+            f"step {self.name}  because {self.reason}",
+            f"  to       {self.rows_go_to}",
+            *(f"  {line}" if line else "" for line in self.part.text.splitlines()),
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return the step as a JSON object."""
-        return {"name": self.name, "reason": self.reason, "part": self.part.to_json()}
+        return {"name": self.name, "reason": self.reason, "rows_go_to": self.rows_go_to, "part": self.part.to_json()}
 
 
 async def explain_query(query: Query, locate: Callable[[Query], Awaitable[Query]]) -> Explanation:
     """Return how a query would be answered, if each of its steps had few enough rows to be sent to the nodes."""
     names = (f"s{number}" for number in itertools.count())
-    return await _explained(query, locate, names)
+    return (await _explained(query, locate, names))[0]
 
 
-async def _explained(query: Query, locate: Callable[[Query], Awaitable[Query]], names: Iterator[str]) -> Explanation:
+async def _explained(
+    query: Query, locate: Callable[[Query], Awaitable[Query]], names: Iterator[str]
+) -> tuple[Explanation, frozenset[str]]:
+    """Return the explanation of a query, and the names of steps whose rows the nodes read."""
     steps: list[Step] = []
+    few_bytes: dict[str, int] = {}
+    on_nodes: frozenset[str] = frozenset()
     while True:
         planned = await planned_query(query, locate, None)
         if isinstance(planned, Plan):
-            return replace(explain(planned), steps=tuple(steps))
+            on_nodes |= _steps_read(query)
+            explanation = explain(planned)
+            break
         cut = next_cut(query, next(names), planned)
         if cut is None:
-            nothing = Explanation(0, 0, {}, 0, (), None, None, None)
-            return replace(nothing, steps=tuple(steps), rest=rest(query, None))
-        steps.append(Step(cut.name, planned, await _explained(cut.step, locate, names)))
+            explanation = Explanation(0, 0, {}, 0, (), None, None, None, rest=rest(query, None))
+            break
+        part, read = await _explained(cut.step, locate, names)
+        on_nodes |= read
+        steps.append(Step(cut.name, planned, part))
+        few_bytes[cut.name] = sendable_bytes(len(cut.rest.chunks))
         query = cut.rest
+    went = (replace(step, rows_go_to=_destination(few_bytes[step.name], sent=step.name in on_nodes)) for step in steps)
+    return replace(explanation, steps=tuple(went)), on_nodes
+
+
+def _steps_read(query: Query) -> frozenset[str]:
+    return frozenset(source.entry.table.name for source in query.sources if isinstance(source.entry, Intermediate))
+
+
+def _destination(few_bytes: int, *, sent: bool) -> str:
+    if not sent:
+        return "the scratch database"
+    return f"the nodes, with the query, if they are at most {amount(few_bytes)}; else the scratch database"
 
 
 def explain(plan: Plan) -> Explanation:
@@ -121,13 +175,51 @@ def explain(plan: Plan) -> Explanation:
         chunk_query=plan.step.template if plan.step else None,
         combine=plan.combine,
         finish=plan.finish,
+        sent=sent(plan, statement(plan.step.template, "postgres")) if plan.step else None,
     )
 
 
-def _indented(sql: str, dialect: str) -> list[str]:
-    """Return the statement over several lines; slots stand as plain names meanwhile, and ranges of pixels as their number."""
-    sql = PIXEL_RANGES.sub(lambda found: f"in_pixel_ranges({found[1]}, {found[0].count(' BETWEEN ')})", sql)
-    named = sql.replace("{{", "\0").replace("}}", "\1").replace("{", "slot_").replace("}", "_slot")
-    pretty = parse_one(named, read=dialect).sql(dialect, pretty=True)
-    pretty = pretty.replace("slot_", "{").replace("_slot", "}").replace("\0", "{").replace("\1", "}")
-    return [f"  {line}" for line in pretty.splitlines()]
+def explain_run(part: PartRun) -> Explanation:
+    """Return how a query was answered, and what it took."""
+    found = [step.found for step in part.steps if step.found is not None]
+    if part.plan is not None:
+        explanation = explain(_named(part.plan, found))
+    else:
+        explanation = Explanation(0, 0, {}, 0, (), None, None, None, rest=part.rest)
+    stages = {name: Measured(stage.rows, stage.size_bytes, stage.seconds) for name, stage in part.stages.items()}
+    return replace(explanation, steps=tuple(_ran(step, part) for step in part.steps), measured=stages)
+
+
+def _ran(step: StepRun, around: PartRun) -> Step:
+    part = explain_run(step.part)
+    last = next(reversed(part.measured.values()), Measured(0, 0, 0.0))
+    part = replace(part, measured={**part.measured, "step": replace(last, seconds=step.seconds)})
+    if step.found is None:
+        where = "nowhere"
+    elif step.is_written:
+        where = "the query, as constants"
+    elif step.found.rows is not None and _sends(around, step.found):
+        where = "the nodes, with the query"
+    else:
+        where = "the scratch database"
+    return Step(step.name, step.reason, part, where)
+
+
+def _sends(part: PartRun, rows: Intermediate) -> bool:
+    """Whether a chunk query of a part, or of a step of it, holds the rows of a step."""
+    template = part.plan.step.template if part.plan and part.plan.step else ""
+    return _as_in_template(rows) in template or any(_sends(step.part, rows) for step in part.steps)
+
+
+def _as_in_template(rows: Intermediate) -> str:
+    return rows.sql.replace("{", "{{").replace("}", "}}")
+
+
+def _named(plan: Plan, found: list[Intermediate]) -> Plan:
+    """Let steps stand by their names in a chunk query, in the place of their rows."""
+    if plan.step is None:
+        return plan
+    template = plan.step.template
+    for step in found:
+        template = template.replace(_as_in_template(step), quote(step.table.name))
+    return replace(plan, step=replace(plan.step, template=template))

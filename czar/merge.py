@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import duckdb
 import pyarrow as pa
 
-from qserv.errors import QueryEvaluationError, QueryLimitError
+from qserv.errors import MemoryLimitError, QueryEvaluationError
 
 OVERFLOW = "value out of range: overflow"
 """What PostgreSQL says of a number beyond double precision."""
@@ -61,7 +61,7 @@ class Merger:
         ------
         QueryEvaluationError
             A sum is out of the range of bigint.
-        QueryLimitError
+        MemoryLimitError
             Groups or sorts need more memory or disk than there is.
         Exception
             Whatever reading the batches raised.
@@ -108,7 +108,7 @@ def _meaning(error: Exception) -> Exception:
     if isinstance(error, pa.ArrowInvalid | duckdb.ConversionException | duckdb.OutOfRangeException):
         return QueryEvaluationError("a sum is out of range: it does not fit into a bigint")
     if isinstance(error, duckdb.OutOfMemoryException | duckdb.IOException):
-        return QueryLimitError("the groups or the order of the answer need more memory than there is; ask for fewer rows")
+        return MemoryLimitError("the groups or the order of the answer need more memory than there is; ask for fewer rows")
     return error
 
 

@@ -15,6 +15,8 @@ from czar.analyse import Query
 from czar.analyse.query import Output
 from czar.dispatch import Dispatch
 from czar.limiting import limited
+from czar.limits import in_step, step_within, time_limit_error
+from czar.measures import PartRun, StepRun
 from czar.merge import Merger
 from czar.placing import assignments
 from czar.plan.model import Plan
@@ -66,6 +68,8 @@ class Run:
         self._names = (f"s{number}" for number in itertools.count())
         self._workspace: Workspace | None = None
         self._dispatches: list[Dispatch] = []
+        self.measured = PartRun(time.monotonic)
+        """What each part took so far."""
 
     @property
     def chunks_done(self) -> int:
@@ -85,26 +89,44 @@ class Run:
         QservError
             Why there is no answer.
         """
-        left = await self._settled(query, max_rows)
+        left = await self._settled(query, max_rows, self.measured)
         if isinstance(left, Plan):
-            return await self._in_thread(self._planned, left)
+            return await self._in_thread(self._planned, left, self.measured)
         return await self._in_thread(self._rest, left, max_rows)
 
-    async def _settled(self, query: Query, max_rows: int | None) -> Plan | Query:
+    async def read_to_end(self, rows: Rows) -> None:
+        """Read an answer for what it took alone."""
+
+        def read() -> None:
+            for _ in rows.batches:
+                pass
+
+        await self._in_thread(read)
+
+    async def _settled(self, query: Query, max_rows: int | None, part: PartRun) -> Plan | Query:
         """Run the steps of a query; return the plan of the rest, or the rest itself if it reads only the rows of steps."""
         while True:
             planned = await planned_query(query, self._engine.locate, max_rows)
             if isinstance(planned, Plan):
+                part.plan = planned
                 return planned
             cut = next_cut(query, next(self._names), planned)
             if cut is None:
                 return query
-            query = cut.with_rows(await self._step(cut))
+            step = part.step(cut.name, planned)
+            query = cut.with_rows(await self._step(cut, step))
+            step.is_written = all(source.entry is not step.found for source in query.sources)
 
-    async def _step(self, cut: Cut) -> Intermediate:
+    async def _step(self, cut: Cut, step: StepRun) -> Intermediate:
         """Answer a part of a query; few rows are kept here, many in the scratch database."""
-        left = await self._settled(cut.step, None)
-        return await self._in_thread(self._kept, cut.name, left, sendable_bytes(len(cut.rest.chunks)))
+        try:
+            with step.timed():
+                left = await self._settled(cut.step, None, step.part)
+                found = await self._in_thread(self._kept, cut.name, left, sendable_bytes(len(cut.rest.chunks)), step.part)
+        except QueryLimitError as error:
+            raise in_step(error, cut.name, [source.entry.table.name for source in cut.step.sources]) from error
+        step.found = found
+        return found
 
     def close(self) -> None:
         """Stop what runs, here and on the nodes."""
@@ -117,40 +139,48 @@ class Run:
     async def _in_thread(self, function: Callable[..., Result], *arguments: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._engine.threads, function, *arguments)
 
-    def _planned(self, plan: Plan) -> Rows:
+    def _planned(self, plan: Plan, part: PartRun) -> Rows:
         if plan.known_row is not None:
             batch = pa.RecordBatch.from_pydict({f"c{i}": pa.array([n], pa.int64()) for i, n in enumerate(plan.known_row)})
             return Rows(batch.schema, iter([batch]), plan.outputs)
-        return self._dispatched(plan)
+        return self._dispatched(plan, part)
 
-    def _dispatched(self, plan: Plan) -> Rows:
+    def _dispatched(self, plan: Plan, part: PartRun) -> Rows:
         """Dispatch and merge; runs in a thread, because it waits for the first node."""
-        dispatch = Dispatch(
-            query_id=self._query_id,
-            template=plan.step.template if plan.step else "",
-            assignments=assignments(plan, self._query_id),
-            workers=self._engine.workers,
-            timeout_s=self._remaining_s(),
-            held_bytes=self._engine.settings.result_spill_bytes,
-        )
-        self._dispatches.append(dispatch)
-        self._stoppable(dispatch.close)
-        schema = dispatch.schema
+        stage = part.stage("nodes")
+        with stage.timed():
+            dispatch = Dispatch(
+                query_id=self._query_id,
+                template=plan.step.template if plan.step else "",
+                assignments=assignments(plan, self._query_id),
+                workers=self._engine.workers,
+                timeout_s=self._remaining_s(),
+                held_bytes=self._engine.settings.result_spill_bytes,
+            )
+            self._dispatches.append(dispatch)
+            self._stoppable(dispatch.close)
+            schema = dispatch.schema
+        sent = stage.counted(dispatch)
         if plan.combine is None:
-            return Rows(schema, limited(dispatch, plan.offset, plan.limit), plan.outputs)
-        merged = self._engine.merger.combine(plan.combine, schema, dispatch, plan.wide)
-        if plan.finish is not None:
+            return Rows(schema, limited(sent, plan.offset, plan.limit), plan.outputs)
+        stage = part.stage("combine")
+        with stage.timed():
+            merged = self._engine.merger.combine(plan.combine, schema, sent, plan.wide)
+        if plan.finish is None:
+            return Rows(merged.schema, stage.counted(merged), plan.outputs)
+        finish = part.stage("finish")
+        with finish.timed():
             work = self._engine.scratch.workspace(self._remaining_s())
             self._stoppable(work.close)
-            work.load("merged", merged.schema, merged)
-            merged = work.ask(plan.finish)
-        return Rows(merged.schema, iter(merged), plan.outputs)
+            work.load("merged", merged.schema, stage.counted(merged))
+            finished = work.ask(plan.finish)
+        return Rows(finished.schema, finish.counted(finished), plan.outputs)
 
-    def _kept(self, name: str, left: Plan | Query, few_bytes: int) -> Intermediate:
+    def _kept(self, name: str, left: Plan | Query, few_bytes: int, part: PartRun) -> Intermediate:
         """Run the last part of a step, and keep its rows: up to ``few_bytes`` of them here."""
         if isinstance(left, Query):
-            return self._made(name, left, few_bytes)
-        rows = self._planned(left)
+            return self._made(name, left, few_bytes, part)
+        rows = self._planned(left, part)
         fields = [pa.field(output.name, field.type) for output, field in zip(rows.outputs, rows.schema, strict=False)]
         schema = pa.schema(fields)
         batches = (pa.RecordBatch.from_arrays(batch.columns[: len(fields)], schema=schema) for batch in rows.batches)
@@ -164,13 +194,18 @@ class Run:
         else:
             if can_be_sent(schema):
                 return intermediate(name, rows.outputs, pa.Table.from_batches(held, schema))
-        self._work().load(name, schema, itertools.chain(held, batches))
+        self._work().load(name, schema, step_within(itertools.chain(held, batches), self._engine.settings.max_step_bytes))
         return intermediate(name, rows.outputs, is_large=True)
 
-    def _made(self, name: str, query: Query, few_bytes: int) -> Intermediate:
+    def _made(self, name: str, query: Query, few_bytes: int, part: PartRun) -> Intermediate:
         """Compute a step over the rows of its own steps, where they are."""
         names = [output.name for output in query.outputs]
-        if self._loaded(query).make(name, rest(query, None), names) > few_bytes:
+        part.rest = rest(query, None)
+        stage = part.stage("rest")
+        with stage.timed():
+            made = self._loaded(query).make(name, part.rest, names, self._engine.settings.max_step_bytes)
+        stage.add(made.rows, made.size_bytes)
+        if made.size_bytes > few_bytes:
             return intermediate(name, query.outputs, is_large=True)
         found = self._work().ask(f"TABLE {quote(name)}").read_all()
         if not can_be_sent(found.schema):
@@ -179,8 +214,11 @@ class Run:
 
     def _rest(self, query: Query, max_rows: int | None) -> Rows:
         """Compute what is left of a query over the rows of its steps."""
-        reader = self._loaded(query).ask(rest(query, max_rows))
-        return Rows(reader.schema, iter(reader), query.outputs)
+        self.measured.rest = rest(query, max_rows)
+        stage = self.measured.stage("rest")
+        with stage.timed():
+            reader = self._loaded(query).ask(self.measured.rest)
+        return Rows(reader.schema, stage.counted(reader), query.outputs)
 
     def _loaded(self, query: Query) -> Workspace:
         """Bring the rows of a query's steps into the scratch database."""
@@ -206,6 +244,5 @@ class Run:
     def _remaining_s(self) -> float:
         remaining_s = self._deadline_s - time.monotonic()
         if remaining_s <= 0:
-            msg = "the query ran longer than its time limit; restrict it further, or raise the limit"
-            raise QueryLimitError(msg)
+            raise time_limit_error(self._engine.settings.query_timeout_s)
         return remaining_s

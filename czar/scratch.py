@@ -4,15 +4,25 @@ import contextlib
 import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import adbc_driver_manager
 import psycopg
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
-from qserv.errors import MetadataError, QueryCancelledError, QueryEvaluationError
+from czar.limits import TOO_LARGE, guarded_insert, step_size_error
+from qserv.errors import (
+    MetadataError,
+    QservError,
+    QueryCancelledError,
+    QueryEvaluationError,
+    TemporarySpaceError,
+    TimeLimitError,
+)
 from schema.physical import quote
 from workers.functions import install
+from workers.postgresql.failures import LESS
 from workers.postgresql.plain import plain_batch, plain_schema
 
 NO_ANSWER = "the scratch database does not answer; is the cluster up (`qserv status`)?"
@@ -89,6 +99,14 @@ class Scratch:
             raise MetadataError(NO_ANSWER) from error
 
 
+@dataclass(frozen=True)
+class Made:
+    """A table of the scratch database: its rows, and its bytes on disk."""
+
+    rows: int
+    size_bytes: int
+
+
 class Workspace:
     """Temporary tables of one query, on one connection. One thread works with it at a time; any may close it."""
 
@@ -120,16 +138,33 @@ class Workspace:
             cursor.execute(f"ANALYZE {quote(name)}")
         self._loaded.add(name)
 
-    def make(self, name: str, sql: str, columns: Sequence[str]) -> int:
-        """Make a table of what a statement answers; return its size in bytes."""
-        with self._at_work() as cursor:
+    def make(self, name: str, sql: str, columns: Sequence[str], limit_bytes: int) -> Made:
+        """Make a table of what a statement answers.
+
+        Raises
+        ------
+        StepSizeError
+            It would be larger than ``limit_bytes``.
+        QueryEvaluationError
+            PostgreSQL stopped.
+        """
+        failure: list[Exception] = []
+        with self._at_work(failure) as cursor:
             names = ", ".join(map(quote, columns))
-            cursor.execute(f"CREATE TEMPORARY TABLE {quote(name)} ({names}) AS {sql}")
+            cursor.execute(f"CREATE TEMPORARY TABLE {quote(name)} ({names}) AS {sql} WITH NO DATA")
+            try:
+                cursor.execute(guarded_insert(name, sql, limit_bytes))
+            except adbc_driver_manager.Error as error:
+                if TOO_LARGE in str(error):
+                    failure.append(step_size_error(limit_bytes))
+                raise
             cursor.execute(f"ANALYZE {quote(name)}")
-            cursor.execute(f"SELECT pg_table_size('pg_temp.{quote(name)}'::regclass)")
-            size = cursor.fetchone()
+            cursor.execute(f"SELECT pg_table_size('pg_temp.{quote(name)}'::regclass), count(*) FROM {quote(name)}")  # noqa: S608 (quoted)
+            size_bytes, rows = cursor.fetchone() or (0, 0)
         self._loaded.add(name)
-        return int(size[0]) if size else 0
+        if size_bytes > limit_bytes:
+            raise step_size_error(limit_bytes)
+        return Made(rows, size_bytes)
 
     def ask(self, sql: str) -> pa.RecordBatchReader:
         """Return what a statement answers. Read it to its end, or close the workspace.
@@ -189,7 +224,7 @@ class Workspace:
                 _discard(*([self._cursor] if self._cursor else []), self._connection)
                 if given_up:
                     raise _given_up() from error
-                raise (failure[0] if failure else QueryEvaluationError(_message(error))) from error
+                raise (failure[0] if failure else _meaning(error)) from error
             self._end_if_closed()
 
     def _end_if_closed(self) -> None:
@@ -216,6 +251,17 @@ def _discard(*parts: dbapi.Cursor | dbapi.Connection) -> None:
     for part in parts:
         with contextlib.suppress(*FAILURES):
             part.close()
+
+
+def _meaning(error: Exception) -> QservError:
+    """Return the error of ours that one of PostgreSQL's stands for."""
+    message = _message(error)
+    if "statement timeout" in message:
+        return TimeLimitError("the query ran longer than its time limit; restrict it further, or raise the limit")
+    if "temp_file_limit" in message:
+        msg = f"sorts and hashes in the scratch database need more disk than one query may use ({message}); {LESS}"
+        return TemporarySpaceError(msg)
+    return QueryEvaluationError(message)
 
 
 def _message(error: Exception) -> str:

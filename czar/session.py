@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,13 +14,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlglot import exp
 
 from czar.analyse import Query, named
+from czar.analyse.query import Output
 from czar.answer import Answer, Outcome
 from czar.catalogue import Catalogue
 from czar.catalogue_reader import CatalogueReader
 from czar.dialects.moment import at_moment
 from czar.execution import Execution
-from czar.explain import Explanation, explain_query
+from czar.explain import Explanation, Measured, explain_query, explain_run
+from czar.explain_statement import COLUMN, ExplainStatement, read_explain
+from czar.limiting import limited
+from czar.limits import Admission, AnswerLimit
 from czar.merge import Merger
+from czar.metrics import Metrics
 from czar.parse import TOO_DEEP, one_query, parse
 from czar.presence import Presence, this_process
 from czar.query_log import QueryLog
@@ -55,7 +61,9 @@ class Session:
         self._czar = this_process()
         self._log = QueryLog(metadata, self._czar.czar_id)
         self.running: dict[uuid.UUID, Execution] = {}
-        """The queries that are answered now."""
+        """The queries that are answered now, or wait for others to end."""
+        self._admission = Admission(settings)
+        self.metrics = Metrics(lambda: self._admission.running, lambda: self._admission.waiting)
         self._presence = Presence(metadata, self._czar, self.running, settings.czar_lease_s)
         self._lookups = Lookups(metadata.url)
         self._catalogues = CatalogueReader(metadata, self._lookups)
@@ -94,8 +102,9 @@ class Session:
         max_rows: int | None = None,
         text: str | None = None,
         query_id: uuid.UUID | None = None,
+        patient: bool = False,
     ) -> Answer:
-        """Answer a query.
+        """Answer a query, or tell how with ``EXPLAIN``.
 
         Parameters
         ----------
@@ -104,9 +113,11 @@ class Session:
         dialect, user, text
             For the query log: ``text`` is what the user wrote, if the statement is a tree.
         max_rows
-            Rows of the answer at the most.
+            Rows of the answer at the most; default: as many as an answer may have, and more are an error.
         query_id
             A new one, by which `running` has the query from now on; default: one is made.
+        patient
+            Wait for as long as it takes where too many queries run, rather than be refused.
 
         Raises
         ------
@@ -114,20 +125,42 @@ class Session:
             Why there is no answer: a `QueryError` for what the user can change.
         """
         written = text if text is not None else _text(statement)
+        asked = read_explain(statement) if isinstance(statement, str) and dialect == "native" else None
         execution = Execution(query_id or uuid.uuid4(), user, dialect, written)
-        self.running[execution.query_id] = execution
-        self._log.start(execution)
         try:
-            query = await self._named(statement, dialect, written)
-            return await self._run(query, execution, max_rows)
+            await self._begin(execution, patient=patient)
+            if asked is not None:
+                return await self._explained(asked, execution, max_rows)
+            return await self._run(await self._named(statement, dialect, written), execution, max_rows)
         except BaseException as error:
-            self._end(execution, Outcome(0, 0, _reason(error)), 0)
+            self._end(execution, Outcome(0, 0, _reason(error)))
             raise
 
-    async def explain(self, statement: str | exp.Expr, *, dialect: str = "native", text: str | None = None) -> Explanation:
-        """Return how a query would be answered, without running it."""
+    async def explain(
+        self,
+        statement: str | exp.Expr,
+        *,
+        dialect: str = "native",
+        text: str | None = None,
+        analyze: bool = False,
+        user: str = "anonymous",
+    ) -> Explanation:
+        """Return how a query would be answered, without running it; with ``analyze`` run it, and return what it took."""
         written = text if text is not None else _text(statement)
-        return await explain_query(await self._named(statement, dialect, written), self._located)
+        if isinstance(statement, str) and dialect == "native" and (asked := read_explain(statement)) is not None:
+            statement, analyze = asked.query, analyze or asked.analyze
+        if not analyze:
+            return await explain_query(await self._named(statement, dialect, written), self._located)
+        execution = Execution(uuid.uuid4(), user, dialect, written)
+        outcome = Outcome(0, 0, None)
+        try:
+            await self._begin(execution)
+            return await self._measured(await self._named(statement, dialect, written), execution)
+        except BaseException as error:
+            outcome = Outcome(0, 0, _reason(error))
+            raise
+        finally:
+            self._end(execution, outcome)
 
     async def close(self) -> None:
         """Let go of connections, threads and memory."""
@@ -160,13 +193,62 @@ class Session:
             query = query.narrowed(np.unique(chunks), f"{count:,} {'key' if count == 1 else 'keys'} of {restriction.director}")
         return replace(query, keys=())
 
-    def _end(self, execution: Execution, outcome: Outcome, chunk_count: int) -> None:
-        self.running.pop(execution.query_id, None)
+    async def _begin(self, execution: Execution, *, patient: bool = False) -> None:
+        """Log a query, and wait until it may run."""
+        self.running[execution.query_id] = execution
+        self._log.start(execution)
+        ticket = self._admission.ticket(execution.user)
+        execution.watch(ticket)
+        await self._admission.enter(ticket, patient=patient)
+        execution.ticket = ticket
+
+    def _end(self, execution: Execution, outcome: Outcome) -> None:
+        if self.running.pop(execution.query_id, None) is None:
+            return
+        if execution.ticket is not None:
+            self._admission.leave(execution.ticket)
+        chunk_count = execution.progress.chunk_count
         self._log.end(execution.query_id, outcome, chunk_count)
+        seconds = (datetime.now(UTC) - execution.submitted).total_seconds()
+        self.metrics.ended(execution, outcome, seconds, chunk_count)
+
+    async def _explained(self, asked: ExplainStatement, execution: Execution, max_rows: int | None) -> Answer:
+        """Answer a statement that asks for a plan."""
+        query = await self._named(asked.query, execution.dialect, asked.query)
+        explanation = await (self._measured(query, execution) if asked.analyze else explain_query(query, self._located))
+        rows = asked.rows(explanation)
+        return Answer(
+            query_id=execution.query_id.hex,
+            outputs=(Output(COLUMN),),
+            schema=rows.schema,
+            rows=limited([rows], 0, max_rows),
+            stop=lambda: None,
+            ended=lambda outcome: self._end(execution, outcome),
+            threads=self._threads,
+            max_rows=max_rows,
+        )
+
+    def _begun(self, execution: Execution) -> Run:
+        run = Run(self._engine, execution.query_id.hex)
+        execution.measured = run.measured
+        execution.watch(run)
+        return run
+
+    async def _measured(self, query: Query, execution: Execution) -> Explanation:
+        """Run a query to its end, for what it takes."""
+        run = self._begun(execution)
+        begun_s = time.monotonic()
+        try:
+            await run.read_to_end(await run.answer(query, None))
+        finally:
+            run.close()
+        explanation = explain_run(run.measured)
+        last = next(reversed(explanation.measured.values()), Measured(0, 0, 0.0))
+        total = replace(last, seconds=time.monotonic() - begun_s)
+        return replace(explanation, measured={**explanation.measured, "total": total})
 
     async def _run(self, query: Query, execution: Execution, max_rows: int | None) -> Answer:
-        run = Run(self._engine, execution.query_id.hex)
-        execution.watch(run)
+        run = self._begun(execution)
         try:
             rows = await run.answer(query, max_rows)
             for output, field in zip(query.outputs, rows.schema, strict=False):  # hidden columns for ORDER BY may follow
@@ -182,9 +264,10 @@ class Session:
             schema=rows.schema,
             rows=rows.batches,
             stop=run.close,
-            ended=lambda outcome: self._end(execution, outcome, run.chunks_total),
+            ended=lambda outcome: self._end(execution, outcome),
             threads=self._threads,
             max_rows=max_rows,
+            limit=AnswerLimit(self._settings.max_rows if max_rows is None else None, self._settings.max_answer_bytes),
         )
 
 

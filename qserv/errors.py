@@ -144,6 +144,49 @@ class QueryLimitError(QueryError):
     code = "query.limit"
 
 
+class RowLimitError(QueryLimitError):
+    """The answer has more rows than an answer may have."""
+
+    code = "query.limit.rows"
+
+
+class AnswerSizeError(QueryLimitError):
+    """The answer has more bytes than an answer may have."""
+
+    code = "query.limit.bytes"
+
+
+class StepSizeError(QueryLimitError):
+    """A step of the query has more bytes than one may have in the scratch database."""
+
+    code = "query.limit.step"
+
+
+class TimeLimitError(QueryLimitError):
+    """The query ran longer than it may."""
+
+    code = "query.limit.time"
+
+
+class TemporarySpaceError(QueryLimitError):
+    """Sorts and hashes of the query need more disk than it may use, on a node or in the scratch database."""
+
+    code = "query.limit.temporary_space"
+
+
+class MemoryLimitError(QueryLimitError):
+    """A part of the query needs more memory than there is for it."""
+
+    code = "query.limit.memory"
+
+
+class TooManyQueriesError(QueryLimitError):
+    """As many queries run already as may at a time, and none ended while this one waited."""
+
+    code = "query.limit.queries"
+    retryable = True
+
+
 class QueryCancelledError(QueryError):
     """The query was cancelled by its owner or an admin, or its reader went away."""
 

@@ -93,6 +93,30 @@ class Settings(BaseSettings):
         ge=1,
         description="Rows of one answer, at most; an answer that is cut here says OVERFLOW.",
     )
+    max_answer_bytes: int = Field(
+        default=20_000_000_000,
+        ge=1,
+        description="Bytes of one answer in Arrow's memory, at most; a larger one ends with an error.",
+    )
+    max_step_bytes: int = Field(
+        default=10_000_000_000,
+        ge=1,
+        description="Bytes that one step of a query may have in the scratch database.",
+    )
+    max_temporary_bytes: int = Field(
+        default=20_000_000_000,
+        ge=1_000_000,
+        description="Bytes of temporary files that PostgreSQL may use for the sorts and hashes of one query, on each node and in"
+        " the scratch database. Read when the cluster starts.",
+    )
+    max_queries: int = Field(default=100, ge=1, description="Queries that a czar answers at a time; more wait.")
+    max_queries_per_user: int = Field(default=50, ge=1, description="Queries of one user that a czar answers at a time; more wait.")
+    queue_wait_s: float = Field(
+        default=30.0,
+        ge=0,
+        description="Seconds that a query waits for others to end before it is refused; an asynchronous one waits for as long as"
+        " it takes.",
+    )
     result_spill_bytes: int = Field(
         default=64 * 1024 * 1024,
         ge=1024 * 1024,

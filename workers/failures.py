@@ -3,7 +3,7 @@
 import pyarrow as pa
 from pyarrow import flight
 
-from qserv.errors import NodeUnavailableError, QservError, QueryCancelledError, QueryLimitError
+from qserv.errors import NodeUnavailableError, QservError, QueryCancelledError, TimeLimitError
 from workers.protocol import Failure
 
 _FLIGHT_NAMES: dict[type[Exception], type[flight.FlightError]] = {
@@ -39,7 +39,7 @@ def from_flight(error: pa.ArrowException, worker: str) -> QservError:
     if isinstance(error, flight.FlightCancelledError):
         return QueryCancelledError(f"the call to worker {worker} was cancelled")
     if isinstance(error, flight.FlightTimedOutError):
-        return QueryLimitError(f"worker {worker} did not answer within the time limit of the call")
+        return TimeLimitError(f"worker {worker} did not answer within the time limit of the call")
     if isinstance(error, flight.FlightUnauthenticatedError):
         return NodeUnavailableError(
             f"worker {worker} refused the cluster secret: it belongs to another cluster, or was restarted with another"

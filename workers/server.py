@@ -12,7 +12,7 @@ import pyarrow as pa
 import structlog
 from pyarrow import flight
 
-from qserv.errors import IngestError, PortInUseError, QservError, QueryCancelledError, QueryLimitError
+from qserv.errors import IngestError, PortInUseError, QservError, QueryCancelledError, TimeLimitError
 from workers import protocol
 from workers.execute import Answer, Executor
 from workers.failures import to_flight
@@ -188,7 +188,7 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
             while running.call.state is CallState.WAITING and running.stop.reason is None:
                 if not self._changed.wait(deadline_s - time.monotonic()):
                     msg = "the query waited for its turn until its time limit was over; try again later"
-                    raise QueryLimitError(msg)
+                    raise TimeLimitError(msg)
         running.stop.check()
 
     def _stream(self, answer: Answer) -> Iterator[tuple[pa.RecordBatch, pa.Buffer]]:

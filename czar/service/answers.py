@@ -1,6 +1,7 @@
 """From the text of a query to the batches of its answer, cut where it is to be cut."""
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, cast
@@ -44,19 +45,27 @@ class Asking:
             raise QueryValueError(msg)
         return await asyncio.to_thread(self._readers[dialect], text)
 
-    async def ask(self, text: str, dialect: str, user: str, max_rows: int, query_id: UUID | None) -> Answer:
-        """Begin to answer a query; one row more than ``max_rows`` is asked for, to know whether there is more."""
+    async def ask(  # noqa: PLR0913 (what is asked, by whom, and how it is to be known)
+        self, text: str, dialect: str, user: str, max_rows: int | None, query_id: UUID | None, *, patient: bool = False
+    ) -> Answer:
+        """Begin to answer a query; one row more than ``max_rows`` is asked for, to know whether there is more.
+
+        Without ``max_rows``, more rows than an answer may have are an error.
+        """
         statement = await self.read(text, dialect)
-        return await self.session.query(statement, dialect=dialect, user=user, max_rows=max_rows + 1, text=text, query_id=query_id)
+        rows = None if max_rows is None else max_rows + 1
+        return await self.session.query(
+            statement, dialect=dialect, user=user, max_rows=rows, text=text, query_id=query_id, patient=patient
+        )
 
 
-async def rows_of(answer: Answer, max_rows: int) -> AsyncGenerator[tuple[pa.RecordBatch, bool], None]:
+async def rows_of(answer: Answer, max_rows: int | None) -> AsyncGenerator[tuple[pa.RecordBatch, bool], None]:
     """Yield the batches of an answer, fields described, up to ``max_rows`` rows, and with each whether there is more behind.
 
     Closing the generator cancels the query.
     """
     schema = described(answer.schema, answer.columns)
-    left = max_rows
+    left = sys.maxsize if max_rows is None else max_rows
     async with aclosing(cast("AsyncGenerator[pa.RecordBatch, None]", answer.batches())) as batches:
         async for batch in batches:
             overflow = batch.num_rows > left
@@ -67,7 +76,7 @@ async def rows_of(answer: Answer, max_rows: int) -> AsyncGenerator[tuple[pa.Reco
                 return
 
 
-async def encoded(answer: Answer, max_rows: int, encoder: Encoder) -> AsyncGenerator[bytes, None]:
+async def encoded(answer: Answer, max_rows: int | None, encoder: Encoder) -> AsyncGenerator[bytes, None]:
     """Yield the pieces of an answer. An error behind the first piece can only break the connection off."""
     async with aclosing(rows_of(answer, max_rows)) as batches:
         async for batch, _ in batches:

@@ -9,6 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import SecretStr
 from starlette.responses import JSONResponse, Response
 
+from czar.metrics import CONTENT_TYPE_LATEST
 from czar.service.asynchronous import job_router, result_router
 from czar.service.errors import error_info, status_of
 from czar.service.models import ErrorDocument
@@ -21,6 +22,7 @@ MAX_BODY_BYTES = 16 * 2**20
 """Largest request: the longest query, with every character escaped."""
 
 HEALTH_PATH = "/health"
+METRICS_PATH = "/metrics"
 
 ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorDocument} for code in (400, 401, 404, 500, 503)}
 """What the documentation says of errors."""
@@ -51,6 +53,11 @@ def create_app(parts: Parts, token: SecretStr) -> FastAPI:
         """Tell that the metadata database answers; needs no token."""
         await parts.asking.session.catalogue()
         return {"status": "ok"}
+
+    @app.get(METRICS_PATH, tags=["health"], response_class=Response)
+    async def metrics() -> Response:
+        """Tell Prometheus what the czar did and does; needs no token, and holds no texts of queries."""
+        return Response(parts.asking.session.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     app.add_exception_handler(QservError, _error_answer)
     app.add_exception_handler(RequestValidationError, _bad_request)

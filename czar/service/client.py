@@ -24,12 +24,12 @@ from czar.service.models import (
     ANONYMOUS,
     MAX_WAIT_S,
     ErrorDocument,
+    ExplainRequest,
     JobInfo,
     JobRequest,
     Plan,
     QueryInfo,
     QueryRequest,
-    Statement,
     TableInfo,
 )
 from qserv.cluster import Cluster, Secrets
@@ -120,9 +120,10 @@ class Czar:
         with self.answer(query, dialect=dialect, max_rows=max_rows) as rows:
             return rows.read_all()
 
-    def explain(self, query: str, *, dialect: str = "native") -> Plan:
-        """Tell how a query would be answered."""
-        return Plan.model_validate(self._asked("POST", "/explain", Statement(query=query, dialect=dialect)))
+    def explain(self, query: str, *, dialect: str = "native", analyze: bool = False) -> Plan:
+        """Tell how a query would be answered; with ``analyze`` it is run, and what each part of it took is told, too."""
+        request = ExplainRequest(query=query, dialect=dialect, analyze=analyze)
+        return Plan.model_validate(self._asked("POST", "/explain", request))
 
     def tables(self) -> list[TableInfo]:
         """Return the published tables."""

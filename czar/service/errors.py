@@ -11,12 +11,14 @@ from qserv.errors import (
     QueryCancelledError,
     QueryError,
     SchemaError,
+    TooManyQueriesError,
 )
 from qserv.metadata.jobs import JobError
 
 STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (AccessError, 401),
     (QueryCancelledError, 503),
+    (TooManyQueriesError, 503),
     (NoSuchJobError, 404),
     (QueryError, 400),
     (SchemaError, 400),

@@ -53,6 +53,12 @@ class Statement(Message):
     dialect: str = Field(default="native", description="`native` is PostgreSQL's SELECT; `adql` is ADQL 2.1.")
 
 
+class ExplainRequest(Statement):
+    """A query whose plan is asked for."""
+
+    analyze: bool = Field(default=False, description="Run the query, throw its rows away, and tell what each part of it took.")
+
+
 class QueryRequest(Statement):
     """A query whose answer is waited for."""
 

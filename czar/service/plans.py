@@ -1,10 +1,13 @@
 """Routes that tell of plans and tables."""
 
 from fastapi import APIRouter
+from starlette.responses import Response
 
 from czar.service.facts import table_infos
-from czar.service.models import Plan, Statement, TableInfo
+from czar.service.models import ANONYMOUS, ExplainRequest, Plan, TableInfo
 from czar.service.parts import Parts
+from czar.service.queries import User, opened_or_error
+from czar.service.streaming import Opened, WatchedResponse
 
 
 def plan_router(parts: Parts) -> APIRouter:
@@ -12,12 +15,19 @@ def plan_router(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["plans and tables"])
     asking, session = parts.asking, parts.asking.session
 
-    @router.post("/explain")
-    async def explain(statement: Statement) -> Plan:
-        """Tell how a query would be answered, without running it."""
-        tree = await asking.read(statement.query, statement.dialect)
-        explanation = await session.explain(tree, text=statement.query)
-        return Plan(text=explanation.text, facts=explanation.to_json())
+    async def explained(request: ExplainRequest, user: str) -> Opened:
+        tree = await asking.read(request.query, request.dialect)
+        explanation = await session.explain(tree, dialect=request.dialect, text=request.query, analyze=request.analyze, user=user)
+        plan = Plan(text=explanation.text, facts=explanation.to_json())
+        return Opened(200, "application/json", plan.model_dump_json().encode())
+
+    @router.post("/explain", response_class=Response, responses={200: {"model": Plan}})
+    async def explain(request: ExplainRequest, user: User = ANONYMOUS) -> Response:
+        """Tell how a query would be answered; with `analyze` run it, and tell what each part of it took.
+
+        When the client goes away meanwhile, the query is cancelled on the nodes.
+        """
+        return WatchedResponse(lambda: opened_or_error(explained(request, user)))
 
     @router.get("/tables")
     async def tables() -> list[TableInfo]:

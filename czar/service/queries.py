@@ -1,5 +1,6 @@
 """Routes of queries whose answer is waited for, and of what runs now."""
 
+from collections.abc import Awaitable
 from typing import Annotated
 from uuid import UUID
 
@@ -37,7 +38,7 @@ def query_router(parts: Parts) -> APIRouter:
         Header `Qserv-Query-Id` names it in `/queries`. When the client goes away, the query is cancelled on the nodes. An answer
         that is broken off in the middle has failed; `/queries/{query_id}` says why.
         """
-        return WatchedResponse(lambda: _open(parts, request, user))
+        return WatchedResponse(lambda: opened_or_error(_opened(parts, request, user)))
 
     @router.get("/queries")
     async def queries() -> list[QueryInfo]:
@@ -78,10 +79,10 @@ def query_router(parts: Parts) -> APIRouter:
     return router
 
 
-async def _open(parts: Parts, request: QueryRequest, user: str) -> Opened:
+async def opened_or_error(opening: Awaitable[Opened]) -> Opened:
     """Begin to answer; an error before the first rows becomes a document."""
     try:
-        return await _opened(parts, request, user)
+        return await opening
     except Exception as error:
         if not isinstance(error, QservError):
             log.exception("query failed")
@@ -94,7 +95,8 @@ async def _opened(parts: Parts, request: QueryRequest, user: str) -> Opened:
     if request.query_id in parts.asking.session.running:
         msg = f"there is a query {request.query_id} already; leave query_id out, or make a new one"
         raise QueryValueError(msg)
-    rows = parts.max_rows if request.max_rows is None else min(request.max_rows, parts.max_rows)
+    # More rows than an answer may have are an error, unless its reader wants fewer: a cut that nobody asked for would go unseen.
+    rows = request.max_rows if request.max_rows is not None and request.max_rows <= parts.max_rows else None
     answer = await parts.asking.ask(request.query, request.dialect, user, rows, request.query_id)
     try:
         encoder = ENCODERS[request.format](described(answer.schema, answer.columns))

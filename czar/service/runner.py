@@ -101,7 +101,7 @@ class JobRunner:
             return JobEnd(JobState.FAILED, self._jobs.keep_s, error=job_error(error))
 
     async def _written(self, job: Job) -> JobEnd:
-        answer = await self._asking.ask(job.text, job.dialect, job.owner, job.max_rows, job.query_id)
+        answer = await self._asking.ask(job.text, job.dialect, job.owner, job.max_rows, job.query_id, patient=True)
         execution = self._asking.session.running.get(job.query_id) if job.query_id else None
         end = JobEnd(JobState.COMPLETED, self._jobs.keep_s)
         try:

@@ -30,6 +30,9 @@ METADATA_NAME = "metadata"
 PORTS_FILE = "ports.json"
 """Ports of the last run, in the home: they are used again when still free, so that bookmarks and scripts keep working."""
 
+QUERY_SESSIONS = 2
+"""Sessions that a worker uses for one query, `workers.execute.STATEMENTS_IN_FLIGHT`: PostgreSQL limits each by itself."""
+
 HOST = "127.0.0.1"
 """Where embedded servers listen: this machine only."""
 
@@ -103,8 +106,11 @@ class EmbeddedPostgres:
 
     def _bring_up(self, server: PostgresServer) -> None:
         server.wait_ready(self._cancelled)
-        provision = provision_metadata if server.name == METADATA_NAME else provision_node
-        provision(PostgresAddress(HOST, server.port), self.secrets)
+        address, limit_bytes = PostgresAddress(HOST, server.port), self._settings.max_temporary_bytes
+        if server.name == METADATA_NAME:
+            provision_metadata(address, self.secrets, limit_bytes)
+        else:
+            provision_node(address, self.secrets, limit_bytes // QUERY_SESSIONS)
 
     def _save_ports(self) -> None:
         ports = self._ports | {server.record_name: server.port for server in self.servers.values()}

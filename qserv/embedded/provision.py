@@ -8,19 +8,18 @@ from qserv.cluster import METADATA_DATABASE, NODE_DATABASE, SCRATCH_DATABASE, Po
 ADMIN_DATABASE = "postgres"
 """Database that every PostgreSQL server has; the launcher connects to it before there are others."""
 
-SCRATCH_TEMP_FILE_LIMIT = "20GB"
-"""Disk that one session of the scratch role may use: a query's intermediate tables, not the whole disk."""
 
-
-def provision_node(address: PostgresAddress, secrets: Secrets) -> None:
+def provision_node(address: PostgresAddress, secrets: Secrets, temporary_bytes: int) -> None:
     """Make the roles and the database of a node.
 
-    The loader owns what it makes; the reader may look at it, and nothing else.
+    The loader owns what it makes; the reader may look at it, and nothing else. ``temporary_bytes`` is the disk that one session of
+    the reader may use for sorts and hashes: part of a query, not the whole disk.
     """
     with _connect(address, ADMIN_DATABASE, secrets) as connection:
         _role(connection, Role.LOADER, secrets)
         _role(connection, Role.READER, secrets)
         _run(connection, "ALTER ROLE {} SET default_transaction_read_only = on", Role.READER)
+        _limit_temporary_files(connection, Role.READER, temporary_bytes)
         _database(connection, NODE_DATABASE, Role.ADMIN)
         _run(connection, "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}", NODE_DATABASE, Role.LOADER)
         _run(connection, "GRANT CONNECT ON DATABASE {} TO {}", NODE_DATABASE, Role.READER)
@@ -31,15 +30,16 @@ def provision_node(address: PostgresAddress, secrets: Secrets) -> None:
             _run(connection, text, Role.LOADER, Role.READER)
 
 
-def provision_metadata(address: PostgresAddress, secrets: Secrets) -> None:
+def provision_metadata(address: PostgresAddress, secrets: Secrets, temporary_bytes: int) -> None:
     """Make the roles and the databases of the metadata server.
 
-    The metadata role owns both databases; the scratch role may make temporary tables in its own and nothing that lasts.
+    The metadata role owns both databases; the scratch role may make temporary tables in its own and nothing that lasts, and may use
+    ``temporary_bytes`` of disk in one session for sorts and hashes.
     """
     with _connect(address, ADMIN_DATABASE, secrets) as connection:
         _role(connection, Role.METADATA, secrets)
         _role(connection, Role.SCRATCH, secrets)
-        _run(connection, f"ALTER ROLE {{}} SET temp_file_limit = '{SCRATCH_TEMP_FILE_LIMIT}'", Role.SCRATCH)
+        _limit_temporary_files(connection, Role.SCRATCH, temporary_bytes)
         _database(connection, METADATA_DATABASE, Role.METADATA)
         _database(connection, SCRATCH_DATABASE, Role.METADATA)
         _run(connection, "GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}", SCRATCH_DATABASE, Role.SCRATCH)
@@ -56,6 +56,11 @@ def _connect(address: PostgresAddress, database: str, secrets: Secrets) -> psyco
 
 def _run(connection: psycopg.Connection, text: str, *names: str) -> None:
     connection.execute(sql.SQL(text).format(*(sql.Identifier(name) for name in names)))
+
+
+def _limit_temporary_files(connection: psycopg.Connection, role: Role, limit_bytes: int) -> None:
+    """Set the limit as the role's default: only a superuser may, so that the role itself cannot lift it."""
+    _run(connection, f"ALTER ROLE {{}} SET temp_file_limit = '{max(1, limit_bytes // 1024)}kB'", role)
 
 
 def _role(connection: psycopg.Connection, role: Role, secrets: Secrets) -> None:

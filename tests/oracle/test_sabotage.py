@@ -13,7 +13,15 @@ from tests.oracle.corpora import read_entries
 CORPUS = read_entries("corpus")
 
 CATALOGUES = {
-    sabotage.without_overlap: ["directors/mates", "directors/mates_grouped"],
+    sabotage.without_overlap: [
+        "directors/mates",
+        "directors/mates_grouped",
+        "matches/both_ends",
+        "matches/references_without_match",
+        "neighbours/cross_match",
+        "neighbours/nearest_only",
+        "neighbours/points_at_the_pole",
+    ],
     sabotage.without_margin_of_dependents: [
         "dependents/far_marks_in_small_circles",
         "dependents/far_marks_at_pole",

@@ -1,8 +1,12 @@
-"""Where the objects of the synthetic survey are: all over the sky, in a dense field, at a pole, across RA = 0, in close pairs."""
+"""Where the objects of the synthetic survey are: all over the sky, in a dense field, at a pole, across RA = 0, at corners of
+HEALPix pixels, in close pairs.
+"""
 
+import healpy
 import numpy as np
 
 from tests.oracle.sphere import displaced
+from tests.oracle.sphere import positions as of_vectors
 from tests.support.drawing import Draw
 
 DENSE_FIELD_DEG = (266.4, -28.9)
@@ -10,10 +14,15 @@ DENSE_FIELD_DEG = (266.4, -28.9)
 
 DENSE_RADIUS_DEG = 1.0
 
-SHARES = {"dense": 0.25, "pole": 0.08, "meridian": 0.07}
+SHARES = {"dense": 0.25, "pole": 0.08, "meridian": 0.07, "corner": 0.04}
 """Shares of the objects; the others are everywhere. With 5,000,000 objects, the dense field has 400,000 a square degree."""
 
 POLE_RADIUS_DEG = 0.5
+
+CORNER_ORDERS = 5
+"""Corners are those of pixels of order 0 and up; a corner is one of every finer order, too, so chunks meet there."""
+
+CORNER_RADIUS_ARCSEC = 2.0
 MERIDIAN_WIDTH_DEG, MERIDIAN_HEIGHT_DEG = 0.3, 2.0
 
 PAIR_EVERY = 20
@@ -68,4 +77,18 @@ def _meridian(first, second):
     return (MERIDIAN_WIDTH_DEG * (2 * first - 1)) % 360, MERIDIAN_HEIGHT_DEG * (2 * second - 1)
 
 
-_PLACES = {"dense": _dense, "pole": _pole, "meridian": _meridian}
+def _corner(first, second):
+    """Return places beside corners; the digits of ``first`` choose order, pixel and corner."""
+    order, rest = np.divmod(first * CORNER_ORDERS, 1)
+    lon, lat = np.empty_like(first), np.empty_like(first)
+    for each in range(CORNER_ORDERS):
+        here = order == each
+        pixel, rest_of_pixel = np.divmod(rest[here] * 12 * 4**each, 1)
+        vertices = healpy.boundaries(2**each, pixel.astype(np.int64), step=1, nest=True).reshape(-1, 3, 4)
+        corner = (rest_of_pixel * 4).astype(np.int64)
+        lon[here], lat[here] = of_vectors(vertices[np.arange(len(corner)), :, corner])
+    away = CORNER_RADIUS_ARCSEC / 3600 * np.sqrt(second * 997 % 1)
+    return displaced(lon, lat, away, 2 * np.pi * second)
+
+
+_PLACES = {"dense": _dense, "pole": _pole, "meridian": _meridian, "corner": _corner}

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import psycopg
 import pyarrow as pa
 
-from qserv.errors import QservError, QueryLimitError
+from qserv.errors import QservError, TimeLimitError
 from workers.postgresql.connections import Pool
 from workers.postgresql.failures import connection_lost, query_error
 from workers.postgresql.stream import PARAMETERS, RowStream
@@ -208,12 +208,12 @@ def remaining_ms(remaining_s: float) -> int:
 
     Raises
     ------
-    QueryLimitError
+    TimeLimitError
         Nothing remains.
     """
     if remaining_s <= 0:
         msg = "the query ran longer than its time limit; restrict it further, or raise the limit"
-        raise QueryLimitError(msg)
+        raise TimeLimitError(msg)
     return max(1, math.ceil(remaining_s * 1000)) if remaining_s < 1 else math.ceil(remaining_s) * 1000
 
 

@@ -102,7 +102,7 @@ def test_who_does_not_know_the_token_learns_nothing(archive):
 def test_the_documentation_names_all_there_is(asked):
     document = asked.get("/openapi.json").json()
     operations = [operation for path in document["paths"].values() for operation in path.values()]
-    assert len(operations) == 13
+    assert len(operations) == 14
     assert all(operation["description"] for operation in operations)
     assert set(document["components"]["securitySchemes"]) == {"HTTPBearer"}
 

@@ -1,0 +1,187 @@
+"""Each limit is met on a running cluster, and says what to do about it."""
+
+import asyncio
+import contextlib
+import shutil
+
+import pytest
+
+from czar.session import Session
+from qserv.cli.ingest import load_with_progress
+from qserv.cluster import Secrets
+from qserv.embedded.launch import QUERY_SESSIONS
+from qserv.errors import (
+    AnswerSizeError,
+    QueryCancelledError,
+    RowLimitError,
+    StepSizeError,
+    TemporarySpaceError,
+    TimeLimitError,
+    TooManyQueriesError,
+)
+from qserv.settings import Settings
+from qserv.supervisor.services import worker_services
+from qserv.supervisor.supervisor import embedded_cluster
+from schema.catalogues import data_path, schema_path
+from workers.execute import STATEMENTS_IN_FLIGHT
+
+SLOW = """
+    SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b, tap_schema.columns AS c
+    WHERE h.magnitude + a.column_index * b.column_index * c.column_index > 1e9
+"""
+RANKS = "(SELECT hip, RANK() OVER (ORDER BY magnitude) AS r FROM stars.hipparcos)"
+TWO_RANKS = f"FROM {RANKS} AS a, {RANKS} AS b"
+
+
+@pytest.fixture
+def session(archive):
+    """Open sessions on the archive, with some settings changed."""
+
+    @contextlib.asynccontextmanager
+    async def opened(**changed):
+        settings = archive.settings.model_copy(update=changed)
+        session = await Session.open(archive.cluster, archive.secrets, settings)
+        try:
+            yield session
+        finally:
+            await session.close()
+
+    return opened
+
+
+async def read(session, query, **asked):
+    answer = await session.query(query, **asked)
+    return sum([batch.num_rows async for batch in answer.batches()])
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 (what is waited for sets no event)
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("changed", "query", "error", "told"),
+    [
+        ({"max_rows": 1000}, "SELECT hip FROM stars.hipparcos", RowLimitError, "more than 1,000 rows; .* LIMIT"),
+        ({"max_answer_bytes": 100_000}, "SELECT hip FROM stars.hipparcos", AnswerSizeError, "larger than 100 kB .* fewer columns"),
+        (
+            {"max_step_bytes": 1_000_000},
+            "SELECT h.*, RANK() OVER (ORDER BY magnitude) AS place FROM stars.hipparcos AS h",
+            StepSizeError,
+            "^step s0, which reads hipparcos: .* more than 1.0 MB in the scratch database; ",
+        ),
+        (
+            {"max_step_bytes": 1_000_000},
+            f"SELECT a.hip {TWO_RANKS} WHERE a.r = b.r",
+            StepSizeError,
+            "^step s0, which reads hipparcos: .* more than 1.0 MB",
+        ),
+        ({"query_timeout_s": 0.5}, SLOW, TimeLimitError, "longer than its time limit"),
+        (
+            {"query_timeout_s": 3.0},
+            f"SELECT COUNT(*) {TWO_RANKS} WHERE a.r + b.r < 0",
+            TimeLimitError,
+            "longer than its time limit",
+        ),
+    ],
+)
+def test_a_query_that_is_too_large_is_told_what_was(changed, query, error, told, session):
+    async def ask():
+        async with session(**changed) as czar:
+            with pytest.raises(error, match=told):
+                await read(czar, query)
+            # Nothing is left behind: the next query is answered.
+            assert await read(czar, "SELECT COUNT(*) FROM stars.hipparcos WHERE bv < 0") == 1
+            assert czar.running == {}
+
+    asyncio.run(ask())
+
+
+def test_an_answer_that_its_reader_cuts_is_none_that_is_too_large(session):
+    async def ask():
+        async with session(max_rows=1000) as czar:
+            assert await read(czar, "SELECT hip FROM stars.hipparcos", max_rows=1001) == 1001
+            assert await read(czar, "SELECT hip FROM stars.hipparcos LIMIT 1000") == 1000
+
+    asyncio.run(ask())
+
+
+def test_queries_wait_for_their_turn_and_are_refused_when_none_comes(session):
+    async def ask():
+        async with session(max_queries=1, queue_wait_s=0.2) as czar:
+            slow = asyncio.create_task(read(czar, SLOW, user="a"))
+            await until(lambda: czar.running)
+            with pytest.raises(TooManyQueriesError, match=r"^1 queries run already, and none ended within 0.2 s; ") as refused:
+                await read(czar, "SELECT 1", user="b")
+            assert refused.value.retryable
+            patient = asyncio.create_task(read(czar, "SELECT 1", user="b", patient=True))
+            cancelled = asyncio.create_task(read(czar, "SELECT 2", user="c", patient=True))
+            await until(lambda: len(czar.running) == 3)
+            next(one for one in czar.running.values() if one.user == "c").cancel()
+            with pytest.raises(QueryCancelledError, match="while it waited"):
+                await cancelled
+            assert not patient.done()
+            next(one for one in czar.running.values() if one.user == "a").cancel()
+            with pytest.raises(QueryCancelledError):
+                await slow
+            assert await patient == 1
+            assert b'qserv_queries_total{dialect="native",outcome="refused"} 1.0' in czar.metrics.text()
+
+    asyncio.run(ask())
+
+
+def test_a_user_holds_up_no_other(session):
+    async def ask():
+        async with session(max_queries=5, max_queries_per_user=1, queue_wait_s=0.2) as czar:
+            slow = asyncio.create_task(read(czar, SLOW, user="a"))
+            await until(lambda: czar.running)
+            with pytest.raises(TooManyQueriesError, match="1 queries of a run already"):
+                await read(czar, "SELECT 1", user="a")
+            assert await read(czar, "SELECT 1", user="b") == 1
+            next(iter(czar.running.values())).cancel()
+            with pytest.raises(QueryCancelledError):
+                await slow
+            assert await read(czar, "SELECT 1", user="a") == 1
+
+    asyncio.run(ask())
+
+
+@pytest.fixture(scope="module")
+def narrow(cluster_home):
+    """A cluster whose queries may use one megabyte of temporary files."""
+    settings = Settings(home=cluster_home / "narrow", nodes=1, tap_port=0, memory_share=0.001, max_temporary_bytes=1_000_000)
+    with embedded_cluster(settings, services=worker_services) as cluster:
+        load_with_progress(settings, schema_path("stars"), {"hipparcos": [data_path("hipparcos.parquet")]}, quiet=True)
+        yield cluster, Secrets.load(cluster.home), settings
+    shutil.rmtree(settings.home)
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        (
+            "SELECT h.hip FROM hipparcos AS h, tap_schema.columns AS c ORDER BY c.description, h.hip LIMIT 1000000",
+            "this part of the query need more disk",
+        ),
+        (
+            "SELECT h.*, RANK() OVER (ORDER BY magnitude) AS place FROM stars.hipparcos AS h",
+            "in the scratch database need more disk",
+        ),
+    ],
+)
+def test_temporary_files_are_limited_on_nodes_and_in_the_scratch_database(query, told, narrow):
+    async def ask():
+        session = await Session.open(*narrow)
+        try:
+            with pytest.raises(TemporarySpaceError, match=f"{told}.*temp_file_limit.*; select fewer columns"):
+                await read(session, query)
+            assert await read(session, "SELECT COUNT(*) FROM stars.hipparcos WHERE bv < 0") == 1
+        finally:
+            await session.close()
+
+    asyncio.run(ask())
+
+
+def test_the_launcher_knows_how_many_sessions_a_query_has_on_a_node():
+    assert QUERY_SESSIONS == STATEMENTS_IN_FLIGHT
