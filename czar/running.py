@@ -24,11 +24,10 @@ from czar.plan.rest import rest
 from czar.planning import planned_query
 from czar.scratch import Scratch, Workspace
 from czar.steps.cut import Cut, next_cut
-from czar.steps.intermediate import Intermediate, can_be_sent, intermediate, sendable_bytes
+from czar.steps.intermediate import Intermediate, can_be_sent, intermediate, sendable_bytes, step_batch, step_schema
 from qserv.errors import QueryLimitError
 from qserv.ids import NodeId
 from qserv.settings import Settings
-from schema.physical import quote
 from workers.client import WorkerClient
 
 Result = TypeVar("Result")
@@ -181,9 +180,8 @@ class Run:
         if isinstance(left, Query):
             return self._made(name, left, few_bytes, part)
         rows = self._planned(left, part)
-        fields = [pa.field(output.name, field.type) for output, field in zip(rows.outputs, rows.schema, strict=False)]
-        schema = pa.schema(fields)
-        batches = (pa.RecordBatch.from_arrays(batch.columns[: len(fields)], schema=schema) for batch in rows.batches)
+        schema = step_schema(rows.outputs, rows.schema, left.carried)
+        batches = (step_batch(batch, schema) for batch in rows.batches)
         held: list[pa.RecordBatch] = []
         size_bytes = 0
         for batch in batches:
@@ -207,7 +205,7 @@ class Run:
         stage.add(made.rows, made.size_bytes)
         if made.size_bytes > few_bytes:
             return intermediate(name, query.outputs, is_large=True)
-        found = self._work().ask(f"TABLE {quote(name)}").read_all()
+        found = self._work().read(name)
         if not can_be_sent(found.schema):
             return intermediate(name, query.outputs, is_large=True)
         return intermediate(name, query.outputs, found)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 from czar.limits import TOO_LARGE, guarded_insert, step_size_error
+from czar.steps.intermediate import NUMERIC
 from qserv.errors import (
     MetadataError,
     QservError,
@@ -135,6 +136,11 @@ class Workspace:
         with self._at_work(failure) as cursor:
             rows = pa.RecordBatchReader.from_batches(schema, _watched(batches, failure))
             cursor.adbc_ingest(name, rows, mode="create", temporary=True)
+            for column in schema:
+                if column.type == NUMERIC:
+                    cursor.execute(
+                        f"ALTER TABLE {quote(name)} ALTER {quote(column.name)} TYPE NUMERIC USING {quote(column.name)}::numeric"
+                    )
             cursor.execute(f"ANALYZE {quote(name)}")
         self._loaded.add(name)
 
@@ -165,6 +171,17 @@ class Workspace:
         if size_bytes > limit_bytes:
             raise step_size_error(limit_bytes)
         return Made(rows, size_bytes)
+
+    def read(self, name: str) -> pa.Table:
+        """Return a table with the types of a step's rows: numeric with all its digits."""
+        with self._at_work() as cursor:
+            cursor.execute(f"SELECT * FROM {quote(name)} LIMIT 0")  # noqa: S608 (quoted)
+            schema = cursor.fetch_record_batch().schema
+        numeric = {column.name for column in schema if (column.metadata or {}).get(b"POSTGRESQL:type") == b"numeric"}
+        shown = [f"{quote(column)}::text" if column in numeric else quote(column) for column in schema.names]
+        found = self.ask(f"SELECT {', '.join(shown)} FROM {quote(name)}").read_all()  # noqa: S608 (quoted)
+        types = [NUMERIC if column.name in numeric else kind for column, kind in zip(schema, found.schema.types, strict=True)]
+        return found.cast(pa.schema(list(zip(found.column_names, types, strict=True))))
 
     def ask(self, sql: str) -> pa.RecordBatchReader:
         """Return what a statement answers. Read it to its end, or close the workspace.

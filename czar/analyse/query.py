@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlglot import exp
 
+from czar.analyse.kinds import Kind
 from czar.analyse.nesting import body, joins, relations, selects
 from czar.catalogue import Catalogue, TableEntry
 
@@ -36,6 +37,10 @@ class Output:
     name: str
     source: Source | None = None
     column: str | None = None
+    kind: Kind = Kind.OTHER
+    """What its values are; only of the columns of a step."""
+    is_sum: bool = False
+    """Whether it is a sum of integers; only of the columns of a step."""
 
     def shows_the_same(self, other: "Output") -> bool:
         """Whether both show the same column of the same table."""
@@ -70,6 +75,8 @@ class Query:
     """Chunks that can hold matching rows; empty for a query over replicated tables alone."""
     notes: tuple[str, ...] = ()
     """Why the chunks are these, in the words of `explain`."""
+    is_step: bool = False
+    """Whether its rows are read by another part of a query: in an answer, no number is numeric, and in a step it is."""
 
     @cached_property
     def tables(self) -> dict[str, Source]:

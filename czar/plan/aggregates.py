@@ -13,9 +13,10 @@ from typing import Final
 from sqlglot import exp
 
 from czar.analyse.functions import node_function
+from czar.analyse.kinds import Kind
 from czar.dialects.aggregates import SAME_WHEN_DISTINCT
 from czar.plan.moments import PAIRS, VARIANCES, Moments, pair_moments, variance_moments
-from czar.plan.numbers import Kind, Numbers
+from czar.plan.numbers import Numbers
 
 HALF: Final = 2**32
 """A sum of bigint is low + high * 2^32: both parts fit into a bigint for any number of rows below 2^31."""

@@ -14,7 +14,7 @@ from czar.plan.grouped import check_decomposable, check_groups, grouped
 from czar.plan.model import ChunkStep, Plan
 from czar.plan.numbers import numbers_of
 from czar.plan.scan import scan
-from czar.plan.select import Window, canonical_tree, numbered, orderings
+from czar.plan.select import Window, canonical_tree, carrying, numbered, orderings
 from czar.plan.template import chunk_query
 from czar.snapshot import Snapshot
 from qserv.errors import NotYetSupportedError, QueryError
@@ -117,12 +117,14 @@ def _merges_groups(query: Query, rows: Spread) -> bool:
 
 def _on_one_node(plan: Plan, query: Query, window: Window, chunks: tuple[int, ...]) -> Plan:
     """The whole query runs where its rows are: in one chunk, or on any node that has the replicated tables."""
-    tree = numbered(canonical_tree(query.tree, numbers_of(query)))
+    numbers = numbers_of(query)
+    carried = numbers.carried(query.tree.expressions)
+    tree = numbered(canonical_tree(query.tree, numbers))
     terms = orderings(tree)
     tree.set("order", exp.Order(expressions=terms) if terms else None)
     tree = tree.limit(window.limit, copy=False) if window.limit is not None and not keeps_ties(tree) else tree
-    template, slots = chunk_query(tree, query.tables)
-    return replace(plan, step=ChunkStep(template, slots, chunks))
+    template, slots = chunk_query(carrying(tree, carried), query.tables)
+    return replace(plan, step=ChunkStep(template, slots, chunks), carried=carried)
 
 
 def _known_row(query: Query, window: Window) -> tuple[int, ...] | None:

@@ -12,7 +12,7 @@ from czar.plan.aggregates import EXACT, Split, can_be_split, split, values_of
 from czar.plan.combining import Combining
 from czar.plan.model import ChunkStep, Plan
 from czar.plan.numbers import Numbers, numbers_of
-from czar.plan.select import Window, computed, numbered, ordering_sql, orderings, shown
+from czar.plan.select import Window, carrying, computed, numbered, ordering_sql, orderings, shown
 from czar.plan.sets import MOST_SETS, all_keys, extends_groups, grouping_sets, is_constant
 from czar.plan.template import chunk_query
 from qserv.errors import QueryError
@@ -37,7 +37,15 @@ def grouped(plan: Plan, query: Query, window: Window) -> Plan:
     names = [merged.name(item) for item in tree.expressions]
     order_names = [merged.name(term.this) for term in terms]
     places = [tuple(keys.index(key) for key in one) for one in sets]
-    plain = not tree.args.get("having") and not tree.args.get("distinct") and None not in names and None not in order_names
+    numbers = numbers_of(query)
+    carried = numbers.carried(tree.expressions)
+    plain = (
+        not carried
+        and not tree.args.get("having")
+        and not tree.args.get("distinct")
+        and None not in names
+        and None not in order_names
+    )
     means = [column for part in splits.values() for column in part.means]
     if plain:
         columns = [f"{name} AS c{index}" for index, name in enumerate(names)]
@@ -45,11 +53,11 @@ def grouped(plan: Plan, query: Query, window: Window) -> Plan:
         rows = Combining(places, len(keys), [(part.name, part.plain) for part in splits.values()], means).sql()
         outer = f"SELECT {', '.join(columns)} FROM ({rows}) AS merged{ordering_sql(ordered)}{window.sql()}"  # noqa: S608 (our own column names)
         return replace(plan, combine=outer)
-    finish = _finish(tree, merged, numbers_of(query), window)
+    finish = _finish(tree, merged, numbers, window)
     finals = [column for part in splits.values() for column in part.merged]
     wide = tuple(pair for part in splits.values() for pair in part.wide)
     rows = Combining(places, len(keys), finals, means, merged.groupings).sql()
-    return replace(plan, combine=rows, wide=wide, finish=finish)
+    return replace(plan, combine=rows, wide=wide, finish=finish, carried=carried)
 
 
 def check_groups(query: Query) -> None:
@@ -223,4 +231,7 @@ def _finish(tree: exp.Select, merged: _Merged, numbers: Numbers, window: Window)
         terms.append(exp.Ordered(this=node, desc=term.args.get("desc"), nulls_first=term.args.get("nulls_first")))
     if terms:
         final.set("order", exp.Order(expressions=terms))
-    return final.sql("postgres", comments=False) + window.sql()
+    for clause, count in (("limit", window.limit), ("offset", window.offset or None)):
+        if count is not None:
+            final = getattr(final, clause)(count, copy=False)
+    return carrying(final, numbers.carried(items)).sql("postgres", comments=False)

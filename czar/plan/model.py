@@ -54,6 +54,8 @@ class Plan:
     """Columns of ``combine`` that are numeric where a column of ``partials`` is a bigint; its other sums are bigint."""
     finish: str | None = None
     """PostgreSQL SQL over table ``merged``, the rows of ``combine``: expressions have one engine's meaning."""
+    carried: tuple[int, ...] = ()
+    """Places of the columns of a step that are digits of a numeric where they are binary."""
     offset: int = 0
     limit: int | None = None
     """Rows to leave out and to return, where neither `combine` nor `finish` does it."""

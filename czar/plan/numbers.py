@@ -5,34 +5,17 @@ numeric must not be grouped, compared or added up before it is whole; and a sum 
 answer.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final
 
-import pyarrow as pa
 from sqlglot import exp
 
+from czar.analyse.kinds import Kind
 from czar.analyse.nesting import body
 from czar.analyse.query import Query, Source
 from czar.steps.intermediate import Intermediate
 from schema.model import ColumnType
-
-
-class Kind(Enum):
-    """Kinds of PostgreSQL's types."""
-
-    INTEGER = auto()
-    """smallint and integer: their sum is a bigint."""
-    BIGINT = auto()
-    """Its sum is numeric."""
-    NUMERIC = auto()
-    """Or something of which it cannot be said that it is not."""
-    FLOAT = auto()
-    TIME = auto()
-    INTERVAL = auto()
-    OTHER = auto()
-
 
 COLUMNS: Final[dict[ColumnType, Kind]] = {
     ColumnType.SHORT: Kind.INTEGER,
@@ -91,6 +74,8 @@ class Numbers:
     tables: Mapping[str, Source]
     tree: exp.Expr
     """The whole query: a column of a subquery is looked up in it."""
+    is_step: bool = False
+    """Whether other parts of the query read its rows: what is numeric is so for them."""
 
     def kind(self, node: exp.Expr | None) -> Kind:  # noqa: PLR0911 (one line for each form)
         """Return the kind of an expression."""
@@ -139,10 +124,17 @@ class Numbers:
     def is_sum(self, node: exp.Expr | None) -> bool:
         """Whether an expression is a sum of integers, or shows one of a subquery: as a column of the answer it is a bigint."""
         call = aggregate_of(node)
+        source = self.tables.get(call.table) if isinstance(call, exp.Column) else None
+        if source is not None:
+            return isinstance(source.entry, Intermediate) and call is not None and call.name in source.entry.sums
         if isinstance(call, exp.Sum):
-            return self.kind(call.this) in {Kind.INTEGER, Kind.BIGINT, Kind.OTHER}
+            return self.kind(call.this) in {Kind.INTEGER, Kind.BIGINT, Kind.OTHER} or self.is_sum(call.this)
         items = self._item(call) if isinstance(call, exp.Column) else _items(call, 0) if isinstance(call, exp.Subquery) else None
         return bool(items) and all(self.is_sum(item) for item in items or [])
+
+    def carried(self, items: Sequence[exp.Expr]) -> tuple[int, ...]:
+        """Return the places of the items of a step that may be numeric: they must reach its readers with all digits."""
+        return tuple(place for place, item in enumerate(items) if self.is_step and self.kind(item) == Kind.NUMERIC)
 
     def _promoted(self, node: exp.Expr) -> Kind:
         """Return what an operator or a function makes of its arguments: that of them which the others are converted to."""
@@ -157,7 +149,7 @@ class Numbers:
             items = self._item(node)
             return _wider(self.kind(item) for item in items) if items else Kind.NUMERIC
         if isinstance(source.entry, Intermediate):
-            return _of_arrow(source.entry, node.name)
+            return source.entry.kinds.get(node.name, Kind.NUMERIC)
         column = source.entry.table.by_name.get(node.name)
         return COLUMNS.get(column.datatype, Kind.OTHER) if column else Kind.BIGINT
 
@@ -182,7 +174,7 @@ def aggregate_of(node: exp.Expr | None) -> exp.Expr | None:
 
 def numbers_of(query: Query) -> Numbers:
     """Return what tells the kinds of a query's expressions."""
-    return Numbers(query.tables, query.tree)
+    return Numbers(query.tables, query.tree, query.is_step)
 
 
 def _items(node: exp.Expr, place: int) -> list[exp.Expr]:
@@ -191,18 +183,6 @@ def _items(node: exp.Expr, place: int) -> list[exp.Expr]:
     if isinstance(tree, exp.SetOperation):
         return [*_items(tree.this, place), *_items(tree.expression, place)]
     return [tree.expressions[place]] if isinstance(tree, exp.Select) else []
-
-
-def _of_arrow(entry: Intermediate, name: str) -> Kind:
-    """Return the kind of a column of a step's rows."""
-    if entry.rows is None or name not in entry.rows.column_names:
-        return Kind.NUMERIC
-    kind = entry.rows.schema.field(name).type
-    if pa.types.is_floating(kind):
-        return Kind.FLOAT
-    if pa.types.is_integer(kind):
-        return Kind.BIGINT if pa.types.is_int64(kind) else Kind.INTEGER
-    return Kind.NUMERIC if pa.types.is_decimal(kind) else Kind.TIME if pa.types.is_timestamp(kind) else Kind.OTHER
 
 
 def _wider(kinds: Iterable[Kind]) -> Kind:

@@ -7,7 +7,7 @@ from sqlglot import exp
 from czar.analyse.query import Query
 from czar.plan.model import ChunkStep, Plan
 from czar.plan.numbers import numbers_of
-from czar.plan.select import Window, canonical_tree, numbered, ordering_sql, orderings, shown
+from czar.plan.select import Window, canonical_tree, carrying, numbered, ordering_sql, orderings, shown
 from czar.plan.template import chunk_query
 from qserv.errors import QueryError
 
@@ -21,6 +21,7 @@ def scan(plan: Plan, query: Query, window: Window) -> Plan:
         DISTINCT with an ORDER BY of something that is not selected.
     """
     numbers = numbers_of(query)
+    carried = numbers.carried(query.tree.expressions)
     tree = query.tree.copy()
     for term in orderings(tree):
         # What orders the rows is merged as what is shown: a sum as a bigint.
@@ -34,7 +35,7 @@ def scan(plan: Plan, query: Query, window: Window) -> Plan:
     hidden: list[exp.Expr] = []
     ordered: list[tuple[str, exp.Ordered]] = []
     for term in terms:
-        if term.this in items:
+        if term.this in items and items.index(term.this) not in carried:
             ordered.append((columns[items.index(term.this)], term))
             continue
         if distinct:
@@ -50,13 +51,13 @@ def scan(plan: Plan, query: Query, window: Window) -> Plan:
         if ordered:
             tree.set("order", exp.Order(expressions=[_by_name(name, term) for name, term in ordered]))
         tree = tree.limit(window.reach, copy=False)
-    template, slots = chunk_query(tree, query.tables)
-    step = ChunkStep(template, slots, tuple(query.chunks.tolist()))
+    template, slots = chunk_query(carrying(tree, carried), query.tables)
+    plan = replace(plan, step=ChunkStep(template, slots, tuple(query.chunks.tolist())), carried=carried)
     if not ordered and not distinct:
-        return replace(plan, step=step, offset=window.offset, limit=window.limit)
+        return replace(plan, offset=window.offset, limit=window.limit)
     select = "SELECT DISTINCT" if distinct else "SELECT"
     combine = f"{select} {', '.join(columns)} FROM partials{ordering_sql(ordered)}{window.sql()}"
-    return replace(plan, step=step, combine=combine)
+    return replace(plan, combine=combine)
 
 
 def _by_name(name: str, term: exp.Ordered) -> exp.Ordered:

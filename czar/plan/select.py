@@ -1,5 +1,6 @@
 """What the forms of a plan share: numbered output columns, ordering, the window of LIMIT and OFFSET."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -57,14 +58,15 @@ def computed(node: exp.Expr) -> exp.Expr:
 
 
 def shown(item: exp.Expr, numbers: Numbers, written: exp.Expr | None = None) -> exp.Expr:
-    """Return an item as a column of the answer, in which a sum of integers is a bigint; its other aggregates are left.
+    """Return an item as a column of the answer, in which a sum of integers is a bigint, unlike in a step; its other aggregates are
+    left.
 
     ``written`` is the item as the query has it, if that is not the same.
     """
-    if not numbers.is_sum(item if written is None else written):
+    if numbers.is_step or not numbers.is_sum(item if written is None else written):
         return item
     call = aggregate_of(item)
-    if isinstance(call, exp.Sum):
+    if isinstance(call, exp.Sum) and not numbers.may_be_numeric(call.this):
         changed(call, widened)
     return node_function("total", item)
 
@@ -73,6 +75,19 @@ def numbered(tree: exp.Select) -> exp.Select:
     """Give the items of SELECT the names c0, c1, ..., in place: those of the user may be of any form, or twice the same."""
     tree.set("expressions", [exp.alias_(item, f"c{index}", copy=False) for index, item in enumerate(tree.expressions)])
     return tree
+
+
+def carrying(tree: exp.Select, places: Collection[int]) -> exp.Select:
+    """Return a statement that shows the columns of another one, those at some places as they are sent to the readers of a step."""
+    if not places:
+        return tree
+    names = [item.alias for item in tree.expressions]
+    items = [
+        exp.alias_(node_function("carried", exp.column(name)), name) if place in places else exp.column(name)
+        for place, name in enumerate(names)
+    ]
+    inside = exp.Subquery(this=tree, alias=exp.TableAlias(this=exp.to_identifier("step")))
+    return exp.Select(expressions=items, from_=exp.From(this=inside))
 
 
 def orderings(tree: exp.Select) -> list[exp.Ordered]:

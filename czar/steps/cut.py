@@ -16,6 +16,7 @@ from czar.analyse.locality import Locality
 from czar.analyse.nesting import body, expression_queries, free_aliases, relations
 from czar.analyse.query import Source
 from czar.analyse.resolve import as_select
+from czar.plan.numbers import Numbers
 from czar.steps.folding import fold
 from czar.steps.intermediate import Intermediate, intermediate
 from czar.steps.leaves import Leaf, from_leaf, group_leaf, query_leaf
@@ -51,10 +52,15 @@ def next_cut(query: Query, name: str, reason: str) -> Cut | None:
     part = _Cutter(query, locality_of(query)).cut(query.tree)
     if part is None:
         return None
+    numbers = Numbers(query.tables, part.tree)
+    outputs = tuple(
+        replace(output, kind=numbers.kind(item), is_sum=numbers.is_sum(item))
+        for output, item in zip(part.outputs, as_select(part.tree).expressions, strict=True)
+    )
     sources = {source.alias: source for source in query.sources}
     inside = tuple(sources[table.alias] for table in part.tree.find_all(exp.Table) if table.alias in sources)
-    step = replace(query, tree=as_select(part.tree), outputs=part.outputs, keys=(), notes=()).over(inside)
-    entry = intermediate(name, part.outputs)
+    step = replace(query, tree=as_select(part.tree), outputs=outputs, keys=(), notes=(), is_step=True).over(inside)
+    entry = intermediate(name, outputs)
     for table in part.tables:
         table.set("this", exp.to_identifier(name, quoted=True))
     used = {table.alias for table in query.tree.find_all(exp.Table)}

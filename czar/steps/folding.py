@@ -6,7 +6,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from czar.analyse.query import opaque
-from czar.steps.intermediate import Intermediate, literal
+from czar.steps.intermediate import NUMERIC, Intermediate, literal
 
 LISTED_VALUES: Final = 1_000
 """Longest list that is written out in ``IN (...)``; a longer one is sent as an array, and its keys looked up all the same."""
@@ -57,6 +57,8 @@ def _fold_list(member: exp.In, rows: pa.Table) -> None:
 
 def _constant(value: pa.Scalar) -> exp.Expr:
     """Return a value as a constant of its type, in a form that the rules of analysis can read."""
+    if value.is_valid and value.type == NUMERIC:
+        return exp.cast(exp.Literal.string(value.as_py()), exp.DType.DECIMAL)
     if not value.is_valid or value.type not in WHOLE_NUMBERS:
         found = value.as_py()
         if value.is_valid and pa.types.is_float64(value.type) and found == found and abs(found) != float("inf"):  # noqa: PLR0124 (NaN)

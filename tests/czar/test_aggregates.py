@@ -10,14 +10,17 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from czar.analyse import analyse
+from czar.analyse import analyse, named
+from czar.analyse.kinds import Kind
 from czar.analyse.locality import NotLocalError
 from czar.merge import Merger
 from czar.parse import parse
 from czar.plan.build import build, check_shape
+from czar.plan.numbers import numbers_of
 from czar.plan.rest import rest
 from czar.scratch import Scratch
 from czar.snapshot import Snapshot
+from czar.steps.intermediate import NUMERIC, inline, step_batch, step_schema
 from qserv.cluster import NODE_DATABASE, SCRATCH_DATABASE, Role
 from qserv.errors import QueryEvaluationError
 from workers.functions import install
@@ -103,22 +106,37 @@ def merger(tmp_path):
     merger.close()
 
 
+def analysed(text, catalogue, *, is_step):
+    query, spread = analyse(parse(text), catalogue, text)
+    return dataclasses.replace(query, is_step=is_step), spread
+
+
+def rows_of(plan, answer, *, is_step):
+    """Return the rows of an answer, or those of a step."""
+    if not is_step:
+        return answer
+    schema = step_schema(plan.outputs, answer.schema, plan.carried)
+    return pa.Table.from_batches([step_batch(batch, schema) for batch in answer.to_batches()], schema)
+
+
 @pytest.fixture
 def merged(asked, workspace, merger, catalogue):
     """Answer a query over all parts, each a chunk."""
 
-    def answer(text, parts=range(PARTS)):
-        query, spread = analyse(parse(text), catalogue, text)
+    def answer(text, *, is_step=False):
+        query, spread = analysed(text, catalogue, is_step=is_step)
         check_shape(query, spread)
         plan = build(query, spread, Snapshot())
-        partials = pa.concat_tables(asked(plan.step.template.format(t0=f"parts.part_{part}")) for part in parts)
+        partials = pa.concat_tables(asked(plan.step.template.format(t0=f"parts.part_{part}")) for part in range(PARTS))
+        if plan.combine is None:
+            return rows_of(plan, partials, is_step=is_step)
         found = merger.combine(plan.combine, partials.schema, partials.to_batches(), plan.wide)
         if plan.finish is None:
-            return found.read_all()
+            return rows_of(plan, found.read_all(), is_step=is_step)
         work = workspace()
         work.load("merged", found.schema, found)
         try:
-            return work.ask(plan.finish).read_all()
+            return rows_of(plan, work.ask(plan.finish).read_all(), is_step=is_step)
         finally:
             work.close()
 
@@ -129,10 +147,10 @@ def merged(asked, workspace, merger, catalogue):
 def whole(asked, catalogue):
     """Answer a query as over a single chunk that holds all rows."""
 
-    def answer(text):
-        query, spread = analyse(parse(text), catalogue, text)
+    def answer(text, *, is_step=False):
+        query, spread = analysed(text, catalogue, is_step=is_step)
         plan = build(dataclasses.replace(query, chunks=query.chunks[:1]), spread, Snapshot())
-        return asked(plan.step.template.format(t0="parts.observation"))
+        return rows_of(plan, asked(plan.step.template.format(t0="parts.observation")), is_step=is_step)
 
     return answer
 
@@ -159,6 +177,10 @@ def plain(uri):
         yield lambda text: connection.execute(text).fetchall()
 
 
+def rows_in(found):
+    return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
+
+
 def same(found, expected):
     """Whether rows are the same, doubles within `CLOSE` of themselves; their order is not compared."""
 
@@ -170,7 +192,7 @@ def same(found, expected):
             return math.isclose(one, other, rel_tol=CLOSE, abs_tol=CLOSE)
         return type(one) is type(other) and one == other
 
-    ours = sorted((tuple(row.values()) for row in found.to_pylist()), key=key)
+    ours = sorted(rows_in(found), key=key)
     # No answer is numeric: it is what our column is.
     types = [float if pa.types.is_floating(kind) else int for kind in found.schema.types]
     read = [
@@ -283,6 +305,71 @@ def test_a_regression_on_one_value_has_no_slope(merged):
     """The rounding of means must not be taken for a variance: it would be divided by."""
     (row,) = merged('SELECT REGR_SLOPE("Flux", ra), CORR(ra, "Flux"), REGR_R2(ra, "Flux") FROM observation').to_pylist()
     assert row == {"c0": None, "c1": None, "c2": 1.0}
+
+
+STEPS = {
+    "merged": "SELECT visit, SUM(hip) AS total, AVG(observation_id) AS mean, COUNT(*) AS n FROM observation GROUP BY visit",
+    "scanned": "SELECT hip, SUM(observation_id) AS total, AVG(hip) AS mean, COUNT(*) AS n FROM observation GROUP BY hip",
+    "ordered": (
+        "SELECT visit, CAST(hip AS NUMERIC) * hip AS total, CAST(hip AS NUMERIC) / 7 AS mean, 1 AS n FROM observation"
+        " WHERE hip IS NOT NULL ORDER BY total DESC, mean, observation_id LIMIT 9"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_what_is_numeric_reaches_the_readers_of_a_step_with_all_digits(name, merged, whole, workspace, asked):
+    text = STEPS[name]
+    reading = "SELECT CAST(SUM(s.total) AS TEXT), CAST(MAX(s.mean) AS TEXT), MAX(s.total) / 7, SUM(s.n) / 7 FROM {} AS s"
+    expected = rows_in(asked(reading.format(f"({text})").replace("FROM observation", "FROM parts.observation")))
+    for answer in (merged, whole):
+        step = answer(text, is_step=True)
+        assert step.schema.types[1:3] == [NUMERIC, NUMERIC]
+        # As a part of chunk queries, and as a table of the scratch database.
+        assert same(asked(reading.format(inline(step))), expected)
+        work = workspace()
+        work.load("s0", step.schema, step.to_batches())
+        try:
+            assert same(work.ask(reading.format("s0")).read_all(), expected)
+            assert work.read("s0").sort_by("total") == step.sort_by("total")
+        finally:
+            work.close()
+
+
+@pytest.mark.parametrize(
+    ("expression", "kind"),
+    [
+        ("hip", Kind.BIGINT),
+        ("visit + 1", Kind.INTEGER),
+        ("visit * hip", Kind.BIGINT),
+        ("hip * 0.5", Kind.FLOAT),
+        ("CAST(hip AS NUMERIC) / 2", Kind.NUMERIC),
+        ("CAST(CAST(hip AS NUMERIC) AS INTEGER)", Kind.INTEGER),
+        ("SUM(visit)", Kind.BIGINT),
+        ("SUM(hip)", Kind.NUMERIC),
+        ("SUM(hip) OVER (ORDER BY ra)", Kind.NUMERIC),
+        ("AVG(visit) FILTER (WHERE hip > 0)", Kind.NUMERIC),
+        ("AVG(ra)", Kind.FLOAT),
+        ("SUM(LENGTH(CAST(hip AS TEXT)))", Kind.NUMERIC),
+        ("CASE WHEN hip > 0 THEN visit ELSE ra END", Kind.FLOAT),
+        ("COALESCE(visit, CAST(1 AS NUMERIC))", Kind.NUMERIC),
+        ("DIV(hip, 7)", Kind.NUMERIC),
+        ("FLOOR(visit)", Kind.FLOAT),
+        ("FLOOR(CAST(visit AS NUMERIC))", Kind.NUMERIC),
+        ("PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY visit)", Kind.INTEGER),
+        ("PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY visit)", Kind.FLOAT),
+        ("hip > 3", Kind.OTHER),
+        ("(SELECT SUM(o.hip) FROM observation AS o)", Kind.NUMERIC),
+        ("s.total", Kind.NUMERIC),
+        ("s.total / s.n", Kind.NUMERIC),
+        ("s.n", Kind.BIGINT),
+    ],
+)
+def test_the_kind_of_a_number_is_read_off_the_tree(expression, kind, catalogue):
+    inner = "(SELECT hip AS h, SUM(hip) AS total, COUNT(*) AS n FROM observation GROUP BY hip)"
+    text = f"SELECT {expression} FROM observation JOIN {inner} AS s ON s.h = observation.hip"  # noqa: S608 (the test is about such text)
+    query = named(parse(text), catalogue, text)
+    assert numbers_of(query).kind(query.tree.expressions[0]) == kind
 
 
 @pytest.mark.parametrize(

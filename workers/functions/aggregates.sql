@@ -81,3 +81,25 @@ CREATE OR REPLACE FUNCTION qserv.mean(total numeric, count bigint) RETURNS numer
 
 CREATE OR REPLACE FUNCTION qserv.mean(total double precision, count bigint) RETURNS double precision
     LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN total / NULLIF(count, 0);
+
+-- A number on its way to another step of the query: numeric as its digits in a bytea, which no other number is; the rest as it is.
+CREATE OR REPLACE FUNCTION qserv.carried(x smallint) RETURNS smallint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+CREATE OR REPLACE FUNCTION qserv.carried(x integer) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+CREATE OR REPLACE FUNCTION qserv.carried(x bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+CREATE OR REPLACE FUNCTION qserv.carried(x real) RETURNS real
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+CREATE OR REPLACE FUNCTION qserv.carried(x double precision) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+CREATE OR REPLACE FUNCTION qserv.carried(x numeric) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x::text::bytea;
+
+CREATE OR REPLACE FUNCTION qserv.carried(x anyelement) RETURNS anyelement
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT x';
