@@ -188,7 +188,8 @@ class Composer(Generator):
         if one == other:
             other = _renamed(one)
         (ra, dec), (other_ra, other_dec) = self.random.choice(one.positions), self.random.choice(other.positions)
-        radius = self.random.choice((0.0003, 0.001, 0.02, 0.05, 0.2, 1.0))
+        # No distance of the special positions is one of them: then rounding would decide.
+        radius = self.random.choice((0.0003, 0.001, 0.0203, 0.0497, 0.2003, 1.0007))
         near = Pair(
             f"DISTANCE({ra}, {dec}, {other_ra}, {other_dec}) < {radius}",
             f"{other_dec} BETWEEN {dec} - {radius} AND {dec} + {radius} AND sep({ra}, {dec}, {other_ra}, {other_dec}) < {radius}",
@@ -221,17 +222,21 @@ class Composer(Generator):
         group = tuple(self.random.sample(source.grouping, k=self.random.randint(0, 1)))
         items = tuple(Pair.same(self._gathered(source)) for _ in range(self.random.randint(1, 3)))
         where = self.condition(source, 1) if self.random.random() < 0.7 else None
-        return Generated((*map(Pair.same, group), *items), _tables(source), where, group=group)
+        query = Generated((*map(Pair.same, group), *items), _tables(source), where, group=group)
+        if group and self.random.random() < 0.3:
+            sets = self.random.choice(("ROLLUP ({})", "CUBE ({})", "GROUPING SETS (({}), ())")).format(group[0])
+            query = dataclasses.replace(query, group=(sets,))
+        return query
 
     def _gathered(self, source):
         column = self.random.choice([each for each in source.columns if each.kind != "boolean"])
         forms = ["COUNT(DISTINCT {})", "MIN({0}) FILTER (WHERE {0} IS NOT NULL)", "COUNT(*) FILTER (WHERE {} IS NULL)", "COUNT(*)"]
-        forms += ["ARRAY_LENGTH(ARRAY_AGG({}), 1)", "MAX(DISTINCT {})"]
+        forms += ["PERCENTILE_DISC(0.3) WITHIN GROUP (ORDER BY {})", "ARRAY_LENGTH(ARRAY_AGG({}), 1)", "MAX(DISTINCT {})"]
         if column.kind == "text":
             forms.append("LENGTH(STRING_AGG({}, ','))")
             forms.append("STRING_AGG(DISTINCT {0}, ',' ORDER BY {0})")
         if column.kind == "integer" and column.summable:
-            forms += ["SUM(DISTINCT {})", "BIT_OR({})", "BOOL_AND({} > 3)"]
+            forms += ["SUM(DISTINCT {})", "PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY {})", "BIT_OR({})", "BOOL_AND({} > 3)"]
         return self.random.choice(forms).format(column.name)
 
     def _set_query(self):

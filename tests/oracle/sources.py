@@ -35,7 +35,7 @@ POINT_COLUMNS = (
     ),
     Column("p.plain", "float", ("0", "-1.5", "1e308", "CAST('Infinity' AS DOUBLE PRECISION)"), summable=False),
     Column("p.size", "float", ("0", "CAST(0.1 AS REAL)", "16777216", "1e38"), summable=False),
-    Column("p.big", "integer", ("0", "-1", "9007199254740993", "9223372036854775807", "-9223372036854775808"), summable=False),
+    Column("p.big", "integer", ("0", "-1", "9007199254740993", "9223372036854775807", "-9223372036854775808")),
     Column('p."Kind"', "integer", ("0", "5", "-32768", "40000"), summable=False),
     Column("p.flag", "boolean", ()),
     Column("p.label", "text", ("''", "'a'", "'A'", "'日本'", "' '")),

@@ -68,7 +68,6 @@ def test_random_condition_takes_some_rows(loaded):
     assert 0.4 * every < found < 0.6 * every
 
 
-@pytest.mark.xfail(strict=True, reason="what WITH names is read twice, with other random numbers each time")
 def test_random_number_of_a_row_is_the_same_wherever_it_is_used(loaded):
     text = """WITH r AS (SELECT object_id, RANDOM() AS x FROM object WHERE field = 1)
         SELECT COUNT(*), SUM(CASE WHEN a.x = b.x THEN 1 ELSE 0 END) FROM r AS a JOIN r AS b ON a.object_id = b.object_id"""
