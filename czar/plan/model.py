@@ -28,6 +28,8 @@ class ChunkStep:
     slots: tuple[Slot, ...]
     chunks: tuple[int, ...]
     """Empty where the query touches replicated tables alone, or no chunk can match."""
+    small: bool = False
+    """Whether each chunk answers with one row: then a node asks several in one statement."""
 
     def relations(self, chunk: int, snapshot: Snapshot) -> dict[str, str]:
         """Return the physical relation of each slot in a chunk; `PROTOTYPE_TASK` gives the empty prototypes."""

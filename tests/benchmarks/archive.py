@@ -87,8 +87,15 @@ class Archive:
         return service_pid(self.settings.home, "tap")
 
     def _send(self, adql: str, parameters: dict[str, str]) -> http.client.HTTPResponse:
-        self._http.request("GET", "/tap/sync?" + urlencode({"LANG": "ADQL", "QUERY": adql, **parameters}))
-        return self._http.getresponse()
+        target = "/tap/sync?" + urlencode({"LANG": "ADQL", "QUERY": adql, **parameters})
+        try:
+            self._http.request("GET", target)
+            return self._http.getresponse()
+        except http.client.RemoteDisconnected:
+            # The service ends connections that were idle for seconds, as between two parts of the benchmark.
+            self._http.close()
+            self._http.request("GET", target)
+            return self._http.getresponse()
 
 
 @contextmanager
