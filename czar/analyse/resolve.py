@@ -150,10 +150,14 @@ def _resolve_groups(tree: exp.Select, items: list[exp.Expr], outputs: list[Outpu
     group = tree.args.get("group")
     if group is None:
         return
-    group.set("expressions", [grouped(part, items, outputs, resolved) for part in group.expressions])
-    for extension in ("rollup", "cube", "grouping_sets"):
-        for part in group.args.get(extension) or []:
-            resolved(part)
+
+    def term(part: exp.Expr) -> exp.Expr:
+        if isinstance(part, exp.Rollup | exp.Cube | exp.GroupingSets | exp.Tuple):
+            part.set("expressions", [term(inner) for inner in part.expressions])
+            return part
+        return grouped(part, items, outputs, resolved)
+
+    group.set("expressions", [term(part) for part in group.expressions])
 
 
 def _resolve_orders(tree: exp.Select, items: list[exp.Expr], outputs: list[Output], resolved: Resolve) -> None:

@@ -23,7 +23,7 @@ def grouping_sets(tree: exp.Select) -> list[Group]:
     terms = group.expressions
     if any(not _is_extension(term) and not is_constant(term) for term in terms):
         terms = [term for term in terms if not is_constant(term)]
-    parts = [[[one_group()]] if is_constant(term) else _sets(term, tree) for term in terms]
+    parts = [[[one_group()]] if is_constant(term) else _sets(term) for term in terms]
     found = [
         _different(itertools.chain.from_iterable(choice)) for choice in itertools.islice(itertools.product(*parts), MOST_SETS + 1)
     ]
@@ -61,36 +61,28 @@ def one_group() -> exp.Expr:
     return exp.Paren(this=exp.EQ(this=exp.Literal.number(1), expression=exp.Literal.number(1)))
 
 
-def _sets(part: exp.Expr, tree: exp.Select) -> list[Group]:
+def _sets(part: exp.Expr) -> list[Group]:
     match part:
         case exp.Rollup():
-            terms = [_plain(each, tree) for each in part.expressions]
+            terms = [_plain(each) for each in part.expressions]
             return [[*itertools.chain.from_iterable(terms[:count])] for count in range(len(terms), -1, -1)]
         case exp.Cube():
             # More columns than these make too many sets, which is all that is asked of them.
-            choices = itertools.product(*([_plain(each, tree), []] for each in part.expressions[: MOST_SETS.bit_length()]))
+            choices = itertools.product(*([_plain(each), []] for each in part.expressions[: MOST_SETS.bit_length()]))
             return [[*itertools.chain.from_iterable(choice)] for choice in choices]
         case exp.GroupingSets():
-            return [one for each in part.expressions for one in _sets(each, tree)]
+            return [one for each in part.expressions for one in _sets(each)]
         case _:
-            return [_plain(part, tree)]
+            return [_plain(part)]
 
 
 def _is_extension(part: exp.Expr) -> bool:
     return isinstance(part, exp.Rollup | exp.Cube | exp.GroupingSets)
 
 
-def _plain(part: exp.Expr, tree: exp.Select) -> Group:
-    """Return the expressions of one term: several in parentheses; a number is the position of an item.
-
-    Beside ROLLUP and the like, numbers and names of items were put in their places before.
-    """
-    if isinstance(part, exp.Tuple):
-        return [each for inner in part.expressions for each in _plain(inner, tree)]
-    part = part.unnest()
-    if isinstance(part, exp.Literal) and not part.is_string and 0 < int(part.this) <= len(tree.expressions):
-        return [tree.expressions[int(part.this) - 1]]
-    return [part]
+def _plain(part: exp.Expr) -> Group:
+    """Return the expressions of one term: several in parentheses."""
+    return [each for inner in part.expressions for each in _plain(inner)] if isinstance(part, exp.Tuple) else [part.unnest()]
 
 
 def _different(keys: Iterable[exp.Expr]) -> Group:

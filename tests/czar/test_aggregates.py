@@ -250,6 +250,10 @@ QUERIES = {
         "SELECT visit + 1, hip, COUNT(*) * 2 FROM observation GROUP BY GROUPING SETS ((visit + 1, hip), (visit + 1), (), ())"
         " HAVING COUNT(*) > 2"
     ),
+    "rollup_of_output_columns": "SELECT visit % 2 AS odd, hip, COUNT(*) FROM observation GROUP BY ROLLUP (odd, (2))",
+    "ordered_by_means_that_differ_little": (
+        "SELECT visit, AVG(observation_id * 8) FROM observation GROUP BY visit ORDER BY AVG(observation_id * 8), visit LIMIT 3"
+    ),
     "a_set_beside_a_rollup": "SELECT visit, hip, MAX(dec) FROM observation GROUP BY visit, ROLLUP (hip)",
     "different_sets": "SELECT visit, COUNT(*) FROM observation GROUP BY DISTINCT ROLLUP (visit), ROLLUP (visit)",
     "distinct_groups": "SELECT DISTINCT COUNT(*) > 40, SUM(visit) > 0 FROM observation GROUP BY visit, hip ORDER BY 1",
