@@ -155,7 +155,6 @@ class Run:
                 workers=self._engine.workers,
                 timeout_s=self._remaining_s(),
                 held_bytes=self._engine.settings.result_spill_bytes,
-                small=plan.step is not None and plan.step.small,
             )
             self._dispatches.append(dispatch)
             self._stoppable(dispatch.close)
