@@ -33,7 +33,7 @@ from czar.result import result_column
 from czar.running import Engine, Run
 from czar.scratch import Scratch
 from qserv.cluster import METADATA_DATABASE, SCRATCH_DATABASE, Cluster, Role, Secrets
-from qserv.errors import QueryCancelledError, QueryLimitError
+from qserv.errors import NotYetSupportedError, Place, QueryCancelledError, QueryLimitError
 from qserv.ids import NodeId
 from qserv.metadata.engine import make_engine
 from qserv.metadata.lookups import Lookups
@@ -255,6 +255,9 @@ class Session:
                 result_column(output, field.type)
         except BaseException as error:  # the reader going away while the nodes work, too
             run.close()
+            if isinstance(error, NotYetSupportedError) and error.place is None:
+                # What an output column's type turns out to be is known of the whole query alone.
+                raise NotYetSupportedError(str(error), Place(1, 1)) from error
             if isinstance(error, RecursionError):
                 raise QueryLimitError(TOO_DEEP) from error
             raise

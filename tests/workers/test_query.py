@@ -65,12 +65,10 @@ def test_batches_carry_their_chunk_in_the_order_asked(client, prepared, load, sc
     with client.query(scan(table, [22, 21, 20, 22], "id")) as answer:
         assert answer.schema.names == ["id"]
         got = [(mark, batch.column(0).to_pylist()) for batch, mark in answer]
-    assert got == [
-        (BatchMark((22,), end=True), [4]),
-        (BatchMark((21,), end=True), []),
-        (BatchMark((20,), end=True), [1, 2, 3]),
-        (BatchMark((22,), end=True), [4]),
-    ]
+    # Chunks that turn out to be quick may share a statement, and then end together.
+    assert [chunk for mark, _ in got for chunk in mark.chunks] == [22, 21, 20, 22]
+    assert all(mark.end for mark, _ in got)
+    assert [key for _, keys in got for key in keys] == [4, 1, 2, 3, 4]
 
 
 def test_a_long_chunk_comes_in_several_batches_and_only_the_last_is_marked(client, query_id):
