@@ -118,8 +118,8 @@ class Kind:
 
 
 KINDS = {
-    "local": Kind(Generator, (*SMALL, *SMALL_JOINS), SOURCES + WITH_BIGSKY, 100),
-    "composed": Kind(Composer, SMALL, (), 200),
+    "local": Kind(Generator, (*SMALL, *SMALL_JOINS), SOURCES + WITH_BIGSKY, 200),
+    "composed": Kind(Composer, SMALL, (), 100),
 }
 
 
