@@ -185,7 +185,7 @@ def same(found, expected):
     """Whether rows are the same, doubles within `CLOSE` of themselves; their order is not compared."""
 
     def key(row):
-        return tuple((value is None, f"{value:.6e}" if isinstance(value, float) else str(value)) for value in row)
+        return tuple((value is None, f"{value:.9e}" if isinstance(value, float) else str(value)) for value in row)
 
     def close(one, other):
         if isinstance(one, float) and isinstance(other, float):
