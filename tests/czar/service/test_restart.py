@@ -20,6 +20,11 @@ SLOW = """
     SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b
     WHERE h.hip % 5 = 0 AND h.magnitude + a.column_index * b.column_index > 1e6
 """
+"""Takes some seconds."""
+
+VERY_SLOW = SLOW.replace("FROM", "FROM tap_schema.columns AS c,").replace("b.column_index", "b.column_index * c.column_index")
+"""Takes minutes."""
+
 LEASE_S = 3
 
 
@@ -88,7 +93,7 @@ def test_a_czar_that_stops_hands_its_jobs_to_another(archive, czar, second, node
 
 def test_a_query_that_one_czar_answers_is_seen_and_stopped_by_another(czar, second, nodes):
     _, other = second
-    job = czar.submit(SLOW.replace("FROM", "FROM tap_schema.columns AS c,"))
+    job = czar.submit(VERY_SLOW)
     nodes.wait(busy=True, within_s=10)
     deadline = time.monotonic() + 10
     while not (found := [query for query in other.queries() if query.job_id == job.job_id and query.chunks_total]):
