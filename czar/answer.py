@@ -1,8 +1,9 @@
 """The answer of a query: columns that say what they are, and batches as they come."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -48,7 +49,7 @@ class Answer:
         self._rows, self._stop, self._ended, self._threads = rows, stop, ended, threads
         self._open = True
 
-    async def batches(self) -> AsyncIterator[pa.RecordBatch]:
+    async def batches(self) -> AsyncGenerator[pa.RecordBatch, None]:
         """Yield the rows.
 
         Raises
@@ -93,3 +94,18 @@ class Answer:
         self._open = False
         self._stop()
         self._ended(outcome)
+
+
+async def up_to(rows: int, batches: AsyncGenerator[pa.RecordBatch, None]) -> AsyncGenerator[tuple[pa.RecordBatch, bool], None]:
+    """Yield the batches of an answer up to so many rows, and with each whether there are rows behind them.
+
+    That is known only where the query was asked for one row more. Closing the generator closes ``batches``, which cancels the query
+    on the nodes if it still runs.
+    """
+    async with aclosing(batches):
+        async for batch in batches:
+            cut = batch.num_rows > rows
+            yield batch.slice(0, rows), cut
+            if cut:
+                return
+            rows -= batch.num_rows

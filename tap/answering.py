@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from typing import cast
 
 import pyarrow as pa
 import structlog
 
-from czar.answer import Answer
+from czar.answer import Answer, up_to
 from tap.errors import message_of
 from tap.formats.encoder import Encoder, Outcome
 
@@ -54,13 +53,9 @@ async def _limited(answer: Answer, rows: int) -> AsyncGenerator[tuple[pa.RecordB
         await answer.close()
         yield pa.RecordBatch.from_pylist([], schema=answer.schema), True
         return
-    batches = cast("AsyncGenerator[pa.RecordBatch, None]", answer.batches())
-    async with aclosing(batches):  # which cancels the query on the nodes, if it still runs
+    async with aclosing(up_to(rows, answer.batches())) as batches:
         async for batch in batches:
-            yield batch.slice(0, rows), batch.num_rows > rows
-            if batch.num_rows > rows:
-                return
-            rows -= batch.num_rows
+            yield batch
 
 
 def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -1,7 +1,6 @@
 """``python -m workers --home <home> --node node-1``: serve one node until SIGTERM or SIGINT."""
 
 import argparse
-import logging
 import signal
 import sys
 import threading
@@ -13,6 +12,7 @@ import structlog
 from qserv.cluster import NODE_DATABASE, Cluster, NodeAddress, Role, Secrets
 from qserv.errors import NodeUnavailableError, QservError
 from qserv.ids import NodeId
+from qserv.serving import log_to_stderr
 from workers.factory import make_server
 from workers.functions import install
 
@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--home", type=Path, required=True, help="directory of the cluster's files")
     parser.add_argument("--node", required=True, help="name of the node, such as node-1")
     arguments = parser.parse_args()
-    _log_to_stderr()
+    log_to_stderr()
     log = structlog.get_logger("workers").bind(node=arguments.node)
     # Both signals are taken from here on, so that one that comes during the start is not lost.
     over = threading.Event()
@@ -60,20 +60,6 @@ def _install_functions(node: NodeAddress, secrets: Secrets) -> None:
     except psycopg.Error as error:
         msg = f"PostgreSQL of {node.node} at {node.host}:{node.postgres_port} refused the SQL functions: {error}"
         raise NodeUnavailableError(msg) from error
-
-
-def _log_to_stderr() -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 if __name__ == "__main__":

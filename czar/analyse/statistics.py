@@ -105,10 +105,10 @@ def _compared(kind: type[exp.Expr], node: exp.Expr, constant: Constant | None, s
         constant = _double(constant)
     tests: dict[type[exp.Expr], Callable[[Constant, Constant], bool]] = {
         exp.LT: lambda low, _: low < constant,  # type: ignore[operator]  # both are numbers or both texts, see below
-        exp.LTE: lambda low, _: low <= constant,  # type: ignore[operator]
-        exp.GT: lambda _, high: high > constant,  # type: ignore[operator]
-        exp.GTE: lambda _, high: high >= constant,  # type: ignore[operator]
-        exp.EQ: lambda low, high: low <= constant <= high,  # type: ignore[operator]
+        exp.LTE: lambda low, _: low <= constant,  # type: ignore[operator]  # as above
+        exp.GT: lambda _, high: high > constant,  # type: ignore[operator]  # as above
+        exp.GTE: lambda _, high: high >= constant,  # type: ignore[operator]  # as above
+        exp.EQ: lambda low, high: low <= constant <= high,  # type: ignore[operator]  # as above
     }
     test = tests[kind]
     mask = np.empty(len(source.entry.chunks), dtype=np.bool_)

@@ -3,15 +3,11 @@
 import argparse
 import asyncio
 import importlib
-import logging
-import signal
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import structlog
-import uvicorn
 from sqlglot import exp
 
 from czar.service.answers import Asking
@@ -22,12 +18,10 @@ from czar.service.results import Results
 from czar.service.runner import JobRunner
 from czar.session import Session
 from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
-from qserv.errors import PortInUseError, QservError
+from qserv.errors import QservError
 from qserv.metadata.engine import make_engine
+from qserv.serving import leave_signals_to_uvicorn, listen, log_to_stderr, serve_http
 from qserv.settings import Settings
-
-STOP_GRACE_S = 10
-"""Seconds that answers under way get to end when the service is told to stop."""
 
 
 async def serve(home: Path, readers: dict[str, Callable[[str], exp.Expr]]) -> None:
@@ -39,9 +33,9 @@ async def serve(home: Path, readers: dict[str, Callable[[str], exp.Expr]]) -> No
         The service cannot start.
     """
     cluster, secrets, settings = Cluster.load(home), Secrets.load(home), Settings.load(home=home)
-    _log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level)
     log = structlog.get_logger("czar.service")
-    listening = _listen(cluster.czar_host, cluster.czar_port)
+    listening = listen(cluster.czar_host, cluster.czar_port, service="the czar's API", setting="QSERV_CZAR_PORT")
     session = await Session.open(cluster, secrets, settings)
     metadata = make_engine(cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
     asking, jobs, results = Asking(session, readers), Jobs(metadata, settings.job_keep_s), Results(home)
@@ -50,42 +44,14 @@ async def serve(home: Path, readers: dict[str, Callable[[str], exp.Expr]]) -> No
         await session.catalogue()
         runner.start()
         app = create_app(Parts(asking, jobs, results, runner, settings.max_rows), secrets.cluster)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=STOP_GRACE_S)
         log.info("czar serves", url=cluster.czar_url)
-        await uvicorn.Server(config).serve([listening])
+        await serve_http(app, listening)
         log.info("czar stops")
     finally:
         await runner.close()
         await session.close()
         await metadata.dispose()
         listening.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens where the cluster says."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listening = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        msg = f"the czar's API cannot listen on {host}:{port} ({error.strerror}); set QSERV_CZAR_PORT to another port"
-        raise PortInUseError(msg) from error
-    # asyncio sets it only on sockets made with an explicit protocol: without it every answer waits 40 ms for a delayed ACK.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
-
-
-def _log_to_stderr(level: str) -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def _reader(option: str) -> tuple[str, Callable[[str], exp.Expr]]:
@@ -104,9 +70,7 @@ def main() -> int:
     parser.add_argument("--home", type=Path, required=True, help="directory of the cluster's files")
     parser.add_argument("--dialect", action="append", default=[], metavar="NAME=MODULE:FUNCTION", help="a further dialect")
     arguments = parser.parse_args()
-    # uvicorn stops at these signals, and then raises them again for whoever handled them before
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+    leave_signals_to_uvicorn()
     try:
         asyncio.run(serve(arguments.home, dict(map(_reader, arguments.dialect))))
     except QservError as error:

@@ -4,13 +4,13 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pyarrow as pa
 from sqlglot import exp
 
-from czar.answer import Answer
+from czar.answer import Answer, up_to
 from czar.service.encoding import Encoder, described
 from qserv.errors import QueryValueError
 
@@ -65,15 +65,9 @@ async def rows_of(answer: Answer, max_rows: int | None) -> AsyncGenerator[tuple[
     Closing the generator cancels the query.
     """
     schema = described(answer.schema, answer.columns)
-    left = sys.maxsize if max_rows is None else max_rows
-    async with aclosing(cast("AsyncGenerator[pa.RecordBatch, None]", answer.batches())) as batches:
-        async for batch in batches:
-            overflow = batch.num_rows > left
-            shown = batch.slice(0, left) if overflow else batch
-            left -= shown.num_rows
-            yield pa.RecordBatch.from_arrays(shown.columns, schema=schema), overflow
-            if overflow:
-                return
+    async with aclosing(up_to(sys.maxsize if max_rows is None else max_rows, answer.batches())) as batches:
+        async for batch, overflow in batches:
+            yield pa.RecordBatch.from_arrays(batch.columns, schema=schema), overflow
 
 
 async def encoded(answer: Answer, max_rows: int | None, encoder: Encoder) -> AsyncGenerator[bytes, None]:
