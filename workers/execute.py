@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
@@ -17,24 +16,12 @@ from workers.postgresql.loads import Batches, Sessions, Target
 from workers.postgresql.loads import load as load_rows
 from workers.postgresql.reads import ChunkRows, Reads
 from workers.protocol import BatchMark, ChunkLoad, ChunkQuery, ChunkTask, DropTable, MoveTable, PrepareTable
-from workers.stop import Stop
+from workers.scheduler import Turn
 from workers.template import statement
-
-STATEMENTS_IN_FLIGHT: Final = 2
-"""Statements of one call that PostgreSQL works on at a time: while the rows of one are sent, the next one is computed."""
+from workers.turns import Place
 
 MAX_LOADS: Final = 4
 """Loads, and other changes of tables, at a time: COPY is bound by the disk, and more of them only take memory."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much a worker does at a time. ``max_running * in_flight + max_loads`` connections are the most it opens."""
-
-    max_running: int = 16
-    max_waiting: int = 512
-    in_flight: int = STATEMENTS_IN_FLIGHT
-    max_loads: int = MAX_LOADS
 
 
 class Executor:
@@ -44,28 +31,23 @@ class Executor:
     ----------
     reader_conninfo, loader_conninfo
         libpq URIs of the reading and of the loading role; they hold passwords.
-    limits
-        How much to do at a time.
+    connections
+        Statements of chunk queries at a time; `MAX_LOADS` come on top.
     """
 
-    def __init__(self, *, reader_conninfo: str, loader_conninfo: str, limits: Limits) -> None:
-        self._in_flight = limits.in_flight
-        # A call never needs more than its share, so a call that holds connections never waits for one that waits for it.
-        connections = limits.max_running * limits.in_flight
+    def __init__(self, *, reader_conninfo: str, loader_conninfo: str, connections: int) -> None:
         self._reads = Reads(reader_conninfo, connections)
-        self._sessions = Sessions(loader_conninfo, limits.max_loads)
+        self._sessions = Sessions(loader_conninfo, MAX_LOADS)
 
-    def query(self, query: ChunkQuery, deadline_s: float, stop: Stop) -> "Answer":
+    def query(self, query: ChunkQuery, place: Place) -> "Answer":
         """Run a chunk query on all its chunks.
 
         Parameters
         ----------
         query
             What to run.
-        deadline_s
-            When its time is over, on the clock of `time.monotonic`.
-        stop
-            Ends it early.
+        place
+            Its turns, its deadline, and what ends it early.
 
         Raises
         ------
@@ -78,9 +60,11 @@ class Executor:
 
         def ask(tasks: Sequence[ChunkTask]) -> ChunkRows:
             relations = [name for task in tasks for name in task.relations.values()]
-            return self._reads.ask(statement(query.template, [task.relations for task in tasks]), relations, deadline_s, stop)
+            return self._reads.ask(
+                statement(query.template, [task.relations for task in tasks]), relations, place.deadline_s, place.stop
+            )
 
-        return Answer(query.tasks, ask, Grouping(self._in_flight, query.small, len(query.template) + 1), stop)
+        return Answer(query.tasks, ask, Grouping(place.in_flight, query.small, len(query.template) + 1), place)
 
     def load(self, load: ChunkLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         """Load all rows of one physical table; return their number once they are committed."""
@@ -128,7 +112,7 @@ class Executor:
 
 
 class Answer:
-    """The rows of a chunk query, chunk after chunk in the order of the tasks.
+    """The rows of a chunk query, in the order in which its chunks had their turns.
 
     Parameters
     ----------
@@ -137,9 +121,9 @@ class Answer:
     ask
         Begins a statement for some of them, and does not wait for it.
     grouping
-        How many statements run at a time, and for how many tasks each is.
-    stop
-        Ends the query early.
+        For how many tasks a statement is.
+    place
+        The call's; says which tasks may be begun.
 
     Raises
     ------
@@ -148,18 +132,19 @@ class Answer:
     """
 
     def __init__(
-        self, tasks: Iterable[ChunkTask], ask: Callable[[Sequence[ChunkTask]], ChunkRows], grouping: Grouping, stop: Stop
+        self, tasks: Sequence[ChunkTask], ask: Callable[[Sequence[ChunkTask]], ChunkRows], grouping: Grouping, place: Place
     ) -> None:
-        self._tasks = deque(tasks)
+        self._tasks = tasks
         self._ask = ask
         self._grouping = grouping
-        self._stop = stop
-        self._asked: deque[tuple[tuple[int, ...], ChunkRows]] = deque()
-        """Chunks of the statements that run, and their answers."""
+        self._place = place
+        self._asked: deque[tuple[Turn, ChunkRows]] = deque()
+        """Turns of the statements that run, and their answers."""
         self._since_s = time.monotonic()
         """When the last statement ended."""
         try:
-            self.schema = self._current().schema
+            self._begin()
+            self.schema = self._asked[0][1].schema
             """Schema of the rows of every chunk."""
         except BaseException:
             self.close()
@@ -168,36 +153,38 @@ class Answer:
     def batches(self) -> Iterator[tuple[pa.RecordBatch, BatchMark]]:
         """Yield the rows with their marks. Every chunk ends with a marked batch, be it an empty one."""
         while self._asked:
-            chunks, rows = self._asked[0]
+            turn, rows = self._asked[0]
+            chunks = tuple(self._tasks[place].chunk for place in turn.tasks)
             if not rows.schema.equals(self.schema):
                 msg = f"chunks {chunks} answer with columns {rows.schema}, earlier ones with {self.schema}"
                 raise QueryEvaluationError(msg)
             size_bytes = 0
             for batch, last in rows.batches():
-                self._stop.check()
+                self._place.stop.check()
                 size_bytes += batch.nbytes
                 yield batch, BatchMark(chunks, last)
             rows.close()
             self._asked.popleft()
             ended_s = time.monotonic()
-            self._grouping.learn(len(chunks), ended_s - self._since_s, size_bytes)
+            # What a statement before it took, and what this one waited for, is not its own.
+            self._grouping.learn(len(chunks), ended_s - max(self._since_s, turn.began_s), size_bytes)
             self._since_s = ended_s
-            if self._tasks or self._asked:
-                self._current()
+            self._place.end(turn)
+            self._begin()
 
     def close(self) -> None:
         """Stop what still runs and give all connections back."""
-        self._tasks.clear()
         while self._asked:
             _, rows = self._asked.popleft()
             rows.close()
 
-    def _current(self) -> ChunkRows:
-        """Wait for the first rows of the next statement, while PostgreSQL works on those after it."""
-        while self._tasks and len(self._asked) < self._grouping.in_flight:
-            count = self._grouping.chunks(len(self._tasks), sum(len(chunks) for chunks, _ in self._asked))
-            tasks = [self._tasks.popleft() for _ in range(count)]
-            self._asked.append((tuple(task.chunk for task in tasks), self._ask(tasks)))
-        _, rows = self._asked[0]
-        rows.begin()
-        return rows
+    def _begin(self) -> None:
+        """Ask what may be asked, and wait for the first rows of the oldest statement while PostgreSQL works on those after it."""
+        while True:
+            asked = sum(len(turn.tasks) for turn, _ in self._asked)
+            turn = self._place.next(self._grouping.chunks(self._place.left, asked), wait=not self._asked)
+            if turn is None:
+                break
+            self._asked.append((turn, self._ask([self._tasks[place] for place in turn.tasks])))
+        if self._asked:
+            self._asked[0][1].begin()

@@ -1,12 +1,15 @@
 """Puts a worker together from a node's addresses and the cluster's secrets."""
 
+import os
+
 from qserv.cluster import NODE_DATABASE, NodeAddress, Role, Secrets
-from workers.execute import Executor, Limits
+from workers.execute import Executor
+from workers.scheduler import Scheduler, lane_rules
 from workers.server import Endpoint, WorkerServer
-from workers.tasks import Tasks
+from workers.turns import Turns
 
 
-def make_server(node: NodeAddress, secrets: Secrets, *, limits: Limits | None = None) -> WorkerServer:
+def make_server(node: NodeAddress, secrets: Secrets, *, scheduler: Scheduler | None = None) -> WorkerServer:
     """Return a worker that listens already; its ``serve()`` blocks until ``close()`` is called from another thread.
 
     Parameters
@@ -15,14 +18,14 @@ def make_server(node: NodeAddress, secrets: Secrets, *, limits: Limits | None = 
         Its PostgreSQL need not be up yet. Worker port 0 takes a free one; the server's ``port`` tells which.
     secrets
         Of the cluster.
-    limits
-        How much to do at a time.
+    scheduler
+        Says what runs when; default: by the cores of this machine.
     """
-    limits = limits or Limits()
+    scheduler = scheduler or Scheduler(lane_rules(len(os.sched_getaffinity(0))))
     executor = Executor(
         reader_conninfo=node.postgres.conninfo(Role.READER, NODE_DATABASE, secrets),
         loader_conninfo=node.postgres.conninfo(Role.LOADER, NODE_DATABASE, secrets),
-        limits=limits,
+        connections=scheduler.most_turns,
     )
     endpoint = Endpoint(node.node, node.host, node.worker_port, secrets.cluster.get_secret_value())
-    return WorkerServer(executor, Tasks(limits.max_running, limits.max_waiting), endpoint)
+    return WorkerServer(executor, Turns(scheduler), endpoint)

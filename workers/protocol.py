@@ -14,10 +14,20 @@ Every call carries ``authorization: Bearer <cluster secret>``. Errors travel as 
 import dataclasses
 import json
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, ClassVar, Self
 
 AUTHORIZATION = "authorization"
 """Name of the header that carries the cluster secret."""
+
+
+class Lane(StrEnum):
+    """Where the chunks of a query wait for their turn on a worker."""
+
+    INTERACTIVE = "interactive"
+    """Few rows, found by an index: never waits for a scan."""
+    SCAN = "scan"
+    """Whole chunks, which all scans read in one common order."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class ChunkTask(Message):
 
 @dataclass(frozen=True)
 class ChunkQuery(Message):
-    """SQL with ``{slot}`` in place of physical relations, and the chunks of one node to run it on, in this order.
+    """SQL with ``{slot}`` in place of physical relations, and the chunks of one node to run it on, in any order.
 
     A literal brace in the template is doubled, as in `str.format`. ``small`` says that every chunk answers with very few rows,
     so that several may be asked in one statement from the first one on.
@@ -74,17 +84,19 @@ class ChunkQuery(Message):
     tasks: tuple[ChunkTask, ...]
     timeout_s: float
     small: bool = False
+    lane: Lane = Lane.SCAN
 
     @classmethod
     def _from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {**values, "tasks": tuple(ChunkTask(**task) for task in values.get("tasks", ()))}
+        tasks = tuple(ChunkTask(**task) for task in values.get("tasks", ()))
+        return {**values, "tasks": tasks, "lane": Lane(values.get("lane", Lane.SCAN))}
 
 
 @dataclass(frozen=True)
 class BatchMark(Message):
     """Which chunks a batch belongs to, and whether their answer is complete with it (the batch may be empty).
 
-    Chunks that were asked in one statement end together. Each task is in the marks of one group only, in the order asked.
+    Chunks that were asked in one statement end together. Each task is in the marks of one group only.
     """
 
     chunks: tuple[int, ...]
@@ -141,7 +153,10 @@ class Action(Message):
 class Health(Action):
     """Ask whether the worker and its PostgreSQL answer.
 
-    Answer: ``{"node": ..., "postgres": version, "queries": running, "waiting": ...}``.
+    Answer: ``{"node": ..., "postgres": version, "queries": calls with a statement that runs, "waiting": those without one,
+    "lanes": {lane: ...}}``, with for each lane the chunks that wait (``waiting``), the statements that run in its slots
+    (``running``) and those that gave their slot up (``aside``), and since the worker started the statements begun (``begun``), the
+    seconds that they waited (``waited_s``), and the statements that turned out too slow for it (``slow``).
     """
 
     kind: ClassVar[str] = "health"

@@ -12,16 +12,15 @@ import pyarrow as pa
 import structlog
 from pyarrow import flight
 
-from qserv.errors import IngestError, PortInUseError, QservError, QueryCancelledError, TimeLimitError
+from qserv.errors import IngestError, PortInUseError, QservError, QueryCancelledError
 from workers import protocol
 from workers.execute import Answer, Executor
 from workers.failures import to_flight
-from workers.stop import Stop
-from workers.tasks import Call, CallState, Tasks, cancelled
+from workers.turns import Place, Turns
 
 WATCH_INTERVAL_S: Final = 0.1
-"""How often calls are looked at whose reader may have gone. An abandoned query keeps PostgreSQL busy at most this long; looking
-costs microseconds."""
+"""How often calls are looked at whose reader may have gone, or that take too long for their lane. An abandoned query keeps
+PostgreSQL busy at most this long; looking costs microseconds."""
 
 _log = structlog.get_logger("workers")
 
@@ -68,11 +67,10 @@ class Completion(flight.ServerMiddleware):  # type: ignore[misc]  # pyarrow ship
 
 
 class _RunningCall:
-    """What a running call needs beside its state: how to stop it, and whether somebody still listens."""
+    """What a call needs beside its place: whether somebody still listens, and what to clean up."""
 
-    def __init__(self, call: Call, context: flight.ServerCallContext) -> None:
-        self.call = call
-        self.stop = Stop()
+    def __init__(self, place: Place, context: flight.ServerCallContext) -> None:
+        self.place = place
         self.context = context
         self.answer: Answer | None = None
 
@@ -84,8 +82,8 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
     ----------
     executor
         Does the work.
-    tasks
-        Decides what runs and what waits.
+    turns
+        Decide what runs and what waits.
     endpoint
         Where it listens, and for whom.
 
@@ -95,7 +93,7 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
         It cannot listen there.
     """
 
-    def __init__(self, executor: Executor, tasks: Tasks, endpoint: Endpoint) -> None:
+    def __init__(self, executor: Executor, turns: Turns, endpoint: Endpoint) -> None:
         location = f"grpc://{endpoint.host}:{endpoint.port}"
         try:
             super().__init__(location, middleware={Completion.name: Authorization(endpoint.secret)})
@@ -103,11 +101,11 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
             msg = f"the worker of {endpoint.node} cannot listen on {endpoint.host}:{endpoint.port}; is another one running there?"
             raise PortInUseError(msg) from error
         self._executor = executor
-        self._tasks = tasks
+        self._turns = turns
         self._node = endpoint.node
-        self._changed = threading.Condition()
-        """Guards `_tasks` and `_calls`; notified when a call ends or is cancelled."""
-        self._calls: dict[Call, _RunningCall] = {}
+        self._lock = threading.Lock()
+        """Guards `_calls`."""
+        self._calls: set[_RunningCall] = set()
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="reader-watch", daemon=True)
         self._watcher.start()
@@ -118,11 +116,9 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
         """Answer a `ChunkQuery`."""
         with _FlightErrors("query"):
             query = protocol.ChunkQuery.decode(ticket.ticket)
-            deadline_s = time.monotonic() + query.timeout_s
             running = self._enter(query, context)
             context.get_middleware(Completion.name).clean_up = lambda: self._leave(running)
-            self._wait_for_turn(running, deadline_s)
-            running.answer = self._executor.query(query, deadline_s, running.stop)
+            running.answer = self._executor.query(query, running.place)
             return flight.GeneratorStream(running.answer.schema, self._stream(running.answer))
 
     def do_put(
@@ -148,11 +144,9 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
     def _act(self, kind: str, body: bytes) -> dict[str, Any]:
         match kind:
             case protocol.Health.kind:
-                version = self._executor.postgres_version()
-                with self._changed:
-                    return {"node": self._node, "postgres": version, "queries": self._tasks.running, "waiting": self._tasks.waiting}
+                return {"node": self._node, "postgres": self._executor.postgres_version(), **self._turns.state()}
             case protocol.Cancel.kind:
-                return {"cancelled": self._cancel(protocol.Cancel.decode(body).query_id)}
+                return {"cancelled": self._turns.cancel(protocol.Cancel.decode(body).query_id)}
             case protocol.PrepareTable.kind:
                 self._executor.prepare(protocol.PrepareTable.decode(body))
                 return {}
@@ -167,10 +161,10 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
     def close(self) -> None:
         """Stop all queries, refuse further calls and return when the last one is over."""
         self._closing.set()
-        with self._changed:
-            for running in self._calls.values():
-                running.stop.request(QueryCancelledError("the worker is shutting down"))
-            self._changed.notify_all()
+        with self._lock:
+            stops = [running.place.stop for running in self._calls]
+        for stop in stops:
+            stop.request(QueryCancelledError("the worker is shutting down"))
         self.shutdown()
         self._watcher.join()
         self._executor.close()
@@ -178,18 +172,12 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
     # -- life of a query ----------------------------------------------------------------------------------------------------------
 
     def _enter(self, query: protocol.ChunkQuery, context: flight.ServerCallContext) -> _RunningCall:
-        with self._changed:
-            running = _RunningCall(self._tasks.arrive(query.query_id), context)
-            self._calls[running.call] = running
-            return running
-
-    def _wait_for_turn(self, running: _RunningCall, deadline_s: float) -> None:
-        with self._changed:
-            while running.call.state is CallState.WAITING and running.stop.reason is None:
-                if not self._changed.wait(deadline_s - time.monotonic()):
-                    msg = "the query waited for its turn until its time limit was over; try again later"
-                    raise TimeLimitError(msg)
-        running.stop.check()
+        chunks = [task.chunk for task in query.tasks]
+        place = self._turns.enter(query.query_id, query.lane, chunks, time.monotonic() + query.timeout_s)
+        running = _RunningCall(place, context)
+        with self._lock:
+            self._calls.add(running)
+        return running
 
     def _stream(self, answer: Answer) -> Iterator[tuple[pa.RecordBatch, pa.Buffer]]:
         with _FlightErrors("query"):
@@ -198,36 +186,24 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
 
     def _leave(self, running: _RunningCall) -> None:
         """End a call. From here on its context must not be touched: Flight frees it."""
-        with self._changed:
-            del self._calls[running.call]
+        with self._lock:
+            self._calls.discard(running)
         if running.answer is not None:
             running.answer.close()
-        with self._changed:
-            self._tasks.end(running.call)
-            self._changed.notify_all()
-
-    def _cancel(self, query_id: str) -> int:
-        with self._changed:
-            stopped = [self._calls[call].stop for call in self._tasks.cancel(query_id)]
-            self._changed.notify_all()
-        for stop in stopped:
-            stop.request(cancelled(query_id))
-        return len(stopped)
+        running.place.leave()
 
     def _watch(self) -> None:
-        """Stop queries whose reader went away, and repeat cancels that may have come between two statements."""
+        """Stop queries whose reader went away, repeat cancels that may have come between two statements, demote the slow."""
         while not self._closing.wait(WATCH_INTERVAL_S):
-            with self._changed:
+            with self._lock:
                 # A context is good only while its call is registered; a stop may be asked at any time.
-                gone = [running.stop for running in self._calls.values() if running.context.is_cancelled()]
-                stops = [running.stop for running in self._calls.values()]
+                gone = [running.place.stop for running in self._calls if running.context.is_cancelled()]
+                stops = [running.place.stop for running in self._calls]
             for stop in gone:
                 stop.request(QueryCancelledError("the reader of the query went away"))
             for stop in stops:
                 stop.insist()
-            if gone:
-                with self._changed:
-                    self._changed.notify_all()
+            self._turns.look()
 
 
 def _complete_rows(reader: flight.MetadataRecordBatchReader) -> Iterator[pa.RecordBatch]:

@@ -9,9 +9,9 @@ import pytest
 
 from qserv.errors import NodeUnavailableError, QueryCancelledError
 from workers.client import WorkerClient
-from workers.execute import Limits
 from workers.factory import make_server
-from workers.protocol import ChunkQuery, ChunkTask
+from workers.protocol import ChunkQuery, ChunkTask, Lane
+from workers.scheduler import LaneRule, Scheduler
 
 WAIT_S = 10.0
 
@@ -127,17 +127,20 @@ def test_a_reader_that_is_killed_before_the_first_row_ends_the_query(server, pos
 
 
 def test_calls_beyond_the_limit_wait_and_can_be_cancelled(node, postgres_cluster, admin, query_id):
-    server = make_server(node, postgres_cluster.secrets, limits=Limits(max_running=1, max_waiting=1))
+    scheduler = Scheduler({lane: LaneRule(slots=1, each=1, turn_s=60) for lane in Lane}, most_calls=2)
+    server = make_server(node, postgres_cluster.secrets, scheduler=scheduler)
     with WorkerClient("127.0.0.1", server.port, postgres_cluster.secrets.cluster.get_secret_value()) as client:
         first = Asker(client, sleeping(f"{query_id}-first"))
         until(lambda: backends(admin, f"{query_id}-first") == 1)
         second = Asker(client, sleeping(f"{query_id}-second"))
         until(lambda: client.health()["waiting"] == 1)
-        with pytest.raises(NodeUnavailableError, match="try again later"):
+        with pytest.raises(NodeUnavailableError, match="scan lane; try again later"):
             client.query(sleeping(f"{query_id}-third"))
         assert backends(admin, f"{query_id}-second") == 0
+        begun_s = time.monotonic()
         assert client.cancel(f"{query_id}-second") == 1
         second.join()
+        assert time.monotonic() - begun_s < 1.0
         client.cancel(f"{query_id}-first")
         first.join()
         assert [type(asker.error) for asker in (first, second)] == [QueryCancelledError] * 2

@@ -17,12 +17,13 @@ from qserv.errors import (
 from schema.model import Column, ColumnType, Table, TableRole
 from schema.serialise import table_to_json
 from workers.client import WorkerClient
-from workers.execute import Executor, Limits
+from workers.execute import Executor
 from workers.failures import from_failure, to_flight
 from workers.postgresql.failures import load_error, query_error
 from workers.protocol import BatchMark, ChunkLoad, ChunkQuery, ChunkTask, Failure
+from workers.scheduler import Scheduler, lane_rules
 from workers.server import Endpoint, WorkerServer
-from workers.tasks import Tasks
+from workers.turns import Turns
 
 PLAIN = Table("plain", TableRole.REPLICATED, (Column("n", ColumnType.INT, nullable=False),))
 
@@ -109,8 +110,8 @@ def test_nobody_listening_is_a_node_that_cannot_answer():
 
 def test_postgresql_that_is_down_is_a_node_that_cannot_answer(query_id):
     conninfo = "postgresql://nobody:nothing@127.0.0.1:1/qserv"
-    executor = Executor(reader_conninfo=conninfo, loader_conninfo=conninfo, limits=Limits())
-    server = WorkerServer(executor, Tasks(1, 1), Endpoint("alone", "127.0.0.1", 0, "secret"))
+    executor = Executor(reader_conninfo=conninfo, loader_conninfo=conninfo, connections=1)
+    server = WorkerServer(executor, Turns(Scheduler(lane_rules(1))), Endpoint("alone", "127.0.0.1", 0, "secret"))
     with WorkerClient("127.0.0.1", server.port, "secret") as client:
         with pytest.raises(NodeUnavailableError):
             client.health()
@@ -145,9 +146,9 @@ def test_an_unknown_action_and_undecodable_messages_are_told(server, postgres_cl
 
 
 def test_a_port_in_use_is_told(server):
-    executor = Executor(reader_conninfo="postgresql://", loader_conninfo="postgresql://", limits=Limits())
+    executor = Executor(reader_conninfo="postgresql://", loader_conninfo="postgresql://", connections=1)
     with pytest.raises(PortInUseError, match="node-9"):
-        WorkerServer(executor, Tasks(1, 1), Endpoint("node-9", "127.0.0.1", server.port, "secret"))
+        WorkerServer(executor, Turns(Scheduler(lane_rules(1))), Endpoint("node-9", "127.0.0.1", server.port, "secret"))
 
 
 def test_a_full_disk_is_named_as_such():
