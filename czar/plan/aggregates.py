@@ -107,6 +107,12 @@ def can_be_split(call: exp.Expr) -> bool:
     return not isinstance(argument, exp.Tuple) and argument.find(exp.Column) is not None
 
 
+def counted_apart(call: exp.Expr, name: str) -> Split:
+    """Return the split of a COUNT(DISTINCT ...) of values that are each in one chunk: the chunks' own counts add up."""
+    final = f"COALESCE(CAST(SUM({name}) AS BIGINT), 0)"
+    return Split(name, ((name, call),), ((name, final),), final, _merged(name))
+
+
 def split(call: exp.Expr, name: str, numbers: Numbers) -> Split:
     """Return the partial and the final form of an aggregate that `can_be_split`, or of the FILTER around it."""
     condition = call.expression.this if isinstance(call, exp.Filter) else None

@@ -58,7 +58,7 @@ def build(query: Query, rows: Spread, snapshot: Snapshot, *, max_rows: int | Non
     if len(chunks) <= 1:
         return _on_one_node(plan, query, window, chunks)
     if _merges_groups(query, rows):
-        return grouped(plan, query, window)
+        return grouped(plan, query, rows, window)
     return scan(plan, query, window)
 
 

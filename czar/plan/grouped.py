@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from sqlglot import exp
 
 from czar.analyse.kinds import Kind
-from czar.analyse.locality import NotLocalError, own_aggregates
+from czar.analyse.locality import NotLocalError, Spread, own_aggregates
 from czar.analyse.nesting import own, within
 from czar.analyse.query import Query
-from czar.plan.aggregates import EXACT, Split, can_be_split, split, values_of
+from czar.plan.aggregates import EXACT, Split, can_be_split, counted_apart, split, values_of
 from czar.plan.combining import Combining
 from czar.plan.model import ChunkStep, Plan
 from czar.plan.numbers import Numbers, numbers_of
@@ -19,8 +19,8 @@ from czar.plan.template import chunk_query
 from qserv.errors import QueryError
 
 
-def grouped(plan: Plan, query: Query, window: Window) -> Plan:
-    """Return the plan of an aggregation that `check_decomposable` allows.
+def grouped(plan: Plan, query: Query, rows: Spread, window: Window) -> Plan:
+    """Return the plan of an aggregation that `check_decomposable` allows; ``rows`` says how the rows lie that it groups.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def grouped(plan: Plan, query: Query, window: Window) -> Plan:
     tree = query.tree
     sets = grouping_sets(tree)
     keys = all_keys(sets)
-    splits = _splits(query)
+    splits = _splits(query, rows, is_one_set=len(sets) == 1)
     merged = _Merged(keys, splits)
     template, slots = chunk_query(_partial(tree, keys, splits), query.tables)
     plan = replace(plan, step=ChunkStep(template, slots, tuple(query.chunks.tolist()), small=not keys))
@@ -48,14 +48,14 @@ def grouped(plan: Plan, query: Query, window: Window) -> Plan:
     if plain:
         columns = [f"{name} AS c{index}" for index, name in enumerate(names)]
         ordered = [(name, term) for name, term in zip(order_names, terms, strict=True) if name]
-        rows = Combining(places, len(keys), [(part.name, part.plain) for part in splits.values()], means).sql()
-        outer = f"SELECT {', '.join(columns)} FROM ({rows}) AS merged{ordering_sql(ordered)}{window.sql()}"  # noqa: S608 (our own column names)
+        groups = Combining(places, len(keys), [(part.name, part.plain) for part in splits.values()], means).sql()
+        outer = f"SELECT {', '.join(columns)} FROM ({groups}) AS merged{ordering_sql(ordered)}{window.sql()}"  # noqa: S608 (our own column names)
         return replace(plan, combine=outer)
     finish = _finish(tree, merged, numbers, window)
     finals = [column for part in splits.values() for column in part.merged]
     wide = tuple(pair for part in splits.values() for pair in part.wide)
-    rows = Combining(places, len(keys), finals, means, merged.groupings).sql()
-    return replace(plan, combine=rows, wide=wide, finish=finish, carried=carried)
+    groups = Combining(places, len(keys), finals, means, merged.groupings).sql()
+    return replace(plan, combine=groups, wide=wide, finish=finish, carried=carried)
 
 
 def check_groups(query: Query) -> None:
@@ -132,15 +132,24 @@ def _calls(node: exp.Expr) -> list[exp.Expr]:
     return found
 
 
-def _splits(query: Query) -> dict[exp.Expr, Split]:
+def _splits(query: Query, rows: Spread, *, is_one_set: bool) -> dict[exp.Expr, Split]:
     """Split each different aggregate once."""
-    found: dict[exp.Expr, Split] = {}
+    calls = list(dict.fromkeys(call for node in _computed_parts(query.tree) for call in _calls(node)))
     numbers = numbers_of(query)
-    for node in _computed_parts(query.tree):
-        for call in _calls(node):
-            if call not in found:
-                found[call] = split(call, f"a{len(found)}", numbers)
-    return found
+    # Where the chunks group by other values too, or finer than a set does, one key is in several groups of its chunk.
+    apart = is_one_set and all(values_of(call) is None or _counts_keys(call, rows) for call in calls)
+    return {
+        call: counted_apart(call, name) if apart and _counts_keys(call, rows) else split(call, name, numbers)
+        for call, name in ((call, f"a{place}") for place, call in enumerate(calls))
+    }
+
+
+def _counts_keys(call: exp.Expr, rows: Spread) -> bool:
+    """Whether an aggregate is COUNT(DISTINCT key), of a director's key: all rows of one key are in one chunk."""
+    aggregate, values = call.this if isinstance(call, exp.Filter) else call, values_of(call)
+    if not isinstance(aggregate, exp.Count) or not isinstance(values, exp.Column):
+        return False
+    return any(key[1:] == (values.table, values.name) for key in rows.keys)
 
 
 def _partial(tree: exp.Select, keys: list[exp.Expr], splits: dict[exp.Expr, Split]) -> exp.Select:
