@@ -169,8 +169,7 @@ class Answer:
             # What a statement before it took, and what this one waited for, is not its own.
             self._grouping.learn(len(chunks), ended_s - max(self._since_s, turn.began_s), size_bytes)
             self._since_s = ended_s
-            self._place.end(turn)
-            self._begin()
+            self._begin(turn)
 
     def close(self) -> None:
         """Stop what still runs and give all connections back."""
@@ -178,11 +177,12 @@ class Answer:
             _, rows = self._asked.popleft()
             rows.close()
 
-    def _begin(self) -> None:
+    def _begin(self, ended: Turn | None = None) -> None:
         """Ask what may be asked, and wait for the first rows of the oldest statement while PostgreSQL works on those after it."""
         while True:
             asked = sum(len(turn.tasks) for turn, _ in self._asked)
-            turn = self._place.next(self._grouping.chunks(self._place.left, asked), wait=not self._asked)
+            turn = self._place.next(self._grouping.chunks(self._place.left, asked), wait=not self._asked, ended=ended)
+            ended = None
             if turn is None:
                 break
             self._asked.append((turn, self._ask([self._tasks[place] for place in turn.tasks])))

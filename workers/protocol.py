@@ -11,7 +11,6 @@ DoAction        the `Action` classes, by ``kind``  one JSON document each
 Every call carries ``authorization: Bearer <cluster secret>``. Errors travel as Flight errors whose extra info is a `Failure`.
 """
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,13 +29,17 @@ class Lane(StrEnum):
     """Whole chunks, which all scans read in one common order."""
 
 
+_JSON = json.JSONEncoder(separators=(",", ":"), default=vars)
+"""Writes messages within messages by their fields; ``dataclasses.asdict`` copies them first, which takes ten times as long."""
+
+
 @dataclass(frozen=True)
 class Message:
     """A message that travels as JSON."""
 
     def encode(self) -> bytes:
         """Return the message as JSON bytes."""
-        return json.dumps(dataclasses.asdict(self), separators=(",", ":")).encode()
+        return _JSON.encode(vars(self)).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Self:

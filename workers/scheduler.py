@@ -185,12 +185,16 @@ class Scheduler:
         self._calls.append(call)
         return call
 
-    def want(self, call: Call, most: int, now_s: float) -> list[Call]:
-        """Let a call want a turn of at most so many chunks; return the calls that were granted one."""
+    def want(self, call: Call, most: int, now_s: float, ended: Turn | None = None) -> list[Call]:
+        """Let a call want a turn of at most so many chunks; return the calls that were granted one.
+
+        With the turn of it that has just ended, if any: its slot is granted when it is known what all want, or the sweep would go
+        on without the call whose chunk is the next one.
+        """
         if not call.wants:
             call.since_s = now_s
         call.most = most
-        return self.grant(now_s)
+        return self.grant(now_s) if ended is None else self.end(ended, now_s)
 
     def take(self, call: Call) -> Turn | None:
         """Return the turn that was granted to a call, if any. In any case it wants none any more."""

@@ -31,8 +31,8 @@ class Place:
         """Turns that it may have at a time."""
         return self._turns.scheduler.rules[self._call.lane].each
 
-    def next(self, most: int, *, wait: bool) -> Turn | None:
-        """Return a turn for at most so many tasks.
+    def next(self, most: int, *, wait: bool, ended: Turn | None = None) -> Turn | None:
+        """Return a turn for at most so many tasks; end another one.
 
         Without `wait`, None where there is none at once; with it, None when no task is left.
 
@@ -43,11 +43,7 @@ class Place:
         TimeLimitError
             Its time was over before its turn came.
         """
-        return self._turns.next(self, self._call, most, wait=wait)
-
-    def end(self, turn: Turn) -> None:
-        """End a turn."""
-        self._turns.end(turn)
+        return self._turns.next(self, self._call, most, wait=wait, ended=ended)
 
     def leave(self) -> None:
         """End the call, with all its turns. Doing it twice does no harm."""
@@ -86,20 +82,22 @@ class Turns:
             self._wake[call] = threading.Condition(self._lock)
             return self._places[call]
 
-    def next(self, place: Place, call: Call, most: int, *, wait: bool) -> Turn | None:
+    def next(self, place: Place, call: Call, most: int, *, wait: bool, ended: Turn | None) -> Turn | None:
         """Return the next turn of a call; see `Place.next`."""
         place.stop.check()
         if not call.waiting:
+            if ended is not None:
+                self._end(ended)
             return None
         if not wait:
             with self._lock:
-                self._notify(self.scheduler.want(call, most, time.monotonic()))
+                self._notify(self.scheduler.want(call, most, time.monotonic(), ended))
                 return self.scheduler.take(call)
         wake = self._wake[call]
         listening = place.stop.add(lambda: self._stir(wake))
         try:
             with self._lock:
-                self._notify(self.scheduler.want(call, most, time.monotonic()))
+                self._notify(self.scheduler.want(call, most, time.monotonic(), ended))
                 while call.granted is None and place.stop.reason is None:
                     if not wake.wait(place.deadline_s - time.monotonic()):
                         break
@@ -111,11 +109,6 @@ class Turns:
             msg = "the query waited for its turn until its time limit was over; try again later"
             raise TimeLimitError(msg)
         return turn
-
-    def end(self, turn: Turn) -> None:
-        """End a turn."""
-        with self._lock:
-            self._notify(self.scheduler.end(turn, time.monotonic()))
 
     def leave(self, call: Call) -> None:
         """End a call."""
@@ -154,6 +147,10 @@ class Turns:
                     for lane in Lane
                 },
             }
+
+    def _end(self, turn: Turn) -> None:
+        with self._lock:
+            self._notify(self.scheduler.end(turn, time.monotonic()))
 
     def _stir(self, wake: threading.Condition) -> None:
         """Let a call's thread look around."""
