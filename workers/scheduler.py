@@ -291,10 +291,9 @@ def cancelled(query_id: str) -> QueryCancelledError:
 def lane_rules(cores: int) -> dict[Lane, LaneRule]:
     """Return the rules of a node with so many cores.
 
-    As many chunks are scanned as there are cores, so that a lone scan uses all of them and none waits for another in the middle of
-    a chunk; at least two, so that one is read while the other one is computed.
+    One chunk more is scanned than there are cores, so that a lone scan uses all of them, also while rows of a chunk are handed on.
     """
-    slots = max(2, cores)
+    slots = cores + 1
     return {
         Lane.INTERACTIVE: LaneRule(INTERACTIVE_SLOTS, INTERACTIVE_EACH, INTERACTIVE_TURN_S),
         Lane.SCAN: LaneRule(slots, slots, SCAN_TURN_S),
