@@ -16,7 +16,7 @@ from czar.buffer import ChunkBuffer
 from qserv.errors import NodeUnavailableError, QservError, QueryCancelledError
 from qserv.ids import NodeId
 from workers.client import Answer, WorkerClient
-from workers.protocol import ChunkQuery, ChunkTask
+from workers.protocol import ChunkQuery, ChunkTask, Lane
 
 HELD_CHUNKS = 4
 """Complete chunks that wait for the reader; a slow reader then holds the nodes back through Flight."""
@@ -41,7 +41,7 @@ class Dispatch:
 
     Parameters
     ----------
-    query_id, template, timeout_s, small
+    query_id, template, timeout_s, lane
         As in `ChunkQuery`.
     assignments
         At least one.
@@ -60,9 +60,9 @@ class Dispatch:
         workers: Mapping[NodeId, WorkerClient],
         timeout_s: float,
         held_bytes: int,
-        small: bool = False,
+        lane: Lane = Lane.SCAN,
     ) -> None:
-        self._query_id, self._template, self._timeout_s, self._small = query_id, template, timeout_s, small
+        self._query_id, self._template, self._timeout_s, self._lane = query_id, template, timeout_s, lane
         self._held_bytes = held_bytes
         self._workers = workers
         self._done: queue.Queue[ChunkBuffer | QservError | Exception | None] = queue.Queue(maxsize=HELD_CHUNKS)
@@ -225,7 +225,7 @@ class Dispatch:
 
     def _stream(self, node: NodeId, left: dict[int, Assignment]) -> Iterator[ChunkBuffer | None]:
         tasks = tuple(assignment.task for assignment in left.values())
-        query = ChunkQuery(self._query_id, self._template, tasks, self._timeout_s, self._small)
+        query = ChunkQuery(self._query_id, self._template, tasks, self._timeout_s, self._lane)
         with self._lock:
             if self._closed.is_set():
                 return

@@ -7,6 +7,7 @@ from typing import Any
 
 from czar.analyse import Query
 from czar.estimate import Estimate, sent
+from czar.lanes import lane_of
 from czar.measures import PartRun, StepRun
 from czar.placing import assignments
 from czar.plan.model import Plan
@@ -54,6 +55,8 @@ class Explanation:
     """What is answered first, where the query is not answered at once."""
     rest: str | None = None
     """What PostgreSQL computes over the rows of the steps, if the nodes have no part in it."""
+    lane: str | None = None
+    """Where the chunks wait for their turn on the nodes."""
     measured: dict[str, Measured] = field(default_factory=dict)
     """What each stage took, if the query has run: nodes, combine, finish or rest, and total."""
 
@@ -67,6 +70,7 @@ class Explanation:
         else:
             lines += [
                 f"chunks   {self.chunks:,} of {self.family_chunks:,}" + (f" ({where})" if where else ""),
+                *([f"lane     {self.lane}"] if self.lane else []),
                 f"rows     at most {self.rows:,}",
                 *([f"sent     estimated {self.sent.rows:,} rows, {amount(self.sent.size_bytes)}"] if self.sent else []),
                 *(f"because  {note}" for note in self.notes),
@@ -176,6 +180,7 @@ def explain(plan: Plan) -> Explanation:
         combine=plan.combine,
         finish=plan.finish,
         sent=sent(plan, statement(plan.step.template, "postgres")) if plan.step else None,
+        lane=str(lane_of(plan)) if plan.step else None,
     )
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from czar.analyse import Query
 from czar.analyse.query import Output
 from czar.dispatch import Dispatch
+from czar.lanes import lane_of
 from czar.limiting import limited
 from czar.limits import in_step, step_within, time_limit_error
 from czar.measures import PartRun, StepRun
@@ -155,6 +156,7 @@ class Run:
                 workers=self._engine.workers,
                 timeout_s=self._remaining_s(),
                 held_bytes=self._engine.settings.result_spill_bytes,
+                lane=lane_of(plan),
             )
             self._dispatches.append(dispatch)
             self._stoppable(dispatch.close)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlglot import exp
 
 from czar.analyse import Query, named
-from czar.analyse.query import Output
+from czar.analyse.query import Access, Output
 from czar.answer import Answer, Outcome
 from czar.catalogue import Catalogue
 from czar.catalogue_reader import CatalogueReader
@@ -190,7 +190,8 @@ class Session:
         for restriction in query.keys:
             chunks = await self._lookups.chunks_of(restriction.database, restriction.director, restriction.keys)
             count = len(restriction.keys)
-            query = query.narrowed(np.unique(chunks), f"{count:,} {'key' if count == 1 else 'keys'} of {restriction.director}")
+            reason = f"{count:,} {'key' if count == 1 else 'keys'} of {restriction.director}"
+            query = query.narrowed(np.unique(chunks), reason, Access.KEYS)
         return replace(query, keys=())
 
     async def _begin(self, execution: Execution, *, patient: bool = False) -> None:

@@ -4,10 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-FIRST_CHUNKS: Final = 4
-"""Chunks of the first statements where answers are known to be small. How long a chunk takes is not known then: few, so that little
-is asked again if the node is lost."""
-
 MOST_CHUNKS: Final = 64
 """Chunks of any statement: its plan and its locks must stay small."""
 
@@ -29,24 +25,20 @@ class Grouping:
     ----------
     in_flight
         Statements that run at a time; each gets its share of what is left.
-    small
-        Whether the answer of every chunk is known to be small, such as one row.
     template_characters
         Length of the SQL for one chunk.
     """
 
     in_flight: int
-    small: bool
     template_characters: int
-    _most: int | None = None
-    """Chunks of a statement, by time and size of the last ones."""
+    _most: int = 1
+    """Chunks of a statement, by time and size of the last ones. The first is for one: how long a chunk takes is not known yet."""
 
     def chunks(self, left: int, running: int = 0) -> int:
         """Return how many of the chunks that are left the next statement asks, while statements for others run."""
-        most = self._most if self._most is not None else FIRST_CHUNKS if self.small else 1
         by_length = MOST_CHARACTERS // self.template_characters
         share = min(left, math.ceil((left + running) / self.in_flight))
-        return max(1, min(most, by_length, share))
+        return max(1, min(self._most, by_length, share))
 
     def learn(self, chunks: int, seconds: float, size_bytes: int) -> None:
         """Take note of a statement: chunks it asked, time since the one before ended, size of its answer."""

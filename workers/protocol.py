@@ -78,15 +78,13 @@ class ChunkTask(Message):
 class ChunkQuery(Message):
     """SQL with ``{slot}`` in place of physical relations, and the chunks of one node to run it on, in any order.
 
-    A literal brace in the template is doubled, as in `str.format`. ``small`` says that every chunk answers with very few rows,
-    so that several may be asked in one statement from the first one on.
+    A literal brace in the template is doubled, as in `str.format`.
     """
 
     query_id: str
     template: str
     tasks: tuple[ChunkTask, ...]
     timeout_s: float
-    small: bool = False
     lane: Lane = Lane.SCAN
 
     @classmethod

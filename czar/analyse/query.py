@@ -1,6 +1,7 @@
 """What analysis knows of a query. Each rule takes one of these and returns a richer one."""
 
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from functools import cached_property
 from typing import Self
 
@@ -49,6 +50,16 @@ class Output:
         return self.source.entry is other.source.entry and self.column == other.column
 
 
+class Access(IntEnum):
+    """How the rows of a query are found in their chunks, the most selective way last."""
+
+    SCAN = 0
+    REGION = 1
+    """By the pixels of a region."""
+    KEYS = 2
+    """By keys of a director."""
+
+
 @dataclass(frozen=True)
 class KeyRestriction:
     """Only rows of these director keys can match; the director index says in which chunks they are."""
@@ -75,6 +86,7 @@ class Query:
     """Chunks that can hold matching rows; empty for a query over replicated tables alone."""
     notes: tuple[str, ...] = ()
     """Why the chunks are these, in the words of `explain`."""
+    access: Access = Access.SCAN
     is_step: bool = False
     """Whether its rows are read by another part of a query: in an answer, no number is numeric, and in a step it is."""
 
@@ -94,11 +106,11 @@ class Query:
         chunks = np.unique(np.concatenate(present)) if present else np.empty(0, dtype=np.int64)
         return replace(self, sources=sources, chunks=chunks)
 
-    def narrowed(self, chunks: NDArray[np.int64], reason: str) -> Self:
+    def narrowed(self, chunks: NDArray[np.int64], reason: str, access: Access = Access.SCAN) -> Self:
         """Return the query restricted to those of its chunks that are in ``chunks``."""
         kept = np.intersect1d(self.chunks, chunks)
         note = f"{reason}: {len(kept):,} of {len(self.chunks):,} chunks"
-        found = replace(self, chunks=kept, notes=(*self.notes, note))
+        found = replace(self, chunks=kept, notes=(*self.notes, note), access=max(self.access, access))
         found.__dict__["blocks"] = self.blocks  # of the same tree and sources; finding them takes a walk through the tree
         return found
 

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from czar.analyse.constants import Number, number
 from czar.analyse.functions import called
-from czar.analyse.query import Query, Source, conjuncts, disjuncts, opaque
+from czar.analyse.query import Access, Query, Source, conjuncts, disjuncts, opaque
 from partitioner.ranges import EMPTY, PixelRanges
 from partitioner.regions import Circle, Ellipse, LonLatBox, Polygon
 from schema.model import HEALPIX_COLUMN
@@ -70,7 +70,8 @@ def _in_chunks(query: Query, source: Source, covered: PixelRanges, conditions: l
             return query
         covered = grown
     chunk_map = query.catalogue.chunk_maps[source.entry.family]
-    return query.narrowed(chunk_map.chunks_in(covered), f"region on {source.alias}")
+    access = Access.REGION if covered.area_deg2 < MAX_INDEXED_DEG2 else Access.SCAN
+    return query.narrowed(chunk_map.chunks_in(covered), f"region on {source.alias}", access)
 
 
 def _in_pixels(source: Source, covered: PixelRanges) -> exp.Expr:

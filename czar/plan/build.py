@@ -48,6 +48,7 @@ def build(query: Query, rows: Spread, snapshot: Snapshot, *, max_rows: int | Non
         family=rows.family if rows.partitioned else None,
         notes=query.notes,
         rows=max((source.entry.rows_in(query.chunks) for source in query.sources), default=0),
+        access=query.access,
     )
     window = window_of(query, max_rows)
     known = _known_row(query, window)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from czar.analyse.query import Output
+from czar.analyse.query import Access, Output
 from czar.catalogue import Catalogue, TableEntry
 from czar.snapshot import Snapshot
 from schema.physical import relation
@@ -28,8 +28,6 @@ class ChunkStep:
     slots: tuple[Slot, ...]
     chunks: tuple[int, ...]
     """Empty where the query touches replicated tables alone, or no chunk can match."""
-    small: bool = False
-    """Whether each chunk answers with one row: then a node asks several in one statement."""
 
     def relations(self, chunk: int, snapshot: Snapshot) -> dict[str, str]:
         """Return the physical relation of each slot in a chunk; `PROTOTYPE_TASK` gives the empty prototypes."""
@@ -64,6 +62,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     rows: int = 0
     """Rows in the chunks to be read: the most that the query can look at."""
+    access: Access = Access.SCAN
 
     @property
     def tasks(self) -> tuple[int, ...]:

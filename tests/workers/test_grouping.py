@@ -1,22 +1,22 @@
 """How many chunks a statement asks."""
 
-from workers.grouping import FIRST_CHUNKS, MOST_CHUNKS, STATEMENT_BYTES, Grouping
+from workers.grouping import MOST_CHUNKS, STATEMENT_BYTES, Grouping
 
 
 def test_before_anything_is_known_one_chunk_is_asked():
-    assert Grouping(2, small=False, template_characters=100).chunks(100) == 1
+    assert Grouping(2, template_characters=100).chunks(100) == 1
 
 
-def test_small_chunks_are_grouped_from_the_first_on_and_shared_among_statements():
-    grouping = Grouping(2, small=True, template_characters=100)
-    assert grouping.chunks(100) == FIRST_CHUNKS
+def test_what_is_left_is_shared_among_statements():
+    grouping = Grouping(2, template_characters=100)
+    grouping.learn(1, 0.001, 100)
     assert grouping.chunks(5) == 3
     assert grouping.chunks(2, running=3) == 2
     assert grouping.chunks(1) == 1
 
 
 def test_quick_chunks_are_grouped_up_to_a_limit():
-    grouping = Grouping(2, small=False, template_characters=100)
+    grouping = Grouping(2, template_characters=100)
     grouping.learn(1, 0.01, 100)
     assert grouping.chunks(1000) == 5
     grouping.learn(5, 0.0, 500)
@@ -24,7 +24,7 @@ def test_quick_chunks_are_grouped_up_to_a_limit():
 
 
 def test_slow_and_large_chunks_are_asked_one_by_one():
-    grouping = Grouping(2, small=True, template_characters=100)
+    grouping = Grouping(2, template_characters=100)
     grouping.learn(4, 4.0, 100)
     assert grouping.chunks(1000) == 1
     grouping.learn(1, 0.001, STATEMENT_BYTES)
@@ -32,6 +32,7 @@ def test_slow_and_large_chunks_are_asked_one_by_one():
 
 
 def test_long_templates_are_repeated_few_times():
-    grouping = Grouping(2, small=True, template_characters=100_000)
-    assert grouping.chunks(1000) == 2
-    assert Grouping(2, small=True, template_characters=10_000_000).chunks(1000) == 1
+    for characters, chunks in ((100_000, 2), (10_000_000, 1)):
+        grouping = Grouping(2, template_characters=characters)
+        grouping.learn(1, 0.001, 100)
+        assert grouping.chunks(1000) == chunks

@@ -95,13 +95,6 @@ def test_many_small_chunks_are_asked_in_few_statements_that_end_together(client,
     assert len(got) < 100
 
 
-def test_chunks_that_are_said_to_be_small_are_grouped_from_the_first_statement_on(client, query_id):
-    tasks = tuple(ChunkTask(chunk, {"n": str(chunk)}) for chunk in (4, 5, 6, 7, 8))
-    with client.query(ChunkQuery(query_id, "SELECT {n} AS n", tasks, 30.0, small=True)) as answer:
-        got = [(mark.chunks, batch.column(0).to_pylist()) for batch, mark in answer]
-    assert got == [((4, 5, 6), [4, 5, 6]), ((7, 8), [7, 8])]
-
-
 def test_numeric_comes_as_double_precision(ask):
     got = ask("SELECT 1.50::numeric AS n, 'Infinity'::numeric AS infinite, NULL::numeric AS nothing")
     assert got.schema.types == [pa.float64()] * 3
