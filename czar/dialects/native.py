@@ -61,6 +61,18 @@ class NativeParser(PostgresParser):
         self._advance(2)
         return exp.Interval(this=exp.Literal.string(text))
 
+    def _parse_cube_or_rollup(self, with_prefix: bool = False) -> exp.Cube | exp.Rollup | None:  # noqa: FBT001, FBT002 (signature of the parser)
+        """Read conditions, too, in ROLLUP and CUBE."""
+        kinds: dict[TokenType, type[exp.Cube | exp.Rollup]] = {TokenType.CUBE: exp.Cube, TokenType.ROLLUP: exp.Rollup}
+        if with_prefix or self._curr is None or self._curr.token_type not in kinds:
+            return super()._parse_cube_or_rollup(with_prefix)
+        kind = kinds[self._curr.token_type]
+        self._advance()
+        return kind(expressions=self._parse_wrapped_csv(self._parse_disjunction))
+
+    def _parse_grouping_set(self) -> exp.Expr | None:
+        return self._parse_grouping_sets() or self._parse_cube_or_rollup() or self._parse_disjunction()
+
 
 class Native(Postgres):
     """PostgreSQL's SELECT, with functions by name."""

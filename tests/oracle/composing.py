@@ -7,12 +7,15 @@ import dataclasses
 from dataclasses import dataclass
 
 from tests.oracle.generating import Column, Condition, Generated, Generator, Pair, Source
-from tests.oracle.sources import LINKS
 
 DEEPEST_JOIN = 3
 """Tables of a join at the most."""
 
-KINDS = {"integer": "integer", "float": "float", "real": "float", "text": "text", "time": "time", "boolean": "boolean"}
+SET_KINDS = ("integer", "text", "float")
+"""Kinds of columns of set operations."""
+
+SAME_KIND = {"real": "float"}
+"""Kinds that are compared as another; all others as themselves."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,15 @@ class Composer(Generator):
     def _joined(self):
         """Return two or three tables, joined along links in any direction; LEFT, RIGHT and FULL too."""
         by_alias = {_alias(source): source for source in self.sources}
-        first = self.random.choice([source for source in self.sources if any(_alias(source) in _aliases(link) for link in LINKS)])
+        first = self.random.choice(
+            [source for source in self.sources if any(_alias(source) in _aliases(link) for link in self.links)]
+        )
         joined, text, columns = [_alias(first)], first.tables, first.columns
         positions, grouping = first.positions, first.grouping
         for _ in range(self.random.randint(1, DEEPEST_JOIN - 1)):
             links = [
                 link
-                for link in LINKS
+                for link in self.links
                 if sum(alias in joined for alias in _aliases(link)) == 1 and _aliases(link) <= by_alias.keys()
             ]
             if not links:
@@ -111,7 +116,10 @@ class Composer(Generator):
 
     def _subquery(self, source):
         """Return a condition on a subquery: IN, EXISTS, or a comparison with one value."""
-        inner = self.random.choice([each for each in self.sources if _alias(each) not in source.tables.split()])
+        others = [each for each in self.sources if _alias(each) not in source.tables.split()]
+        if not others:
+            return self.leaf(source)
+        inner = self.random.choice(others)
         where = Generator.condition(self, inner, 1)
         form = self.random.choice((self._in, self._in, self._exists, self._compared))
         return form(source, inner, where)
@@ -142,7 +150,7 @@ class Composer(Generator):
         names = {column.name: column for column in (*source.columns, *inner.columns)}
         linked = [
             (names[one], names[other])
-            for link in LINKS
+            for link in self.links
             for one, other in (link, link[::-1])
             if one in names and other in names and names[one] in source.columns and names[other] in inner.columns
         ]
@@ -152,7 +160,7 @@ class Composer(Generator):
             (one, other)
             for one in source.columns
             for other in inner.columns
-            if KINDS[one.kind] == KINDS[other.kind] in {"integer", "text", "time"}
+            if SAME_KIND.get(one.kind, one.kind) == other.kind in {"integer", "text", "time"}
         ]
         if not pairs:
             pairs = [
@@ -188,8 +196,7 @@ class Composer(Generator):
         if one == other:
             other = _renamed(one)
         (ra, dec), (other_ra, other_dec) = self.random.choice(one.positions), self.random.choice(other.positions)
-        # No distance of the special positions is one of them: then rounding would decide.
-        radius = self.random.choice((0.0003, 0.001, 0.0203, 0.0497, 0.2003, 1.0007))
+        radius = self.random.choice(self.radii)
         near = Pair(
             f"DISTANCE({ra}, {dec}, {other_ra}, {other_dec}) < {radius}",
             f"{other_dec} BETWEEN {dec} - {radius} AND {dec} + {radius} AND sep({ra}, {dec}, {other_ra}, {other_dec}) < {radius}",
@@ -204,7 +211,8 @@ class Composer(Generator):
     def _named_query(self):
         """Return a query of which a part is named by WITH, and read once or twice."""
         inner = self.random.choice(self.sources)
-        key, value = inner.columns[0], self.random.choice([each for each in inner.columns[1:] if each.kind != "boolean"])
+        key, others = inner.columns[0], [each for each in inner.columns[1:] if each.kind != "boolean"]
+        value = self.random.choice(others or [key])
         body = Generated(
             (Pair.same(f"{key.name} AS x0"), Pair.same(f"{value.name} AS x1")), _tables(inner), self.condition(inner, 2)
         )
@@ -240,7 +248,9 @@ class Composer(Generator):
         return self.random.choice(forms).format(column.name)
 
     def _set_query(self):
-        kinds = [self.random.choice(("integer", "text", "float")) for _ in range(self.random.randint(1, 2))]
+        # Those of one table, so that there is one at least which has them all.
+        known = {column.kind for column in self.random.choice(self.sources).columns}
+        kinds = [self.random.choice([kind for kind in SET_KINDS if kind in known]) for _ in range(self.random.randint(1, 2))]
         parts = tuple(self._of_kinds(kinds) for _ in range(self.random.choice((2, 2, 3))))
         words = ("UNION", "UNION ALL", "EXCEPT", "INTERSECT", "EXCEPT ALL", "INTERSECT ALL")
         chosen = tuple(self.random.choice(words) for _ in parts[1:])
@@ -248,9 +258,7 @@ class Composer(Generator):
         return SetOperation(parts, chosen, parenthesised=len(parts) > 2 and self.random.random() < 0.5, order=order)
 
     def _of_kinds(self, kinds):
-        fitting = [
-            source for source in self.sources if all(any(column.kind == kind for column in source.columns) for kind in kinds)
-        ]
+        fitting = [source for source in self.sources if {column.kind for column in source.columns} >= set(kinds)]
         source = self.random.choice(fitting)
         items = tuple(
             Pair.same(self.random.choice([column.name for column in source.columns if column.kind == kind])) for kind in kinds

@@ -1,22 +1,21 @@
 """A cluster of three nodes, loaded through ``ingest``, and the oracle: one plain PostgreSQL with the same rows."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-import pyarrow.parquet as pq
 import pytest
 
 from czar.session import Session
-from ingest.load import LoadOptions, load_catalogue
-from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
-from qserv.metadata.engine import make_engine
+from qserv.cluster import Cluster, Secrets
 from qserv.settings import Settings
 from qserv.supervisor.services import worker_services
 from qserv.supervisor.supervisor import embedded_cluster
 from schema.felis import read_database
 from tests.oracle import edges, grains, stars
+from tests.oracle.loading import Tables, load
 from tests.oracle.plain import make_plain, plain_conninfo
 from tests.support.sky import FELIS, TABLES, Survey
 
@@ -25,30 +24,41 @@ SCHEMAS = Path(__file__).parent / "schema"
 CHUNK_TARGET_ROWS = {"sky": 3000, "edges": 8, "survey": 250, "grains": 1}
 """So few that maps have pixels of several orders: 1 and 2, 0 to 3, 0 to 6; and of order 4, two thousand of them."""
 
+AT_ONCE = 4
+"""Queries asked at a time: cluster and oracle wait for PostgreSQL in turns."""
+
 
 @dataclass(frozen=True)
 class Loaded:
     """The loaded cluster, a session with it, and the oracle."""
 
     cluster: Cluster
+    secrets: Secrets
     settings: Settings
     runner: asyncio.Runner
     session: Session
-    plain: psycopg.Connection
+    plains: tuple[psycopg.Connection, ...]
+    """Connections to the oracle: as many as ask at a time."""
     has_bigsky: bool
+
+    @property
+    def plain(self):
+        """One connection to the oracle."""
+        return self.plains[0]
 
     def ask(self, statement, *, session=None, **options):
         """Return the answer of the cluster and its batches."""
 
-        async def read():
-            answer = await (session or self.session).query(statement, **options)
-            return answer, [batch async for batch in answer.batches()]
+        return self.runner.run(self.read(statement, session=session, **options))
 
-        return self.runner.run(read())
+    async def read(self, statement, *, session=None, **options):
+        """Return the answer of the cluster and its batches, within the loop of the session."""
+        answer = await (session or self.session).query(statement, **options)
+        return answer, [batch async for batch in answer.batches()]
 
     def open(self, kind=Session):
         """Return another session; close it with the runner."""
-        return self.runner.run(kind.open(self.cluster, Secrets.load(self.cluster.home), self.settings))
+        return self.runner.run(kind.open(self.cluster, self.secrets, self.settings))
 
 
 @pytest.fixture(scope="session")
@@ -60,11 +70,14 @@ def loaded(cluster_home, tmp_path_factory):
     with embedded_cluster(settings, services=worker_services) as cluster, asyncio.Runner() as runner:
         secrets = Secrets.load(cluster.home)
         for database in databases:
-            runner.run(_load(cluster, secrets, database, rows, directory))
+            of_it = {table: found for (owner, table), found in rows.items() if owner == database.name}
+            runner.run(load(cluster, secrets, Tables(database, of_it, CHUNK_TARGET_ROWS[database.name]), directory))
         make_plain(cluster.metadata, secrets, databases, rows)
         session = runner.run(Session.open(cluster, secrets, settings))
-        with psycopg.connect(plain_conninfo(cluster.metadata, secrets), autocommit=True) as plain:
-            yield Loaded(cluster, settings, runner, session, plain, has_bigsky)
+        with contextlib.ExitStack() as connections:
+            opened = [psycopg.connect(plain_conninfo(cluster.metadata, secrets), autocommit=True) for _ in range(AT_ONCE)]
+            plains = tuple(map(connections.enter_context, opened))
+            yield Loaded(cluster, secrets, settings, runner, session, plains, has_bigsky)
         runner.run(session.close())
 
 
@@ -80,17 +93,3 @@ def all_rows(*, with_bigsky):
     paths = [FELIS if name == "survey" else SCHEMAS / f"{name}.yaml" for name in CHUNK_TARGET_ROWS]
     rows = {(database, name): table for database, tables in found.items() for name, table in tables.items()}
     return [read_database(path) for path in paths], rows
-
-
-async def _load(cluster, secrets, database, rows, directory):
-    files = {}
-    for (owner, name), table in rows.items():
-        if owner == database.name:
-            files[name] = [directory / f"{owner}-{name}.parquet"]
-            pq.write_table(table, files[name][0])
-    engine = make_engine(cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
-    options = LoadOptions(directory, CHUNK_TARGET_ROWS[database.name])
-    try:
-        return await load_catalogue(engine, secrets.cluster.get_secret_value(), database, files, options=options)
-    finally:
-        await engine.dispose()

@@ -6,14 +6,16 @@ Every part is a pair of texts: what the engine is asked, and what plain PostgreS
 import dataclasses
 from dataclasses import dataclass
 
-from tests.oracle.regions import random_region
+from tests.oracle.regions import PLACES, random_region
 
 CHANCE_OF_LIMIT = 0.3
 DEEPEST = 3
 """Levels of AND, OR and NOT."""
 
-
 NUMBERS = {"integer", "float", "real"}
+
+RADII_DEG = (0.0003, 0.001, 0.0203, 0.0497, 0.2003, 1.0007)
+"""Distances of neighbours. No distance of the special positions is one of them: then rounding would decide."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,8 @@ class Source:
 class Generator:
     """Makes queries from random numbers alone: the same seed gives the same queries."""
 
-    def __init__(self, random, sources):
-        self.random, self.sources = random, sources
+    def __init__(self, random, sources, links=(), places=PLACES, radii=RADII_DEG):
+        self.random, self.sources, self.links, self.places, self.radii = random, sources, links, places, radii
 
     def query(self, source=None):
         source = source or self.random.choice(self.sources)
@@ -163,7 +165,7 @@ class Generator:
     def leaf(self, source):
         if source.positions and self.random.random() < 0.4:
             ra, dec = self.random.choice(source.positions)
-            return Pair(*random_region(self.random, ra, dec))
+            return Pair(*random_region(self.random, ra, dec, self.places))
         column = self.random.choice(source.columns)
         if column.kind == "boolean":
             return Pair.same(

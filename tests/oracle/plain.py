@@ -29,6 +29,9 @@ def stored(table, rows):
             values = pa.array(np.where(reduced >= 360, 0.0, reduced), from_pandas=True)
         if column.datatype in {ColumnType.SHORT, ColumnType.INT, ColumnType.LONG} and pa.types.is_floating(values.type):
             values = values.cast(pa.int64())
+        if column.datatype is ColumnType.BINARY:
+            # As PostgreSQL reads it from a text.
+            values = pa.array([value if value is None else f"\\x{value.hex()}" for value in values.to_pylist()], pa.string())
         columns[column.name] = values
     return pa.table(columns)
 
@@ -64,7 +67,7 @@ def make_plain(postgres, secrets, databases, rows):
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(database.name)))
             for table in database.tables:
                 if (database.name, table.name) in rows:
-                    _fill(connection, database.name, table, rows[database.name, table.name])
+                    fill(connection, database.name, table, rows[database.name, table.name])
     with psycopg.connect(plain_conninfo(postgres, secrets), autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
 
@@ -73,7 +76,7 @@ def plain_conninfo(postgres, secrets):
     return postgres.conninfo(Role.ADMIN, DATABASE, secrets)
 
 
-def _fill(connection, database, table, rows):
+def fill(connection, database, table, rows):
     name = sql.Identifier(database, table.name)
     columns = [sql.SQL("{} {}").format(sql.Identifier(each.name), sql.SQL(postgres_type(each))) for each in table.columns]
     connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(", ").join(columns)))

@@ -1,0 +1,199 @@
+"""Schemas, rows and queries that Hypothesis draws, against plain PostgreSQL. What fails is kept with its tables."""
+
+import asyncio
+import contextlib
+import itertools
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from qserv.errors import QservError
+from tests.oracle.asking import ask_plain
+from tests.oracle.comparing import differences
+from tests.oracle.conftest import Loaded
+from tests.oracle.drawing_queries import Asked, queries
+from tests.oracle.drawing_schemas import Catalogue, catalogues
+from tests.oracle.judging import SLOWEST_S, Tally, judged, outcome, smallest
+from tests.oracle.keeping import WITH_TABLES, keep_with_tables, read_kept
+from tests.oracle.loading import present
+
+MOST_FAILURES = 10
+"""Then the run ends: more of them say nothing more."""
+
+SHRINKING_S = 20
+"""How long a failure is made smaller: half for the query, half for the rows."""
+
+QUERIES_EACH = 150
+"""Of a catalogue: loading one takes as long as asking 20 to 50."""
+
+NIGHTLY_SHARE = 0.85
+"""Of the seconds; the rest goes to the tables of the tests (test_random.py)."""
+
+SEED = 20261121
+"""Of the catalogues of `make test`."""
+
+CATALOGUES, QUERIES = 5, 60
+"""Of `make test`."""
+
+DATABASES = ("drawn", "Select", "g")
+"""Names in turn: tables of one are loaded while another one is asked."""
+
+DRAWN = {
+    "database": None,
+    "deadline": None,
+    "phases": [Phase.generate],
+    "suppress_health_check": list(HealthCheck),
+}
+"""Hypothesis draws; what fails is made smaller here, with the parts of a query in mind."""
+
+
+class Enough(Exception):  # noqa: N818 (no error: it ends Hypothesis' drawing)
+    """Time is up, or nothing more can be learnt."""
+
+
+@dataclass
+class Run:
+    """Catalogues one after another: the next is loaded while one is asked."""
+
+    loaded: Loaded
+    directory: Path
+    seed: int
+    queries_each: int
+    say: Callable[..., None]
+    tally: Tally = field(default_factory=Tally)
+    kept: list[str] = field(default_factory=list)
+    catalogues: int = 0
+    _names: itertools.cycle = field(default_factory=lambda: itertools.cycle(DATABASES))
+    _waiting: tuple | None = None
+
+    def ask_all(self, most, until=float("inf")):
+        """Draw catalogues until there are as many, or time is up, and judge what became of all queries."""
+        self.say(f"generated catalogues: --seed {self.seed}")
+
+        @seed(self.seed)
+        @settings(max_examples=most, **DRAWN)
+        @given(catalogues())
+        def take(catalogue):
+            if time.monotonic() > until or len(self.kept) >= MOST_FAILURES:
+                raise Enough
+            self.loaded.runner.run(self._take(catalogue))
+
+        with contextlib.suppress(Enough):
+            take()
+        self.loaded.runner.run(self._take(None))
+        self.say(f"generated catalogues: {self.catalogues}, queries: {self.tally}, --seed {self.seed}", "")
+        assert not self.kept
+        self.tally.check()
+
+    async def _take(self, catalogue):
+        """Load a catalogue, and meanwhile ask the one before it."""
+        before, self._waiting = self._waiting, None
+        loading = self._load(catalogue) if catalogue else asyncio.sleep(0)
+        asking = self._ask(*before) if before else asyncio.sleep(0)
+        self._waiting, _ = await asyncio.gather(loading, asking)
+
+    async def _load(self, catalogue):
+        tables = catalogue.tables.named(next(self._names))
+        stack = contextlib.AsyncExitStack()
+        try:
+            await stack.enter_async_context(present(self.loaded, tables, self.directory))
+        except QservError:
+            self._keep(tables, None)
+            raise
+        return catalogue, tables, stack
+
+    async def _ask(self, catalogue: Catalogue, tables, stack):
+        failures = []
+        async with stack:
+            self.catalogues += 1
+            found = await asyncio.to_thread(_drawn, Asked.of(tables, catalogue.plan), catalogue.seed, self.queries_each)
+            for query, (became, wrong) in zip(found, await judged(self.loaded, found), strict=True):
+                self.tally.add(query, became, wrong)
+                if became == "wrong" and len(self.kept) + len(failures) < MOST_FAILURES:
+                    failures.append(await smallest(self.loaded, query, time.monotonic() + SHRINKING_S / 2))
+                    self.say(f"wrong: {failures[-1].text}", *wrong)
+        for query in failures:
+            self._keep(await self._fewer(tables.needed_by(query.text.ours), query), query)
+
+    async def _fewer(self, tables, query):
+        """Return tables with as few rows as possible on which a query still fails."""
+        until = time.monotonic() + SHRINKING_S / 2
+        fewer = iter(tables.smaller())
+        while time.monotonic() < until and (candidate := next(fewer, None)) is not None:
+            if await self._fails(candidate, query):
+                tables, fewer = candidate, iter(candidate.smaller())
+        return tables
+
+    async def _fails(self, tables, query):
+        async with present(self.loaded, tables, self.directory):
+            became, _ = await outcome(self.loaded, self.loaded.plain, query)
+        return became == "wrong"
+
+    def _keep(self, tables, query):
+        path = keep_with_tables(tables, query, f"seed_{self.seed}_{self.tally.asked}_{len(self.kept)}")
+        self.kept.append(path.name)
+        self.say(f"kept as {path.name}")
+
+
+def _drawn(asked, chance, count):
+    """Return queries over a catalogue."""
+    found = []
+
+    @seed(chance)
+    @settings(max_examples=count, **DRAWN)
+    @given(queries(asked))
+    def draw(query):
+        found.append(query)
+
+    draw()
+    return found
+
+
+@pytest.fixture
+def run(loaded, tmp_path):
+    """Make a run; queries that the oracle answers slowly are left out."""
+    for plain in loaded.plains:
+        plain.execute(f"SET statement_timeout = '{SLOWEST_S}s'")
+    yield lambda *arguments: Run(loaded, tmp_path, *arguments)
+    for plain in loaded.plains:
+        plain.execute("RESET statement_timeout")
+
+
+@pytest.mark.timeout(600)
+def test_some_generated_catalogues_are_answered_as_the_oracle_answers(run):
+    run(SEED, QUERIES, lambda *lines: sys.stdout.write("\n".join(["", *lines]))).ask_all(CATALOGUES)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(0)
+def test_generated_catalogues_are_answered_as_the_oracle_answers(run, request, capsys):
+    chance = request.config.getoption("--seed")
+    chance = random.SystemRandom().randrange(2**32) if chance is None else chance
+    until = time.monotonic() + NIGHTLY_SHARE * request.config.getoption("--seconds")
+
+    def say(*lines):
+        with capsys.disabled():
+            sys.stdout.write("\n".join(["", *lines]))
+            sys.stdout.flush()
+
+    run(chance, QUERIES_EACH, say).ask_all(10**6, until)
+
+
+@pytest.mark.parametrize("path", sorted(WITH_TABLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_kept_tables_are_answered_as_the_oracle_answers(path, loaded, tmp_path):
+    kept = read_kept(path)
+
+    async def wrong():
+        async with present(loaded, kept.tables, tmp_path):
+            if kept.query is None:
+                return []
+            oracle = ask_plain(loaded.plain, kept.oracle)
+            return differences(*await loaded.read(kept.query), oracle)
+
+    assert not loaded.runner.run(wrong())
