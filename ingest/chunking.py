@@ -53,9 +53,11 @@ def make_chunk_map(directors: Iterable[Input], target_rows: int, overlap_deg: fl
     histograms: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(HISTOGRAM_ORDER))
     for director in directors:
         name, done = director.table.name, 0
+        # There is one of a table without rows, too.
+        histogram = histograms[name]
         for file, matching in director.files:
             for ra, dec in read_positions(director.table, file, matching):
-                histograms[name].add(pixel_of(ra, dec))
+                histogram.add(pixel_of(ra, dec))
                 done += len(ra)
                 progress(Progress(name, Stage.MAPPING, done, director.row_count))
     # The largest table of the family decides: its chunks are the ones that take time.

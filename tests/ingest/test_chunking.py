@@ -38,6 +38,11 @@ def test_the_map_is_finer_where_the_sky_is_dense(given):
     assert told[-1].done == told[-1].total == 6000
 
 
+def test_a_director_without_rows_gets_the_coarsest_map(given):
+    made = make_chunk_map([given(np.empty(0), pa.array([], pa.float64()))], 10, 0.0, lambda _: None)
+    assert made.order == 0
+
+
 def test_chunks_stay_wide_beside_the_overlap(given):
     crowded = given(np.full(5000, 10.0) + np.linspace(0, 0.1, 5000), np.zeros(5000))
     made = make_chunk_map([crowded], 10, 1.0, lambda _: None)
