@@ -72,17 +72,13 @@ class TableEntry:
         declared, found = self.table.by_name.get(column), self.statistics.get(column)
         return (declared is not None and not declared.nullable) or (found is not None and not found.null_count.any())
 
-    def has_base(self, chunk: int) -> bool:
-        """Whether a chunk table with rows exists."""
-        return self._count(self.row_counts, chunk) > 0
-
-    def has_overlap(self, chunk: int) -> bool:
-        """Whether an overlap table with rows exists."""
-        return self._count(self.overlap_row_counts, chunk) > 0
-
-    def _count(self, counts: NDArray[np.int64], chunk: int) -> int:
-        index = int(np.searchsorted(self.chunks, chunk))
-        return int(counts[index]) if index < len(self.chunks) and self.chunks[index] == chunk else 0
+    def has_rows(self, chunks: NDArray[np.int64], *, overlap: bool = False) -> NDArray[np.bool_]:
+        """Return for each of some chunks whether a chunk table, or an overlap table, with rows exists."""
+        counts = self.overlap_row_counts if overlap else self.row_counts
+        if not len(self.chunks):
+            return np.zeros(len(chunks), dtype=np.bool_)
+        places = np.minimum(np.searchsorted(self.chunks, chunks), len(self.chunks) - 1)
+        return np.asarray((self.chunks[places] == chunks) & (counts[places] > 0), dtype=np.bool_)
 
 
 @dataclass(frozen=True, eq=False)

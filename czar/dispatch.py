@@ -5,21 +5,26 @@ of other replicas.
 """
 
 import contextlib
-import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from czar.buffer import ChunkBuffer
+from czar.handover import Handover
 from qserv.errors import NodeUnavailableError, QservError, QueryCancelledError
 from qserv.ids import NodeId
 from workers.client import Answer, WorkerClient
 from workers.protocol import ChunkQuery, ChunkTask, Lane
 
-HELD_CHUNKS = 4
-"""Complete chunks that wait for the reader; a slow reader then holds the nodes back through Flight."""
+HELD_CHUNKS = 64
+"""Complete chunks of a node that wait for the reader, at the most; a slow reader then holds the nodes back through Flight. So many
+small ones that hundreds of nodes are seldom held back, which costs more than to read them."""
+
+HELD_TIMES = 4
+"""How many times the bytes at which a single chunk goes to disk may wait, of all nodes together."""
 
 OWN_CHUNKS = 4
 """Chunks of a lone node that the reader's own thread reads, rather than another one: a change of threads is a millisecond of an
@@ -65,7 +70,8 @@ class Dispatch:
         self._query_id, self._template, self._timeout_s, self._lane = query_id, template, timeout_s, lane
         self._held_bytes = held_bytes
         self._workers = workers
-        self._done: queue.Queue[ChunkBuffer | QservError | Exception | None] = queue.Queue(maxsize=HELD_CHUNKS)
+        nodes = len({assignment.nodes[0] for assignment in assignments})
+        self._done: Handover[ChunkBuffer | Exception | None] = Handover(HELD_CHUNKS * nodes, HELD_TIMES * held_bytes)
         self._schema: pa.Schema | None = None
         self._schema_known = threading.Event()
         self._closed = threading.Event()
@@ -108,14 +114,16 @@ class Dispatch:
         QservError
             The query failed on a node, and no replica could stand in; or it was closed while its rows were waited for.
         """
+        taken: deque[ChunkBuffer | Exception | None] = deque()
         try:
             self._begin()
             while self._own is not None:
                 yield from self._next_own() or ()
             while True:
-                done = self._done.get()
+                taken = taken or self._done.take()
                 if self._closed.is_set():
                     raise _given_up()
+                done = taken.popleft()
                 if done is None:
                     return
                 if isinstance(done, Exception):
@@ -123,6 +131,7 @@ class Dispatch:
                 yield from done
         finally:
             self.close()
+            _let_go(taken)
 
     def close(self) -> None:
         """Stop whatever still runs, here and on the nodes. Any thread may call it; who waits for rows is woken."""
@@ -136,13 +145,7 @@ class Dispatch:
         for node in asked:
             # A call that waits for its first rows can be stopped by name alone; in a thread, because the node may be gone.
             threading.Thread(target=self._cancel, args=(node,), name=f"cancel-{node}", daemon=True).start()
-        with contextlib.suppress(queue.Empty):
-            while True:
-                left = self._done.get_nowait()
-                if isinstance(left, ChunkBuffer):
-                    left.close()
-        with contextlib.suppress(queue.Full):
-            self._done.put_nowait(None)
+        _let_go(self._done.close())
         self._error = self._error or _given_up()
         self._schema_known.set()
 
@@ -264,18 +267,19 @@ class Dispatch:
             raise NodeUnavailableError(msg)
 
     def _put(self, done: "ChunkBuffer | Exception | None") -> None:
-        while not self._closed.is_set():
-            try:
-                self._done.put(done, timeout=0.1)
-            except queue.Full:
-                continue
-            return
-        if isinstance(done, ChunkBuffer):
+        size_bytes = done.size_bytes if isinstance(done, ChunkBuffer) else 0
+        if not self._done.put(done, size_bytes) and isinstance(done, ChunkBuffer):
             done.close()
 
 
 def _by_chunk(assignments: Sequence[Assignment]) -> dict[int, Assignment]:
     return {assignment.task.chunk: assignment for assignment in assignments}
+
+
+def _let_go(left: Iterable[ChunkBuffer | Exception | None]) -> None:
+    for one in left:
+        if isinstance(one, ChunkBuffer):
+            one.close()
 
 
 def _given_up() -> QueryCancelledError:

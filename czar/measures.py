@@ -51,7 +51,8 @@ class Stage:
                 batch = next(rows, None)
             if batch is None:
                 return
-            self.add(batch.num_rows, batch.nbytes)
+            # See `ChunkBuffer`: `nbytes` takes long. The last rows of a LIMIT count as the batch that they are cut from.
+            self.add(batch.num_rows, batch.get_total_buffer_size())
             yield batch
 
 

@@ -1,5 +1,6 @@
 """Which node runs which chunk of a plan."""
 
+import itertools
 import zlib
 from collections.abc import Sequence
 
@@ -22,13 +23,17 @@ def assignments(plan: Plan, query_id: str) -> list[Assignment]:
         return []
     catalogue = plan.catalogue
     placed = catalogue.replicas.get(plan.family or "", {})
+    relations = plan.step.relations(plan.snapshot)
+    names = tuple(relations)
+    of_tasks = zip(*relations.values(), strict=True) if names else itertools.repeat(())
+    start = zlib.crc32(f"{query_id}/".encode())
     found = []
-    for chunk in plan.tasks:
+    for chunk, filled in zip(plan.tasks, of_tasks, strict=bool(names)):
         nodes: Sequence[NodeId] = catalogue.nodes if chunk == PROTOTYPE_TASK else placed.get(chunk, ())
         if not nodes:
             msg = f"no node has chunk {chunk} of family {plan.family}; ask an admin to look at `qserv status`"
             raise NodeUnavailableError(msg)
-        first = zlib.crc32(f"{query_id}/{chunk}".encode()) % len(nodes)
-        task = ChunkTask(chunk, plan.step.relations(chunk, plan.snapshot))
+        first = zlib.crc32(b"%d" % chunk, start) % len(nodes)
+        task = ChunkTask(chunk, dict(zip(names, filled, strict=True)))
         found.append(Assignment(task, (*nodes[first:], *nodes[:first])))
     return found

@@ -1,6 +1,7 @@
 """Names of the tables that PostgreSQL holds: prototype or replicated table, chunk tables, overlap tables."""
 
 import re
+from collections.abc import Iterable
 
 from qserv.errors import SchemaError
 from qserv.ids import ChunkId
@@ -51,6 +52,13 @@ def relation(database: str, table: str, chunk: ChunkId | None, *, overlap: bool 
         The chunk's overlap rows rather than its own.
     """
     return f"{quote(database)}.{quote(table_name(table, chunk, overlap=overlap))}"
+
+
+def chunk_relations(database: str, table: str, chunks: Iterable[int], *, overlap: bool = False) -> list[str]:
+    """Return the quoted names of the physical tables of many chunks, as `relation` does for each."""
+    before = f"{quote(database)}.{quote(table)[:-1]}_"
+    after = '_overlap"' if overlap else '"'
+    return [f"{before}{chunk}{after}" for chunk in chunks]
 
 
 def chunk_of(table: str, physical: str) -> tuple[ChunkId, bool] | None:

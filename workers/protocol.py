@@ -50,7 +50,7 @@ class Message:
         ValueError
             The bytes are not JSON or not of this message's fields.
         """
-        values = json.loads(data)
+        values = json.loads(data.decode())  # of bytes it would guess the encoding first, for as long as it reads them
         if not isinstance(values, dict):
             msg = f"{cls.__name__}: a JSON object was expected"
             raise ValueError(msg)  # noqa: TRY004 (one error type for every undecodable message)

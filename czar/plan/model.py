@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from czar.analyse.query import Access, Output
 from czar.catalogue import Catalogue, TableEntry
 from czar.snapshot import Snapshot
@@ -29,11 +31,12 @@ class ChunkStep:
     chunks: tuple[int, ...]
     """Empty where the query touches replicated tables alone, or no chunk can match."""
 
-    def relations(self, chunk: int, snapshot: Snapshot) -> dict[str, str]:
-        """Return the physical relation of each slot in a chunk; `PROTOTYPE_TASK` gives the empty prototypes."""
-        if chunk == PROTOTYPE_TASK:
-            return {slot.name: relation(slot.entry.database, slot.entry.table.name, None) for slot in self.slots}
-        return {slot.name: snapshot.relation(slot.entry, chunk, overlap=slot.overlap) for slot in self.slots}
+    def relations(self, snapshot: Snapshot) -> dict[str, list[str]]:
+        """Return the physical relations of each slot, one for each task (`Plan.tasks`): without chunks, the empty prototypes."""
+        if not self.chunks:
+            return {slot.name: [relation(slot.entry.database, slot.entry.table.name, None)] for slot in self.slots}
+        chunks = np.array(self.chunks, dtype=np.int64)
+        return {slot.name: snapshot.relations(slot.entry, chunks, overlap=slot.overlap) for slot in self.slots}
 
 
 @dataclass(frozen=True, eq=False)

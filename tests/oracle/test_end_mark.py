@@ -72,7 +72,8 @@ def copies_of_points(loaded):
     catalogue = loaded.runner.run(loaded.session.catalogue())
     entry = catalogue.find("edges", "points", quoted=True)
     node = loaded.cluster.nodes[0]
-    chunks = [chunk for chunk, nodes in catalogue.replicas["edges"].items() if node.node in nodes and entry.has_base(chunk)][:3]
+    placed, filled = catalogue.replicas["edges"], entry.chunks[entry.row_counts > 0].tolist()
+    chunks = [chunk for chunk in filled if node.node in placed[chunk]][:3]
     assignments = [Assignment(ChunkTask(chunk, {"t0": Snapshot().relation(entry, chunk)}), (FLAKY, node.node)) for chunk in chunks]
     with WorkerClient(node.host, node.worker_port, Secrets.load(loaded.cluster.home).cluster.get_secret_value()) as client:
         workers = {FLAKY: FlakyClient(client), node.node: client}

@@ -1,0 +1,69 @@
+"""Tasks of a plan: physical relations, prototypes where a table has no rows, nodes in turn."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from czar.analyse import analyse
+from czar.parse import parse
+from czar.placing import assignments
+from czar.plan.build import build
+from czar.snapshot import Snapshot
+from qserv.errors import NodeUnavailableError
+from tests.czar.conftest import NODES
+
+NEIGHBOURS = (
+    "SELECT a.hip FROM hipparcos a JOIN hipparcos b"
+    " ON qserv.angular_separation(a.ra_degrees, a.dec_degrees, b.ra_degrees, b.dec_degrees) < 0.001"
+)
+
+
+def plan_of(query, catalogue):
+    return build(*analyse(parse(query), catalogue, query), Snapshot())
+
+
+def tasks_of(query, catalogue, query_id="q"):
+    return {each.task.chunk: each for each in assignments(plan_of(query, catalogue), query_id)}
+
+
+def test_every_slot_is_filled_with_the_chunks_table(catalogue):
+    tasks = tasks_of("SELECT hip FROM hipparcos", catalogue)
+    assert len(tasks) == 49
+    assert tasks[16].task.relations == {"t0": '"stars"."hipparcos_16"'}
+
+
+def test_the_prototype_stands_in_for_an_overlap_without_rows(catalogue):
+    entry = catalogue.find("stars", "hipparcos", quoted=True)
+    tasks = tasks_of(NEIGHBOURS, catalogue)
+    for chunk, count in zip(entry.chunks.tolist(), entry.overlap_row_counts.tolist(), strict=True):
+        overlap = f'"stars"."hipparcos_{chunk}_overlap"' if count else '"stars"."hipparcos"'
+        assert overlap in tasks[chunk].task.relations.values()
+
+
+def test_chunks_that_a_table_does_not_know_have_no_rows(catalogue):
+    entry = catalogue.find("stars", "hipparcos", quoted=True)
+    assert entry.has_rows(np.array([-5, 0, 10**12])).tolist() == [False, True, False]
+    assert not dataclasses.replace(entry, chunks=np.empty(0, dtype=np.int64)).has_rows(np.array([0])).any()
+
+
+def test_a_query_without_chunks_runs_on_the_prototypes_of_some_node(catalogue):
+    ((chunk, only),) = tasks_of("SELECT hip FROM hipparcos WHERE 1 = 2 AND magnitude > 1000", catalogue).items()
+    assert (chunk, only.task.relations) == (-1, {"t0": '"stars"."hipparcos"'})
+    assert sorted(only.nodes) == sorted(NODES)
+
+
+def test_replicas_take_turns_by_query_and_chunk(catalogue):
+    placed = dict.fromkeys(catalogue.replicas["stars"], NODES)
+    everywhere = dataclasses.replace(catalogue, replicas={"stars": placed})
+    first = [tasks_of("SELECT hip FROM hipparcos", everywhere, query_id)[16].nodes[0] for query_id in "abcdefgh"]
+    assert set(first) == set(NODES)
+    tasks = tasks_of("SELECT hip FROM hipparcos", everywhere)
+    assert {each.nodes[0] for each in tasks.values()} == set(NODES)
+    assert all(sorted(each.nodes) == sorted(NODES) for each in tasks.values())
+
+
+def test_a_chunk_that_no_node_has_is_named(catalogue):
+    lost = dataclasses.replace(catalogue, replicas={"stars": {**catalogue.replicas["stars"], 16: ()}})
+    with pytest.raises(NodeUnavailableError, match="no node has chunk 16 of family stars"):
+        tasks_of("SELECT hip FROM hipparcos", lost)
