@@ -16,6 +16,14 @@ from schema.model import Database, Table
 StatisticsValue = int | float | str
 
 
+def are_among(chunks: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which chunks are among others; both are sorted, without repetition. (NumPy's set functions would sort them again.)"""
+    if not len(wanted):
+        return np.zeros(len(chunks), dtype=np.bool_)
+    found: NDArray[np.bool_] = wanted.take(np.searchsorted(wanted, chunks), mode="clip") == chunks
+    return found
+
+
 @dataclass(frozen=True)
 class ColumnStatistics:
     """Ranges of one column, one entry a chunk of the table (same order as `TableEntry.chunks`).
@@ -65,7 +73,12 @@ class TableEntry:
         """Return how many rows the chunks hold; all rows of a replicated table."""
         if not self.table.partitioned:
             return self.row_count
-        return int(self.row_counts[np.isin(self.chunks, chunks)].sum())
+        return int(self.row_counts[are_among(self.chunks, chunks)].sum())
+
+    @cached_property
+    def home_chunks(self) -> NDArray[np.int64]:
+        """Chunks that are home to rows; others have overlap rows alone."""
+        return self.chunks[self.row_counts > 0]
 
     def is_never_null(self, column: str) -> bool:
         """Whether no row has NULL in a column."""

@@ -1,7 +1,6 @@
 """``python -m tap --home <home>``: the web face of a running cluster, until SIGTERM or SIGINT."""
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import structlog
 from czar.session import Session
 from qserv.cluster import Cluster, Secrets
 from qserv.errors import QservError
-from qserv.serving import leave_signals_to_uvicorn, listen, log_to_stderr, serve_http
+from qserv.serving import listen, log_to_stderr, run_service, serve_http
 from qserv.settings import Settings
 from tap.app import create_app
 
@@ -44,9 +43,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tap", description="Serve TAP for a running cluster.")
     parser.add_argument("--home", type=Path, required=True, help="directory of the cluster's files")
     arguments = parser.parse_args()
-    leave_signals_to_uvicorn()
     try:
-        asyncio.run(serve(arguments.home))
+        run_service(serve(arguments.home))
     except QservError as error:
         structlog.get_logger("tap").error("tap cannot start", code=error.code, reason=str(error))
         return 1

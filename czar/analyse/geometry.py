@@ -17,6 +17,7 @@ from sqlglot import exp
 
 from czar.analyse.constants import number
 from czar.analyse.functions import SKY, called, node_function
+from czar.analyse.nesting import parts
 from czar.analyse.query import Query, Source
 from czar.analyse.shapes import Inside
 from czar.dialects.places import place_of
@@ -42,12 +43,12 @@ def lower_geometry(query: Query) -> Query:
     NotYetSupportedError
         The shape of a geometry is not constant, or a geometry is selected as a value.
     """
-    if not any(isinstance(part, exp.Contains) or (called(part) or ("",))[0] in SKY for part in query.tree.walk()):
+    if not any(isinstance(part, exp.Contains) or (called(part) or ("",))[0] in SKY for part in parts(query.tree)):
         return query
     lowering = _Lowering(query)
     query.tree.transform(lowering.lowered, copy=False)
     query.tree.transform(_bare, copy=False)
-    for part in query.tree.walk():
+    for part in parts(query.tree):
         call = called(part)
         if call and not isinstance(part.parent, exp.Dot) and call[0] in VALUES:
             msg = f"not yet supported: {call[0].upper()} as a value; use it inside CONTAINS or DISTANCE"

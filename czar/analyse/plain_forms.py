@@ -2,7 +2,7 @@
 
 from sqlglot import exp
 
-from czar.analyse.nesting import own
+from czar.analyse.nesting import own, parts
 from czar.analyse.query import Query
 from czar.dialects.places import place_of
 from qserv.errors import QueryError
@@ -16,7 +16,7 @@ def plain_forms(query: Query) -> Query:
     QueryError
         There is no window of a name.
     """
-    forms = [part for part in query.tree.walk() if isinstance(part, exp.Between | exp.Window)]
+    forms = [part for part in parts(query.tree) if isinstance(part, exp.Between | exp.Window)]
     if any(isinstance(part, exp.Window) for part in forms):
         for select in list(query.tree.find_all(exp.Select)):
             _write_windows_out(select, query)

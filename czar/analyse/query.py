@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from czar.analyse.kinds import Kind
 from czar.analyse.nesting import body, joins, relations, selects
-from czar.catalogue import Catalogue, TableEntry
+from czar.catalogue import Catalogue, TableEntry, are_among
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +107,8 @@ class Query:
         return replace(self, sources=sources, chunks=chunks)
 
     def narrowed(self, chunks: NDArray[np.int64], reason: str, access: Access = Access.SCAN) -> Self:
-        """Return the query restricted to those of its chunks that are in ``chunks``."""
-        kept = np.intersect1d(self.chunks, chunks)
+        """Return the query restricted to those of its chunks that are in ``chunks``, which are sorted."""
+        kept = self.chunks[are_among(self.chunks, chunks)]
         note = f"{reason}: {len(kept):,} of {len(self.chunks):,} chunks"
         found = replace(self, chunks=kept, notes=(*self.notes, note), access=max(self.access, access))
         found.__dict__["blocks"] = self.blocks  # of the same tree and sources; finding them takes a walk through the tree

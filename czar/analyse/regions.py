@@ -8,6 +8,7 @@ import functools
 import operator
 from dataclasses import dataclass
 
+import numpy as np
 from sqlglot import exp
 
 from czar.analyse.constants import Number, number
@@ -71,7 +72,7 @@ def _in_chunks(query: Query, source: Source, covered: PixelRanges, conditions: l
         covered = grown
     chunk_map = query.catalogue.chunk_maps[source.entry.family]
     access = Access.REGION if covered.area_deg2 < MAX_INDEXED_DEG2 else Access.SCAN
-    return query.narrowed(chunk_map.chunks_in(covered), f"region on {source.alias}", access)
+    return query.narrowed(np.sort(chunk_map.chunks_in(covered)), f"region on {source.alias}", access)
 
 
 def _in_pixels(source: Source, covered: PixelRanges) -> exp.Expr:

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from czar.analyse.constants import value
 from czar.analyse.query import Query, Source, conjuncts, disjuncts
-from czar.catalogue import ColumnStatistics
+from czar.catalogue import ColumnStatistics, are_among
 
 Constant = int | float | str
 
@@ -30,8 +30,8 @@ def prune_by_statistics(query: Query) -> Query:
         conditions = block.restrictions()
         for source in block.homes:
             if not source.outer:
-                present = source.entry.chunks[source.entry.row_counts > 0]
-                if len(np.setdiff1d(query.chunks, present)):
+                present = source.entry.home_chunks
+                if not are_among(query.chunks, present).all():
                     query = query.narrowed(present, f"rows in {source.alias}")
             possible = _all_of(conditions, source)
             if possible is not None and not possible.all():

@@ -4,7 +4,7 @@ import re
 
 from sqlglot import exp
 
-from czar.analyse.nesting import own, within
+from czar.analyse.nesting import own, parts, within
 from czar.analyse.query import Query
 from czar.parse import place_of
 from qserv.errors import NotYetSupportedError, Place, QueryError
@@ -102,7 +102,7 @@ def supported(query: Query) -> Query:
     QueryError
         A clause has no meaning in a query.
     """
-    for part in query.tree.walk():
+    for part in parts(query.tree):
         if isinstance(part, exp.Select):
             _known_clauses(part, query)
         refused = _refused(part)

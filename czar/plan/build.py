@@ -123,7 +123,8 @@ def _on_one_node(plan: Plan, query: Query, window: Window, chunks: tuple[int, ..
     tree = numbered(canonical_tree(query.tree, numbers))
     terms = orderings(tree)
     tree.set("order", exp.Order(expressions=terms) if terms else None)
-    tree = tree.limit(window.limit, copy=False) if window.limit is not None and not keeps_ties(tree) else tree
+    if window.limit is not None and not keeps_ties(tree):
+        tree.set("limit", exp.Limit(expression=exp.Literal.number(window.limit)))
     template, slots = chunk_query(carrying(tree, carried), query.tables)
     return replace(plan, step=ChunkStep(template, slots, chunks), carried=carried)
 

@@ -16,9 +16,10 @@ def rest(query: Query, max_rows: int | None) -> str:
     terms = orderings(tree)
     tree.set("order", exp.Order(expressions=terms) if terms else None)
     limit = window_of(query, max_rows).limit
-    tree = tree.limit(limit, copy=False) if limit is not None and not keeps_ties(tree) else tree
+    if limit is not None and not keeps_ties(tree):
+        tree.set("limit", exp.Limit(expression=exp.Literal.number(limit)))
     named = [node for node in tree.find_all(exp.Table) if node.alias in query.tables]
     texts = with_cells(tree, {node.alias: quote(node.name) for node in named})
     for node in named:
         node.set("this", exp.Var(this=texts[node.alias]))
-    return tree.sql("postgres", comments=False)
+    return tree.sql("postgres", comments=False, copy=False)

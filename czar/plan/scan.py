@@ -29,8 +29,8 @@ def scan(plan: Plan, query: Query, window: Window) -> Plan:
             term.set("this", shown(term.this, numbers))
     tree = canonical_tree(tree, numbers)
     columns = [f"c{index}" for index in range(len(tree.expressions))]
-    items = [item.copy() for item in tree.expressions]
     terms = orderings(tree)
+    items = [item.copy() for item in tree.expressions] if terms else []
     distinct = bool(tree.args.get("distinct"))
     hidden: list[exp.Expr] = []
     ordered: list[tuple[str, exp.Ordered]] = []
@@ -50,7 +50,7 @@ def scan(plan: Plan, query: Query, window: Window) -> Plan:
     if window.reach is not None:
         if ordered:
             tree.set("order", exp.Order(expressions=[_by_name(name, term) for name, term in ordered]))
-        tree = tree.limit(window.reach, copy=False)
+        tree.set("limit", exp.Limit(expression=exp.Literal.number(window.reach)))
     template, slots = chunk_query(carrying(tree, carried), query.tables)
     plan = replace(plan, step=ChunkStep(template, slots, tuple(query.chunks.tolist())), carried=carried)
     if not ordered and not distinct:

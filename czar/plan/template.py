@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
+from czar.analyse.nesting import parts
 from czar.analyse.query import Source
 from czar.plan.model import Slot
 from czar.plan.near_joins import with_cells
@@ -16,7 +17,7 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
     Braces in names and texts of the user are doubled, so that only ours are slots.
     """
     named = []
-    for part in tree.walk():
+    for part in parts(tree):
         if isinstance(part, exp.Table):
             if part.alias in tables:
                 named.append((part, tables[part.alias]))
@@ -29,13 +30,13 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
             texts[node.alias] = source.entry.sql.replace("{", "{{").replace("}", "}}")
             continue
         own = _slots(slots, source)
-        parts = [f"{{{slot.name}}}" for slot in own]
-        texts[node.alias] = parts[0] if len(parts) == 1 else f"({' UNION ALL '.join(f'SELECT * FROM {part}' for part in parts)})"  # noqa: S608 (slots of ours)
+        names = [f"{{{slot.name}}}" for slot in own]
+        texts[node.alias] = names[0] if len(names) == 1 else f"({' UNION ALL '.join(f'SELECT * FROM {name}' for name in names)})"  # noqa: S608 (slots of ours)
         slots += own
     texts = with_cells(tree, texts) if len(texts) > 1 else texts
     for node, _ in named:
         node.replace(exp.alias_(exp.Table(this=exp.Var(this=texts[node.alias])), node.args["alias"].this, table=True))
-    return tree.sql("postgres", comments=False), tuple(slots)
+    return tree.sql("postgres", comments=False, copy=False), tuple(slots)
 
 
 def _slots(before: list[Slot], source: Source) -> list[Slot]:

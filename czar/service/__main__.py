@@ -1,7 +1,6 @@
 """``python -m czar.service --home <home>``: the API of a czar of a running cluster, until SIGTERM or SIGINT."""
 
 import argparse
-import asyncio
 import importlib
 import sys
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from czar.session import Session
 from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
 from qserv.errors import QservError
 from qserv.metadata.engine import make_engine
-from qserv.serving import leave_signals_to_uvicorn, listen, log_to_stderr, serve_http
+from qserv.serving import listen, log_to_stderr, run_service, serve_http
 from qserv.settings import Settings
 
 
@@ -70,9 +69,8 @@ def main() -> int:
     parser.add_argument("--home", type=Path, required=True, help="directory of the cluster's files")
     parser.add_argument("--dialect", action="append", default=[], metavar="NAME=MODULE:FUNCTION", help="a further dialect")
     arguments = parser.parse_args()
-    leave_signals_to_uvicorn()
     try:
-        asyncio.run(serve(arguments.home, dict(map(_reader, arguments.dialect))))
+        run_service(serve(arguments.home, dict(map(_reader, arguments.dialect))))
     except QservError as error:
         structlog.get_logger("czar.service").error("czar cannot start", code=error.code, reason=str(error))
         return 1
