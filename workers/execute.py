@@ -181,7 +181,8 @@ class Answer:
         """Ask what may be asked, and wait for the first rows of the oldest statement while PostgreSQL works on those after it."""
         while True:
             asked = sum(len(turn.tasks) for turn, _ in self._asked)
-            turn = self._place.next(self._grouping.chunks(self._place.left, asked), wait=not self._asked, ended=ended)
+            most = self._grouping.chunks(self._place.left, asked, alone=self._place.is_alone)
+            turn = self._place.next(most, wait=not self._asked, ended=ended)
             ended = None
             if turn is None:
                 break

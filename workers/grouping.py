@@ -13,6 +13,9 @@ MOST_CHARACTERS: Final = 1 << 18
 STATEMENT_S: Final = 0.1
 """What a statement may take. A statement costs 1 to 2 ms beside PostgreSQL's work (worker, network, czar): 2 % of that."""
 
+SHARED_STATEMENT_S: Final = 0.02
+"""The same while others scan as well: the pages of its chunks must still be in the cache when the last one of them reads them."""
+
 STATEMENT_BYTES: Final = 1 << 18
 """What a statement may answer with: its chunks end together, and are held until then."""
 
@@ -31,17 +34,21 @@ class Grouping:
 
     in_flight: int
     template_characters: int
-    _most: int = 1
-    """Chunks of a statement, by time and size of the last ones. The first is for one: how long a chunk takes is not known yet."""
+    _chunk_s: float = math.inf
+    """Time of a chunk in the last statement. The first is for one: how long a chunk takes is not known yet."""
+    _chunk_bytes: float = 0.0
 
-    def chunks(self, left: int, running: int = 0) -> int:
-        """Return how many of the chunks that are left the next statement asks, while statements for others run."""
+    def chunks(self, left: int, running: int = 0, *, alone: bool = True) -> int:
+        """Return how many of the chunks that are left the next statement asks, while statements for others run.
+
+        ``alone`` says that no other query may want to read the same chunks.
+        """
+        by_time = (STATEMENT_S if alone else SHARED_STATEMENT_S) / self.in_flight / max(self._chunk_s, 1e-9)
+        by_size = STATEMENT_BYTES / max(self._chunk_bytes, 1)
         by_length = MOST_CHARACTERS // self.template_characters
         share = min(left, math.ceil((left + running) / self.in_flight))
-        return max(1, min(self._most, by_length, share))
+        return max(1, min(int(by_time), int(by_size), by_length, share, MOST_CHUNKS))
 
     def learn(self, chunks: int, seconds: float, size_bytes: int) -> None:
         """Take note of a statement: chunks it asked, time since the one before ended, size of its answer."""
-        by_time = STATEMENT_S / self.in_flight / max(seconds / chunks, 1e-9)
-        by_size = STATEMENT_BYTES / max(size_bytes / chunks, 1)
-        self._most = int(min(by_time, by_size, MOST_CHUNKS))
+        self._chunk_s, self._chunk_bytes = seconds / chunks, size_bytes / chunks

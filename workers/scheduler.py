@@ -165,6 +165,10 @@ class Scheduler:
         """Return how many chunks wait in a lane."""
         return sum(len(call.waiting) for call in self._calls if call.lane is lane and not call.cancelled)
 
+    def is_alone(self, call: Call) -> bool:
+        """Return whether no other call scans, or this one does not."""
+        return call.lane is not Lane.SCAN or not any(other.lane is Lane.SCAN and other is not call for other in self._calls)
+
     def arrive(self, query_id: str, lane: Lane, chunks: Sequence[int]) -> Call:
         """Register a call.
 

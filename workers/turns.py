@@ -31,6 +31,11 @@ class Place:
         """Turns that it may have at a time."""
         return self._turns.scheduler.rules[self._call.lane].each
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other call scans, or this one does not."""
+        return self._turns.is_alone(self._call)
+
     def next(self, most: int, *, wait: bool, ended: Turn | None = None) -> Turn | None:
         """Return a turn for at most so many tasks; end another one.
 
@@ -109,6 +114,11 @@ class Turns:
             msg = "the query waited for its turn until its time limit was over; try again later"
             raise TimeLimitError(msg)
         return turn
+
+    def is_alone(self, call: Call) -> bool:
+        """Return whether no other call scans, or this one does not."""
+        with self._lock:
+            return self.scheduler.is_alone(call)
 
     def leave(self, call: Call) -> None:
         """End a call."""

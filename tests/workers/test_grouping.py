@@ -23,6 +23,12 @@ def test_quick_chunks_are_grouped_up_to_a_limit():
     assert grouping.chunks(1000) == MOST_CHUNKS
 
 
+def test_less_is_asked_at_once_while_others_read_the_same():
+    grouping = Grouping(2, template_characters=100)
+    grouping.learn(1, 0.002, 100)
+    assert (grouping.chunks(1000), grouping.chunks(1000, alone=False)) == (25, 5)
+
+
 def test_slow_and_large_chunks_are_asked_one_by_one():
     grouping = Grouping(2, template_characters=100)
     grouping.learn(4, 4.0, 100)

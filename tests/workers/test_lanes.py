@@ -1,0 +1,200 @@
+"""Lanes, shared scans and demotion on a real PostgreSQL, through real Flight."""
+
+import contextlib
+import dataclasses
+import os
+import threading
+import time
+
+import psycopg
+import pytest
+
+from qserv.cluster import NODE_DATABASE, Role, Secrets
+from qserv.embedded import configuration
+from qserv.embedded.launch import embedded_postgres
+from qserv.errors import QueryCancelledError, TimeLimitError
+from qserv.settings import Settings
+from workers.client import WorkerClient
+from workers.factory import make_server
+from workers.protocol import ChunkQuery, ChunkTask, Lane
+from workers.scheduler import LaneRule, Scheduler
+
+WAIT_S = 20.0
+
+
+def until(condition):
+    """Wait until a condition holds."""
+    end_s = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < end_s, "it did not come to pass"
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def served(node, secrets, scheduler=None):
+    """Serve a node; yield a client."""
+    server = make_server(node, secrets, scheduler=scheduler)
+    with WorkerClient("127.0.0.1", server.port, secrets.cluster.get_secret_value()) as client:
+        yield client
+    server.close()
+
+
+@pytest.fixture
+def narrow(node, postgres_cluster):
+    """A worker with one slot a lane, whose turns are short."""
+    rules = {Lane.INTERACTIVE: LaneRule(slots=1, each=1, turn_s=0.3), Lane.SCAN: LaneRule(slots=1, each=1, turn_s=60)}
+    with served(node, postgres_cluster.secrets, Scheduler(rules, most_aside=1)) as client:
+        yield client
+
+
+def sleeping(query_id, *seconds, lane=Lane.SCAN):
+    """A query whose chunks take so long."""
+    tasks = tuple(ChunkTask(100 + number, {"s": str(each)}) for number, each in enumerate(seconds))
+    return ChunkQuery(query_id, "SELECT pg_sleep({s}), 1 AS one", tasks, 60.0, lane)
+
+
+class Asker(threading.Thread):
+    """Runs a chunk query to its end; keeps its chunks, or its error."""
+
+    def __init__(self, client, query):
+        super().__init__()
+        self.chunks, self.error = [], None
+        self._client, self._query = client, query
+        self.start()
+
+    def run(self):
+        try:
+            with self._client.query(self._query) as answer:
+                for _, mark in answer:
+                    self.chunks += mark.chunks if mark.end else ()
+        except QueryCancelledError as error:
+            self.error = error
+
+
+def test_a_look_up_does_not_wait_for_scans(narrow, query_id):
+    scans = [Asker(narrow, sleeping(f"{query_id}-scan-{number}", 30)) for number in range(5)]
+    until(lambda: narrow.health()["waiting"] == 4)
+    begun_s = time.monotonic()
+    for number in range(10):
+        look_up = Asker(narrow, sleeping(f"{query_id}-{number}", 0, lane=Lane.INTERACTIVE))
+        look_up.join()
+        assert look_up.chunks == [100]
+    assert time.monotonic() - begun_s < 5
+    lanes = narrow.health()["lanes"]
+    assert (lanes["scan"]["running"], lanes["scan"]["waiting"]) == (1, 4)
+    assert lanes["interactive"]["begun"] == 10
+    for number in range(5):
+        narrow.cancel(f"{query_id}-scan-{number}")
+    for scan in scans:
+        scan.join()
+        assert isinstance(scan.error, QueryCancelledError)
+
+
+def test_a_slow_query_of_the_interactive_lane_gives_its_place_up_and_goes_on_among_the_scans(narrow, query_id):
+    slow = Asker(narrow, sleeping(query_id, 1.5, 0, 0, lane=Lane.INTERACTIVE))
+    until(lambda: narrow.health()["lanes"]["interactive"]["aside"] == 1)
+    lanes = narrow.health()["lanes"]
+    assert (lanes["scan"]["waiting"], lanes["interactive"]["running"], lanes["interactive"]["slow"]) == (2, 0, 1)
+    quick = Asker(narrow, sleeping(f"{query_id}-quick", 0, lane=Lane.INTERACTIVE))
+    quick.join()
+    assert quick.chunks == [100]
+    assert slow.is_alive()
+    slow.join()
+    assert sorted(slow.chunks) == [100, 101, 102]
+    lanes = narrow.health()["lanes"]
+    assert lanes["scan"]["begun"] >= 1
+    assert lanes["interactive"]["aside"] == lanes["scan"]["running"] == 0
+
+
+def test_a_query_that_waits_between_two_chunks_is_cancelled_at_once(narrow, query_id):
+    first = Asker(narrow, sleeping(f"{query_id}-first", 0.3, 0.1))
+    until(lambda: narrow.health()["lanes"]["scan"]["running"] == 1)
+    other = Asker(narrow, sleeping(f"{query_id}-other", 30))
+    # The other one joins at chunk 100, and has the only slot while the first one waits for chunk 101.
+    until(lambda: first.chunks == [100] and narrow.health()["lanes"]["scan"]["waiting"] == 1)
+    begun_s = time.monotonic()
+    assert narrow.cancel(f"{query_id}-first") == 1
+    first.join()
+    assert time.monotonic() - begun_s < 1
+    assert isinstance(first.error, QueryCancelledError)
+    assert other.is_alive()
+    narrow.cancel(f"{query_id}-other")
+    other.join()
+
+
+def test_who_waits_longer_than_its_time_limit_is_told(narrow, query_id):
+    scan = Asker(narrow, sleeping(query_id, 30))
+    until(lambda: narrow.health()["lanes"]["scan"]["running"] == 1)
+    with pytest.raises(TimeLimitError, match="waited for its turn"):
+        narrow.query(dataclasses.replace(sleeping(f"{query_id}-other", 0), timeout_s=0.3))
+    assert narrow.health()["waiting"] == 0
+    narrow.cancel(query_id)
+    scan.join()
+
+
+CHUNKS = 40
+CHUNK_ROWS = 12_000
+BUFFERS_BYTES = 8 * 2**20
+"""Of chunks of 1.4 MB: PostgreSQL reads tables above a quarter of its buffers past them."""
+
+SCANS = (
+    "SELECT count(*) AS n FROM {t} WHERE a < 0.5",
+    "SELECT g, count(*) AS n FROM {t} WHERE a < 2 GROUP BY g",
+    "SELECT avg(b) AS n FROM {t} WHERE a > 0.3",
+    "SELECT sum(a * b) AS n FROM {t} WHERE md5(pad) <> ''",
+    "SELECT id FROM {t} WHERE a < 0.1 AND md5(md5(pad)) <> ''",
+    "SELECT g, avg(a) AS n, stddev(b) AS s FROM {t} WHERE md5(md5(pad)) <> '' GROUP BY g",
+    "SELECT max(id) AS n FROM {t} WHERE md5(md5(md5(pad))) <> ''",
+    "SELECT count(DISTINCT g) AS n FROM {t} WHERE md5(md5(md5(md5(pad)))) <> ''",
+)
+"""Of different speed: without a common order, the quick ones would soon be elsewhere than the slow ones."""
+
+
+@pytest.fixture(scope="module")
+def big(cluster_home):
+    """A worker, and a session of the admin, on a node whose buffers hold a seventh of its data."""
+    settings = Settings(home=cluster_home / "big", nodes=1, tap_port=0, memory_share=0.001)
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        patch.setattr(configuration, "MIN_SHARED_BUFFERS_BYTES", BUFFERS_BYTES)
+        patch.setattr(configuration, "MAX_SHARED_BUFFERS_BYTES", BUFFERS_BYTES)
+        cluster = stack.enter_context(embedded_postgres(settings))
+        node, secrets = dataclasses.replace(cluster.nodes[0], worker_port=0), Secrets.load(cluster.home)
+        with psycopg.connect(node.postgres.conninfo(Role.LOADER, NODE_DATABASE, secrets), autocommit=True) as loader:
+            loader.execute("CREATE SCHEMA big; GRANT USAGE ON SCHEMA big TO qserv_reader")
+            for chunk in range(100, 100 + CHUNKS):
+                name = f"big.object_{chunk}"
+                loader.execute(
+                    f"CREATE TABLE {name} AS SELECT i AS id, random() AS a, random() AS b, i % 50 AS g, repeat('x', 50) AS pad"  # noqa: S608 (a test's own text)
+                    f" FROM generate_series(1, {CHUNK_ROWS}) AS i"
+                )
+                loader.execute(f"GRANT SELECT ON {name} TO qserv_reader")
+                loader.execute(f"VACUUM FREEZE ANALYZE {name}")
+        with (
+            psycopg.connect(node.postgres.conninfo(Role.ADMIN, NODE_DATABASE, secrets), autocommit=True) as admin,
+            served(node, secrets) as client,
+        ):
+            yield client, admin
+
+
+def read_blocks(admin):
+    """Blocks of the tables that were read into the buffers. Backends report at the latest a second after they did it."""
+    time.sleep(1.2)
+    return admin.execute("SELECT sum(heap_blks_read) FROM pg_statio_user_tables WHERE schemaname = 'big'").fetchone()[0]
+
+
+def test_scans_of_different_conditions_and_columns_read_a_chunk_once_from_disk(big, query_id):
+    client, admin = big
+    (blocks,) = admin.execute("SELECT sum(relpages) FROM pg_class WHERE relname LIKE 'object_%' AND relkind = 'r'").fetchone()
+    assert blocks * 8192 > 6 * BUFFERS_BYTES
+    before = read_blocks(admin)
+    tasks = tuple(ChunkTask(chunk, {"t": f"big.object_{chunk}"}) for chunk in range(100, 100 + CHUNKS))
+    scans = [Asker(client, ChunkQuery(f"{query_id}-{number}", sql, tasks, 60.0)) for number, sql in enumerate(SCANS)]
+    most = 0
+    while any(scan.is_alive() for scan in scans):
+        (connections,) = admin.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'qserv-worker'").fetchone()
+        most = max(most, connections)
+        time.sleep(0.02)
+    assert all(sorted(scan.chunks) == list(range(100, 100 + CHUNKS)) for scan in scans)
+    assert read_blocks(admin) - before < 1.5 * blocks
+    # Who waits has no connection.
+    assert 1 < most <= len(os.sched_getaffinity(0)) + 1
