@@ -1,12 +1,15 @@
 """What a czar did and does, for Prometheus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from czar.answer import Outcome
 from czar.execution import Execution
+from czar.node_metrics import NodeMetrics
 from qserv.errors import QueryCancelledError, TooManyQueriesError
+from qserv.ids import NodeId
+from workers.client import WorkerClient
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 
@@ -21,9 +24,11 @@ class Metrics:
     ----------
     running, waiting
         How many queries run and wait at this moment.
+    workers
+        Tell of their lanes.
     """
 
-    def __init__(self, running: Callable[[], float], waiting: Callable[[], float]) -> None:
+    def __init__(self, running: Callable[[], float], waiting: Callable[[], float], workers: Mapping[NodeId, WorkerClient]) -> None:
         self._registry = CollectorRegistry()
         self._queries = self._counter("queries", "Queries that have ended, by dialect and outcome.", "dialect", "outcome")
         self._seconds = Histogram(
@@ -36,6 +41,7 @@ class Metrics:
         self._merge_bytes = self._counter("merge_bytes", "Bytes of chunks' rows that the czar combined, in Arrow's memory.")
         self._gauge("queries_running", "Queries that are answered now.").set_function(running)
         self._gauge("queries_waiting", "Queries that wait for others to end.").set_function(waiting)
+        self._registry.register(NodeMetrics(workers))
 
     def ended(self, execution: Execution, outcome: Outcome, seconds: float, chunk_count: int) -> None:
         """Count a query that has ended."""
@@ -49,7 +55,7 @@ class Metrics:
             self._merge_bytes.inc(execution.measured.merged_bytes)
 
     def text(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format; waits for the workers."""
         return generate_latest(self._registry)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:

@@ -63,7 +63,7 @@ class Session:
         self.running: dict[uuid.UUID, Execution] = {}
         """The queries that are answered now, or wait for others to end."""
         self._admission = Admission(settings)
-        self.metrics = Metrics(lambda: self._admission.running, lambda: self._admission.waiting)
+        self.metrics = Metrics(lambda: self._admission.running, lambda: self._admission.waiting, workers)
         self._presence = Presence(metadata, self._czar, self.running, settings.czar_lease_s)
         self._lookups = Lookups(metadata.url)
         self._catalogues = CatalogueReader(metadata, self._lookups)

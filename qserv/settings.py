@@ -73,8 +73,8 @@ class Settings(BaseSettings):
     worker_threads: int | None = Field(
         default=None,
         ge=1,
-        le=256,
-        description="Chunk queries that one worker runs at a time. Default: as many as the machine has cores, at least 2.",
+        le=64,
+        description="Chunks of scans that one worker reads at a time. Default: one more than the machine has cores, at most 16.",
     )
     czar_lease_s: float = Field(
         default=10.0,

@@ -10,11 +10,14 @@ import psycopg
 import structlog
 
 from qserv.cluster import NODE_DATABASE, Cluster, NodeAddress, Role, Secrets
+from qserv.embedded.machine import this_machine
 from qserv.errors import NodeUnavailableError, QservError
 from qserv.ids import NodeId
 from qserv.serving import log_to_stderr
+from qserv.settings import Settings
 from workers.factory import make_server
 from workers.functions import install
+from workers.scheduler import Scheduler, lane_rules
 
 
 def main() -> int:
@@ -32,7 +35,8 @@ def main() -> int:
     try:
         node, secrets = _place(arguments.home, NodeId(arguments.node))
         _install_functions(node, secrets)
-        server = make_server(node, secrets)
+        scans = this_machine().scans(Settings.load(home=arguments.home).worker_threads)
+        server = make_server(node, secrets, scheduler=Scheduler(lane_rules(scans)))
     except QservError as error:
         log.error("worker cannot start", code=error.code, reason=str(error))  # noqa: TRY400 (the message says it all)
         return 1

@@ -163,9 +163,9 @@ class WorkerClient:
             raise NodeUnavailableError(msg)
         return LoadReceipt.decode(receipt.to_pybytes())
 
-    def health(self) -> dict[str, Any]:
-        """Ask how the worker is: ``node``, ``postgres`` (its version), ``queries`` (running) and ``waiting``."""
-        return self._act(Health(), PROBE_TIMEOUT_S)
+    def health(self, timeout_s: float = PROBE_TIMEOUT_S) -> dict[str, Any]:
+        """Ask how the worker is; see `Health`."""
+        return self._act(Health(), timeout_s)
 
     def cancel(self, query_id: str) -> int:
         """Stop all chunk queries of a query, those that have not arrived yet as well; return how many ran or waited."""

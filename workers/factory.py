@@ -1,8 +1,7 @@
 """Puts a worker together from a node's addresses and the cluster's secrets."""
 
-import os
-
 from qserv.cluster import NODE_DATABASE, NodeAddress, Role, Secrets
+from qserv.embedded.machine import this_machine
 from workers.execute import Executor
 from workers.scheduler import Scheduler, lane_rules
 from workers.server import Endpoint, WorkerServer
@@ -21,7 +20,7 @@ def make_server(node: NodeAddress, secrets: Secrets, *, scheduler: Scheduler | N
     scheduler
         Says what runs when; default: by the cores of this machine.
     """
-    scheduler = scheduler or Scheduler(lane_rules(len(os.sched_getaffinity(0))))
+    scheduler = scheduler or Scheduler(lane_rules(this_machine().scans(None)))
     executor = Executor(
         reader_conninfo=node.postgres.conninfo(Role.READER, NODE_DATABASE, secrets),
         loader_conninfo=node.postgres.conninfo(Role.LOADER, NODE_DATABASE, secrets),

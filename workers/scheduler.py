@@ -292,13 +292,9 @@ def cancelled(query_id: str) -> QueryCancelledError:
     return QueryCancelledError(f"query {query_id} was cancelled")
 
 
-def lane_rules(cores: int) -> dict[Lane, LaneRule]:
-    """Return the rules of a node with so many cores.
-
-    One chunk more is scanned than there are cores, so that a lone scan uses all of them, also while rows of a chunk are handed on.
-    """
-    slots = cores + 1
+def lane_rules(scans: int) -> dict[Lane, LaneRule]:
+    """Return the rules of a node whose scans read so many chunks at a time, be it for a single query."""
     return {
         Lane.INTERACTIVE: LaneRule(INTERACTIVE_SLOTS, INTERACTIVE_EACH, INTERACTIVE_TURN_S),
-        Lane.SCAN: LaneRule(slots, slots, SCAN_TURN_S),
+        Lane.SCAN: LaneRule(scans, scans, SCAN_TURN_S),
     }

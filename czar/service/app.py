@@ -55,8 +55,8 @@ def create_app(parts: Parts, token: SecretStr) -> FastAPI:
         return {"status": "ok"}
 
     @app.get(METRICS_PATH, tags=["health"], response_class=Response)
-    async def metrics() -> Response:
-        """Tell Prometheus what the czar did and does; needs no token, and holds no texts of queries."""
+    def metrics() -> Response:  # in a thread: the workers are asked
+        """Tell Prometheus what the czar and the nodes did and do; needs no token, and holds no texts of queries."""
         return Response(parts.asking.session.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     app.add_exception_handler(QservError, _error_answer)

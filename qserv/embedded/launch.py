@@ -30,9 +30,6 @@ METADATA_NAME = "metadata"
 PORTS_FILE = "ports.json"
 """Ports of the last run, in the home: they are used again when still free, so that bookmarks and scripts keep working."""
 
-QUERY_SESSIONS = 2
-"""Sessions that a worker uses for one query, `workers.execute.STATEMENTS_IN_FLIGHT`: PostgreSQL limits each by itself."""
-
 HOST = "127.0.0.1"
 """Where embedded servers listen: this machine only."""
 
@@ -110,7 +107,8 @@ class EmbeddedPostgres:
         if server.name == METADATA_NAME:
             provision_metadata(address, self.secrets, limit_bytes)
         else:
-            provision_node(address, self.secrets, limit_bytes // QUERY_SESSIONS)
+            # A lone query scans as many chunks at a time as the node does, each in a session that PostgreSQL limits by itself.
+            provision_node(address, self.secrets, limit_bytes // this_machine().scans(self._settings.worker_threads))
 
     def _save_ports(self) -> None:
         ports = self._ports | {server.record_name: server.port for server in self.servers.values()}

@@ -8,12 +8,24 @@ CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/
 """Where a container's memory limit is found, cgroup v2 and v1."""
 
 
+MOST_SCANS = 16
+"""Chunks that are scanned at a time on a node unless set otherwise: each is a backend with its own working memory, and a few
+of them keep any disk busy."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """Memory and cores."""
 
     memory_bytes: int
     cores: int
+
+    def scans(self, setting: int | None) -> int:
+        """Return how many chunks the scans of a node read at a time, of one query or of several.
+
+        Unless set, one more than there are cores: so all cores are busy also while rows of a chunk are handed on.
+        """
+        return setting or min(self.cores + 1, MOST_SCANS)
 
 
 def this_machine() -> Machine:

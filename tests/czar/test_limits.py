@@ -9,7 +9,6 @@ import pytest
 from czar.session import Session
 from qserv.cli.ingest import load_with_progress
 from qserv.cluster import Secrets
-from qserv.embedded.launch import QUERY_SESSIONS
 from qserv.errors import (
     AnswerSizeError,
     QueryCancelledError,
@@ -23,7 +22,6 @@ from qserv.settings import Settings
 from qserv.supervisor.services import worker_services
 from qserv.supervisor.supervisor import embedded_cluster
 from schema.catalogues import data_path, schema_path
-from workers.execute import STATEMENTS_IN_FLIGHT
 
 SLOW = """
     SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b, tap_schema.columns AS c
@@ -181,7 +179,3 @@ def test_temporary_files_are_limited_on_nodes_and_in_the_scratch_database(query,
             await session.close()
 
     asyncio.run(ask())
-
-
-def test_the_launcher_knows_how_many_sessions_a_query_has_on_a_node():
-    assert QUERY_SESSIONS == STATEMENTS_IN_FLIGHT

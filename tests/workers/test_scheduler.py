@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qserv.embedded.machine import Machine
 from qserv.errors import NodeUnavailableError, QueryCancelledError
 from workers import scheduler as module
 from workers.protocol import Lane
@@ -251,9 +252,11 @@ def test_ending_twice_does_no_harm():
 
 
 def test_a_lone_scan_uses_all_cores():
-    for cores in (1, 2, 16):
-        rules = lane_rules(cores)
-        assert rules[SCAN].slots == rules[SCAN].each > cores
+    for cores in (1, 2, 15):
+        rules = lane_rules(Machine(2**30, cores).scans(None))
+        assert rules[SCAN].slots == rules[SCAN].each == cores + 1
+    assert Machine(2**30, 64).scans(None) == 16
+    assert Machine(2**30, 64).scans(40) == 40
 
 
 QUERIES = st.lists(

@@ -69,3 +69,17 @@ def test_metrics_count_what_is_done(archive, czar):
     assert more("qserv_steps_total") == 1
     assert more("qserv_merge_bytes_total") > 0
     assert after["qserv_queries_running"] == after["qserv_queries_waiting"] == 0
+
+
+def test_metrics_tell_of_the_lanes_of_each_node(archive, czar):
+    before = metrics(archive)
+    czar.query("SELECT hip FROM stars.hipparcos WHERE hip = 1")
+    after = metrics(archive)
+    nodes = [node.node for node in archive.cluster.nodes]
+    assert [after[f'qserv_worker_up{{node="{node}"}}'] for node in nodes] == [1] * len(nodes)
+    begun = [f'qserv_lane_begun_total{{lane="interactive",node="{node}"}}' for node in nodes]
+    # One node holds the star; what is read by itself between two queries of a test is no query of a table.
+    assert sum(after[name] - before[name] for name in begun) == 1
+    for kind in ("waiting", "running", "aside"):
+        assert after[f'qserv_lane_{kind}{{lane="scan",node="{nodes[0]}"}}'] == 0
+    assert after[f'qserv_lane_waited_seconds_total{{lane="interactive",node="{nodes[0]}"}}'] >= 0
