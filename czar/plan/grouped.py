@@ -136,12 +136,19 @@ def _splits(query: Query, rows: Spread, *, is_one_set: bool) -> dict[exp.Expr, S
     """Split each different aggregate once."""
     calls = list(dict.fromkeys(call for node in _computed_parts(query.tree) for call in _calls(node)))
     numbers = numbers_of(query)
-    # Where the chunks group by other values too, or finer than a set does, one key is in several groups of its chunk.
-    apart = is_one_set and all(values_of(call) is None or _counts_keys(call, rows) for call in calls)
+    add_up = _add_up(calls, rows, is_one_set=is_one_set)
     return {
-        call: counted_apart(call, name) if apart and _counts_keys(call, rows) else split(call, name, numbers)
+        call: counted_apart(call, name) if add_up and _counts_keys(call, rows) else split(call, name, numbers)
         for call, name in ((call, f"a{place}") for place, call in enumerate(calls))
     }
+
+
+def _add_up(calls: list[exp.Expr], rows: Spread, *, is_one_set: bool) -> bool:
+    """Whether numbers of keys add up over the partial rows of a group.
+
+    Where the chunks group by other values too, or finer than a set does, one key is in several of them.
+    """
+    return is_one_set and all(values_of(call) is None or _counts_keys(call, rows) for call in calls)
 
 
 def _counts_keys(call: exp.Expr, rows: Spread) -> bool:

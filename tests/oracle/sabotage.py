@@ -8,7 +8,6 @@ import pytest
 
 import czar.analyse
 import czar.planning
-from czar.analyse.locality import Locality, Spread
 from czar.session import Session
 from partitioner.chunkmap import ChunkMap
 
@@ -41,21 +40,6 @@ def without_partners():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(czar.planning, "pruned", pruned)
-        yield
-
-
-@contextlib.contextmanager
-def trusting(proof):
-    """Nothing is proven: every join, or every group and window, is taken for chunk-local."""
-
-    def joined(_locality, _select, spreads):
-        partitioned = [spread for spread in spreads.values() if spread.partitioned]
-        keys = frozenset(key for spread in partitioned for key in spread.keys)
-        return Spread(partitioned=bool(partitioned), family=partitioned[0].family, keys=keys, whole=keys)
-
-    with pytest.MonkeyPatch.context() as patch:
-        replacement = {"_joined": joined, "_of_subquery": lambda *_: frozenset(), "keeps_keys_together": lambda *_: None}
-        patch.setattr(Locality, proof, replacement[proof])
         yield
 
 

@@ -4,8 +4,10 @@ import contextlib
 
 import pytest
 
-from qserv.errors import QservError
-from tests.oracle import sabotage
+import czar.analyse
+import czar.steps.cut
+from qserv.errors import NotYetSupportedError, QservError, QueryEvaluationError
+from tests.oracle import sabotage, unproven
 from tests.oracle.asking import ask_plain
 from tests.oracle.comparing import differences
 from tests.oracle.corpora import read_entries
@@ -42,8 +44,62 @@ CATALOGUES = {
 PARTNERS = ["directors/mates", "directors/mates_counted"]
 
 RULES = {
+    "plain_forms": ["windows/named_twice", "shapes/between_symmetric"],
+    "resolve": ["aggregates/count_where"],
+    "dependent_columns": ["groups/by_primary_key"],
     "known_functions": ["expressions/round_to_digits"],
     "lower_geometry": ["cones/pleiades"],
+}
+
+LEAVING_CHUNKS_OUT = {
+    "find_regions": ["cones/pleiades", "boxes/areaspec"],
+    "find_keys": ["keys/one", "keys/list"],
+    "prune_by_statistics": ["statistics/brightest", "statistics/faintest"],
+}
+"""Rules without which an answer is right, but more chunks are asked for it."""
+
+PROOFS = {
+    "joins": ["directors/mates_alone", "joins/on_inequality"],
+    "subqueries": ["subqueries/in_another_column", "subqueries/null_in_a_subquery"],
+    "groups_inside": ["ctes/materialized", "ctes/ordered_outside"],
+    "windows": ["windows/row_number_over_all", "windows/rank_in_a_group"],
+    "groups_by_key": ["aggregates/count_column", "aggregates/sum_avg"],
+    "rows_of_replicated_tables": ["joins/full_counted", "joins/visits_without_sources"],
+    "set_operations": ["sets/union", "sets/union_keeps_nulls_once"],
+    "limits_inside": ["ctes/limited", "subqueries/derived_limited"],
+    "recursion": ["ctes/recursive_parents"],
+    "lateral": ["neighbours/nearest_only_lateral"],
+    "random_numbers_of_a_cte": ["ctes/random_numbers_are_taken_once"],
+    "families": ["neighbours/stars_near_grains"],
+    "keys_of_optional_rows": ["groups/by_key_of_optional_rows"],
+    "conditions_of_outer_joins": ["joins/keys_equated_by_another_outer_join"],
+    "membership": ["subqueries/not_in_with_null_left_out", "subqueries/in_aggregated"],
+    "overlap_radius": ["neighbours/beyond_the_overlap", "neighbours/points_and_mates_beyond_the_overlap"],
+    "positions": ["neighbours/marks_near_mates"],
+    "pairs_once": ["matches/pairs", "matches/pairs_grouped"],
+    "numeric_apart": ["traps/numeric_beyond_38_digits_merged"],
+    "numeric_partials": ["traps/numeric_beyond_38_digits_merged"],
+    "shape": ["shapes/fetch_with_ties"],
+    "decomposable": ["aggregates_in_steps/percentile"],
+    "subqueries_of_groups": ["groups/with_a_value_of_a_replicated_table"],
+    "counted_keys": ["aggregates_in_steps/count_distinct", "gathered/count_distinct"],
+    "counts_that_add_up": ["distinct/count_keys_and_other_values", "distinct/count_keys_by_rollup"],
+    "nulls_in_order": ["ordering/null_first_when_descending", "groups/ordered_null_first"],
+    "offset_in_chunks": ["ordering/offset_first", "ordering/nearly_all_rows"],
+    "order_in_chunks": ["ordering/brightest"],
+    "widened_reals": ["traps/sum_of_real_is_in_double_precision"],
+    "summands": ["traps/sum_of_real_in_a_step"],
+    "exact_sums": ["aggregates/sum_of_bigint_above_53_bits"],
+    "digits_of_steps": ["aggregates_in_steps/digits_of_sums_in_steps"],
+    "exact_tests": ["boxes/areaspec", "boxes/areaspec_over_ra_zero"],
+    "necessary_rows": ["joins/full_with_conditions", "sets/union_all"],
+    "restrictions_of_outer_joins": ["dependents/left_with_region_in_on", "dependents/left_with_key_in_on"],
+    "optional_rows_in_statistics": ["dependents/left_without_partner", "matches/objects_without_match"],
+    "conditions_below_outer_joins": ["joins/visits_without_sources", "joins/points_without_mates"],
+    "duplicates": ["aggregates_in_steps/mode"],
+    "rows_of_members": ["joins/product_of_directors"],
+    "one_moment": ["values/now_is_one_time"],
+    "width_of_circles": ["neighbours/objects_in_order", "neighbours/at_the_overlap"],
 }
 
 
@@ -93,3 +149,50 @@ def test_rule_is_needed(left_out, name, loaded):
 def test_overlap_is_needed(name, loaded):
     with sabotage.without_partners(), sabotaged(loaded) as session:
         assert not answered_rightly(loaded, session, CORPUS[name])
+
+
+@pytest.mark.parametrize(("left_out", "name"), _pairs(PROOFS))
+def test_proof_is_needed(left_out, name, loaded):
+    if CORPUS[name].needs_bigsky and not loaded.has_bigsky:
+        pytest.skip("shared/data/stars/bigsky_mag11.parquet is not there")
+    with unproven.without(left_out):
+        assert not answered_rightly(loaded, loaded.session, CORPUS[name])
+
+
+def test_each_proof_is_left_out_once():
+    assert set(PROOFS) == set(unproven.UNPROVEN)
+
+
+def test_each_rule_is_left_out_once():
+    rules = [rule.__name__ for rule in (*czar.analyse.NAMING, *czar.analyse.PRUNING)]
+    assert sorted(rules) == sorted(["supported", *RULES, *LEAVING_CHUNKS_OUT])
+
+
+@pytest.mark.parametrize(("left_out", "name"), _pairs(LEAVING_CHUNKS_OUT))
+def test_rule_leaves_chunks_out(left_out, name, loaded):
+    fewer = chunks_asked(loaded, CORPUS[name])
+    with sabotage.without_rule(left_out):
+        assert answered_rightly(loaded, loaded.session, CORPUS[name])
+        assert chunks_asked(loaded, CORPUS[name]) > fewer
+
+
+def test_constants_of_steps_leave_chunks_out(loaded):
+    entry = CORPUS["subqueries/in_limited"]
+    fewer = chunks_asked(loaded, entry)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(czar.steps.cut, "fold", lambda *_: None)
+        assert answered_rightly(loaded, loaded.session, entry)
+        assert chunks_asked(loaded, entry) > fewer
+
+
+def test_what_is_not_yet_supported_is_refused_by_its_rule(loaded):
+    text = "SELECT note FROM observation FOR UPDATE"
+    with pytest.raises(NotYetSupportedError):
+        loaded.ask(text)
+    with sabotage.without_rule("supported"), pytest.raises(QueryEvaluationError):
+        loaded.ask(text)
+
+
+def chunks_asked(loaded, entry):
+    """Return how many chunks are asked for the last part of an answer."""
+    return loaded.runner.run(loaded.session.explain(entry.statement, text=entry.query, analyze=True)).chunks
