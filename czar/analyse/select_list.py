@@ -8,6 +8,7 @@ from sqlglot import exp
 from czar.analyse.query import Output
 from czar.analyse.scope import Scope, same_name
 from qserv.errors import QueryError, UnknownNameError
+from schema.physical import IDENTIFIER_BYTES
 
 Resolve = Callable[[exp.Expr], exp.Expr]
 
@@ -48,14 +49,18 @@ def output_of(item: exp.Expr, expression: exp.Expr, scope: Scope, position: int)
 
 
 def distinct_names(outputs: list[Output]) -> list[Output]:
-    """Give a second output column of the same name a number, because clients look columns up by name."""
+    """Give a second output column of the same name a number, because clients look columns up by name.
+
+    It stays within what PostgreSQL keeps of a name: subqueries have these names there.
+    """
     taken: set[str] = set()
     named = []
     for output in outputs:
         name, count = output.name, 1
         while name.lower() in taken:
             count += 1
-            name = f"{output.name}_{count}"
+            suffix = f"_{count}"
+            name = output.name.encode()[: IDENTIFIER_BYTES - len(suffix)].decode(errors="ignore") + suffix
         taken.add(name.lower())
         named.append(replace(output, name=name))
     return named

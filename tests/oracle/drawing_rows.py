@@ -23,8 +23,8 @@ CORNER_ORDERS = (0, 1, 2, 3)
 UNPLACED = 0.06
 """Rows without position."""
 
-BESIDE_DEG = (0.0, 0.0203, 0.2003, 3.0)
-"""Distances of rows from those that they refer to."""
+BESIDE_DEG = (0.0, 0.0101, 0.15, 3.0)
+"""Distances of rows from those that they refer to; no query asks for them, because rounding would decide."""
 
 NO_KEY = -7
 """No director has a row of it, or by chance."""

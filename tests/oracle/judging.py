@@ -90,6 +90,9 @@ async def outcome(loaded, plain, query):
         return "no answer", []
     except psycopg.errors.QueryCanceled:
         return "too slow", []
+    except psycopg.Error as failure:
+        failure.add_note(text.plain)
+        raise
     if len(oracle.rows) > LARGEST_ROWS:
         return "too large", []
     try:

@@ -61,7 +61,9 @@ class Tables:
 
     def _with(self, tables, rows):
         database = dataclasses.replace(self.database, tables=tuple(tables))
-        return dataclasses.replace(self, database=database, rows={table.name: rows[table.name] for table in tables})
+        return dataclasses.replace(
+            self, database=database, rows={table.name: rows[table.name].combine_chunks() for table in tables}
+        )
 
 
 def _references(table):

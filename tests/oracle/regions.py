@@ -32,7 +32,8 @@ def random_region(random, ra, dec, places=PLACES):
 
 
 def _size(random):
-    return round(10 ** random.uniform(-1.5, 1.7), 4)
+    # No whole degrees: a position at that very distance is inside or outside by rounding.
+    return round(round(10 ** random.uniform(-1.5, 1.7), 4) + 0.000017, 6)
 
 
 def _circle(random, ra, dec, lon, lat):

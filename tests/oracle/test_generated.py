@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
 from qserv.errors import QservError
 from tests.oracle.asking import ask_plain
@@ -29,7 +29,7 @@ MOST_FAILURES = 10
 SHRINKING_S = 20
 """How long a failure is made smaller: half for the query, half for the rows."""
 
-QUERIES_EACH = 150
+QUERIES_EACH = 200
 """Of a catalogue: loading one takes as long as asking 20 to 50."""
 
 NIGHTLY_SHARE = 0.85
@@ -49,6 +49,7 @@ DRAWN = {
     "deadline": None,
     "phases": [Phase.generate],
     "suppress_health_check": list(HealthCheck),
+    "verbosity": Verbosity.quiet,
 }
 """Hypothesis draws; what fails is made smaller here, with the parts of a query in mind."""
 
@@ -71,22 +72,29 @@ class Run:
     catalogues: int = 0
     _names: itertools.cycle = field(default_factory=lambda: itertools.cycle(DATABASES))
     _waiting: tuple | None = None
+    _known: list[Catalogue] = field(default_factory=list)
 
     def ask_all(self, most, until=float("inf")):
         """Draw catalogues until there are as many, or time is up, and judge what became of all queries."""
         self.say(f"generated catalogues: --seed {self.seed}")
 
         @seed(self.seed)
-        @settings(max_examples=most, **DRAWN)
+        @settings(max_examples=10 * most, **DRAWN)
         @given(catalogues())
         def take(catalogue):
-            if time.monotonic() > until or len(self.kept) >= MOST_FAILURES:
+            if time.monotonic() > until or len(self.kept) >= MOST_FAILURES or len(self._known) >= most:
                 raise Enough
-            self.loaded.runner.run(self._take(catalogue))
+            # Hypothesis draws some twice.
+            if catalogue not in self._known:
+                self._known.append(catalogue)
+                self.loaded.runner.run(self._take(catalogue))
 
-        with contextlib.suppress(Enough):
-            take()
-        self.loaded.runner.run(self._take(None))
+        try:
+            with contextlib.suppress(Enough):
+                take()
+            self.loaded.runner.run(self._take(None))
+        finally:
+            self.loaded.runner.run(self._close())
         self.say(f"generated catalogues: {self.catalogues}, queries: {self.tally}, --seed {self.seed}", "")
         assert not self.kept
         self.tally.check()
@@ -94,9 +102,11 @@ class Run:
     async def _take(self, catalogue):
         """Load a catalogue, and meanwhile ask the one before it."""
         before, self._waiting = self._waiting, None
-        loading = self._load(catalogue) if catalogue else asyncio.sleep(0)
-        asking = self._ask(*before) if before else asyncio.sleep(0)
-        self._waiting, _ = await asyncio.gather(loading, asking)
+        async with asyncio.TaskGroup() as both:
+            if catalogue:
+                both.create_task(self._load(catalogue))
+            if before:
+                both.create_task(self._ask(*before))
 
     async def _load(self, catalogue):
         tables = catalogue.tables.named(next(self._names))
@@ -106,13 +116,19 @@ class Run:
         except QservError:
             self._keep(tables, None)
             raise
-        return catalogue, tables, stack
+        self._waiting = catalogue, tables, stack
+
+    async def _close(self):
+        if self._waiting:
+            await self._waiting[-1].aclose()
 
     async def _ask(self, catalogue: Catalogue, tables, stack):
         failures = []
         async with stack:
             self.catalogues += 1
-            found = await asyncio.to_thread(_drawn, Asked.of(tables, catalogue.plan), catalogue.seed, self.queries_each)
+            found = await asyncio.to_thread(
+                _drawn, Asked.of(tables, catalogue.plan), f"{self.seed} {self.catalogues}", self.queries_each
+            )
             for query, (became, wrong) in zip(found, await judged(self.loaded, found), strict=True):
                 self.tally.add(query, became, wrong)
                 if became == "wrong" and len(self.kept) + len(failures) < MOST_FAILURES:
@@ -142,17 +158,20 @@ class Run:
 
 
 def _drawn(asked, chance, count):
-    """Return queries over a catalogue."""
-    found = []
+    """Return different queries over a catalogue."""
+    found = {}
 
     @seed(chance)
     @settings(max_examples=count, **DRAWN)
     @given(queries(asked))
-    def draw(query):
-        found.append(query)
+    def draw(some):
+        if len(found) >= count:
+            raise Enough
+        found.update((query.text.ours, query) for query in some)
 
-    draw()
-    return found
+    with contextlib.suppress(Enough):
+        draw()
+    return list(found.values())[:count]
 
 
 @pytest.fixture
