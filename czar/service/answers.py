@@ -11,6 +11,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from czar.answer import Answer, up_to
+from czar.parse import DIALECTS
 from czar.service.encoding import Encoder, described
 from qserv.errors import QueryValueError
 
@@ -20,15 +21,13 @@ if TYPE_CHECKING:
 Readers = Mapping[str, Callable[[str], exp.Expr]]
 """What reads a dialect that the session itself does not read, by the dialect's name."""
 
-NATIVE = "native"
-
 
 class Asking:
     """Asks a session in any of the dialects that this process reads."""
 
     def __init__(self, session: "Session", readers: Readers) -> None:
         self.session, self._readers = session, readers
-        self.dialects = (NATIVE, *readers)
+        self.dialects = (*DIALECTS, *readers)
 
     async def read(self, text: str, dialect: str) -> str | exp.Expr:
         """Return what a session takes. Long texts take long: they are read in a thread.
@@ -38,7 +37,7 @@ class Asking:
         QueryError
             The text is not a query, or nothing here reads the dialect.
         """
-        if dialect == NATIVE:
+        if dialect in DIALECTS:
             return text
         if dialect not in self._readers:
             msg = f"dialect {dialect!r} is not known; there are: {', '.join(self.dialects)}"

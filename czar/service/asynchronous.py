@@ -38,7 +38,7 @@ def job_router(parts: Parts) -> APIRouter:
         """Queue a query. It runs on its own, also when the client goes away or a czar is started anew."""
         # A query that could not even be planned is told at once.
         tree = await asking.read(request.query, request.dialect)
-        await asking.session.explain(tree, text=request.query)
+        await asking.session.explain(tree, dialect=request.dialect, text=request.query)
         job = await jobs.submit(user, request.dialect, request.query, min(request.max_rows or parts.max_rows, parts.max_rows))
         parts.runner.wake()
         return job_info(job)

@@ -50,7 +50,7 @@ class Statement(Message):
     """A query."""
 
     query: str = Field(description="Its text.")
-    dialect: str = Field(default="native", description="`native` is PostgreSQL's SELECT; `adql` is ADQL 2.1.")
+    dialect: str = Field(default="native", description="`native` is PostgreSQL's SELECT; `mysql` is Qserv's; `adql` is ADQL 2.1.")
 
 
 class ExplainRequest(Statement):

@@ -18,10 +18,11 @@ class Dialect(StrEnum):
 
     NATIVE = "native"
     ADQL = "adql"
+    MYSQL = "mysql"
 
 
 StatementArgument = Annotated[str, typer.Argument(help="The query; - reads it from standard input.", show_default=False)]
-DialectOption = Annotated[Dialect, typer.Option("--dialect", help="native is PostgreSQL's SELECT.")]
+DialectOption = Annotated[Dialect, typer.Option("--dialect", help="native is PostgreSQL's SELECT, mysql is Qserv's.")]
 
 
 def statement_text(statement: str) -> str:

@@ -43,6 +43,7 @@ def test_a_job_runs_on_its_own_and_keeps_its_result(archive, czar):
 
 
 def test_a_result_is_cut_and_says_so(czar):
+    assert ended(czar, czar.submit("SELECT `hip` FROM stars.hipparcos LIMIT 2, 5", dialect="mysql")).rows == 5
     cut = ended(czar, czar.submit("SELECT TOP 20 hip FROM stars.hipparcos", dialect="adql", max_rows=10))
     whole = ended(czar, czar.submit("SELECT TOP 10 hip FROM stars.hipparcos", dialect="adql", max_rows=10))
     assert [(job.rows, job.overflow) for job in (cut, whole)] == [(10, True), (10, False)]

@@ -44,6 +44,7 @@ def test_an_answer_says_what_its_columns_are(czar):
 
 def test_adql_is_read_and_rows_are_cut(czar):
     assert czar.query("SELECT TOP 5 hip FROM stars.hipparcos", dialect="adql").num_rows == 5
+    assert czar.query("SELECT `hip` DIV 2 FROM stars.hipparcos LIMIT 2, 5", dialect="mysql").num_rows == 5
     assert czar.query("SELECT hip FROM stars.hipparcos", max_rows=7).num_rows == 7
     with pytest.raises(UnknownNameError):
         czar.query("SELECT TOP 5 hipp FROM stars.hipparcos", dialect="adql")
@@ -77,7 +78,7 @@ def test_an_error_is_json_with_code_place_and_hint(asked):
         (
             ("POST", "/query", {"query": "SELECT 1", "dialect": "sql92"}),
             400,
-            "dialect 'sql92' is not known; there are: native, adql",
+            "dialect 'sql92' is not known; there are: native, mysql, adql",
         ),
         (("GET", "/jobs/77", None), 400, "path.job_id"),
         (("GET", f"/jobs/{uuid.uuid4()}", None), 404, "there is no job"),
