@@ -32,7 +32,10 @@ COMMANDS = {
     "sql": LazyCommand("qserv.cli.sql", "Ask a query and print the answer; without one, a prompt."),
     "explain": LazyCommand("qserv.cli.explain", "Show how a query would be answered."),
     "queries": LazyCommand("qserv.cli.queries", "List the queries that run now."),
-    "cancel": LazyCommand("qserv.cli.cancel", "Stop a query that runs, or a job."),
+    "submit": LazyCommand("qserv.cli.submit", "Queue a query that runs on its own: a job."),
+    "jobs": LazyCommand("qserv.cli.jobs", "List jobs, or tell of one."),
+    "result": LazyCommand("qserv.cli.result", "Print or save the result of a job."),
+    "cancel": LazyCommand("qserv.cli.cancel", "Stop a query that runs, or a job; --delete forgets a job and its result."),
     "settings": LazyCommand("qserv.cli.settings", "Show the settings in force."),
 }
 

@@ -1,57 +1,35 @@
 """``qserv cancel``."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from qserv.cli.asking import open_czar
+from qserv.cli.asking import id_named, open_czar
 from qserv.cli.options import HomeOption, JsonOption, load_settings
 from qserv.cli.output import console, print_json
-from qserv.errors import NoSuchJobError, QueryValueError
-
-if TYPE_CHECKING:
-    from czar.service.client import Czar
+from qserv.errors import NoSuchJobError
 
 
 def command(
     name: Annotated[str, typer.Argument(metavar="ID", help="Id of a query or job, or as much of it as is its own.")],
+    delete: Annotated[bool, typer.Option("--delete", help="Of a job: delete it with its result, too.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Stop a query that runs, or a job."""
     with open_czar(load_settings(home=home)) as czar:
-        found = _found(czar, name)
-        try:
-            czar.cancel_job(found)
-        except NoSuchJobError:
-            czar.cancel_query(found)
+        jobs = [job.job_id for job in czar.jobs() if delete or not job.state.ended]
+        found: UUID = id_named(name, jobs if delete else [*jobs, *(query.query_id for query in czar.queries())])
+        if delete:
+            czar.delete_job(found)
+        else:
+            try:
+                czar.cancel_job(found)
+            except NoSuchJobError:
+                czar.cancel_query(found)
+    done = "deleted" if delete else "cancelled"
     if as_json:
-        print_json({"cancelled": str(found)})
+        print_json({done: str(found)})
     else:
-        console.print(f"stopping {found}", soft_wrap=True)
-
-
-def _found(czar: "Czar", name: str) -> UUID:
-    """Return the id that a name begins.
-
-    Raises
-    ------
-    QueryValueError
-        It begins several.
-    NoSuchJobError
-        It begins none.
-    """
-    try:
-        return UUID(name)
-    except ValueError:
-        pass
-    ids = {query.query_id for query in czar.queries()} | {job.job_id for job in czar.jobs() if not job.state.ended}
-    found = [one for one in ids if str(one).startswith(name.lower())]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        msg = f"{len(found)} queries begin with {name}; write more of the id"
-        raise QueryValueError(msg)
-    msg = f"no query that runs begins with {name}; `qserv queries` lists them"
-    raise NoSuchJobError(msg)
+        console.print(f"{done} {found}" if delete else f"stopping {found}", soft_wrap=True)

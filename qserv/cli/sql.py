@@ -1,6 +1,6 @@
 """``qserv sql``."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -8,6 +8,9 @@ from qserv.cli.asking import Dialect, DialectOption, open_czar, statement_text
 from qserv.cli.options import HomeOption, JsonOption, load_settings
 from qserv.cli.output import console, print_json
 from qserv.errors import QueryValueError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SHOWN_ROWS = 1000
 """Rows shown unless told otherwise: more than anyone reads, few enough not to flood a terminal."""
@@ -25,7 +28,6 @@ def command(
 ) -> None:
     """Ask the running cluster a query and print the answer. Ctrl-C stops it on the nodes."""
     from qserv.cli.reading import ask  # noqa: PLC0415 (heavy, not needed for --help)
-    from qserv.cli.showing import show_rows  # noqa: PLC0415
 
     with open_czar(load_settings(home=home)) as czar:
         if statement is None:
@@ -37,15 +39,22 @@ def command(
             Prompt(czar, dialect, max_rows, console).run()
             return
         answered = ask(czar, statement_text(statement), dialect, max_rows + 1, None if as_json else console)
-    more = answered.table.num_rows > max_rows
-    table = answered.table.slice(0, max_rows)
+    show_answer(answered.table, max_rows, answered.elapsed_s, as_json=as_json)
+
+
+def show_answer(table: "pa.Table", max_rows: int, elapsed_s: float | None = None, *, as_json: bool) -> None:
+    """Print up to ``max_rows`` rows of a table, and whether it has more."""
+    from qserv.cli.showing import show_rows  # noqa: PLC0415 (heavy, not needed for --help)
+
+    more = table.num_rows > max_rows
+    table = table.slice(0, max_rows)
     if as_json:
         rows = [list(row.values()) for row in table.to_pylist()]
         print_json({"columns": table.column_names, "rows": [[_plain(v) for v in row] for row in rows], "more": more})
         return
     show_rows(console, table, paged=False)
     count = f"first {table.num_rows:,} rows (--max-rows shows more)" if more else f"{table.num_rows:,} rows"
-    console.print(f"\n{count}, {answered.elapsed_s:.3f} s")
+    console.print(f"\n{count}" + ("" if elapsed_s is None else f", {elapsed_s:.3f} s"))
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 (whatever a column holds)
