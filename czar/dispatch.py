@@ -83,7 +83,8 @@ class Dispatch:
         self._answers: set[Answer] = set()
         self._asked: set[NodeId] = set()
         """Nodes that were asked and have not begun to answer."""
-        self._failed: set[NodeId] = set()
+        self._failed: dict[NodeId, NodeUnavailableError] = {}
+        """Nodes that cannot go on, and why."""
         self._error: Exception | None = None
         self.chunks_total, self.chunks_done = len(assignments), 0
         self._to_start: Sequence[Assignment] = assignments
@@ -167,9 +168,7 @@ class Dispatch:
             for assignment in assignments:
                 ready = [node for node in assignment.nodes if node not in self._failed]
                 if not ready:
-                    where = f"chunk {assignment.task.chunk} is on {', '.join(assignment.nodes)}"
-                    msg = f"{where}, which does not answer; try again when it is back (`qserv status`)"
-                    raise NodeUnavailableError(msg)
+                    raise _lost(assignment, self._failed)
                 by_node.setdefault(ready[0], []).append(assignment)
             if by_reader and len(by_node) == 1 and len(assignments) <= OWN_CHUNKS:
                 ((node, tasks),) = by_node.items()
@@ -217,9 +216,9 @@ class Dispatch:
         """Yield None when a node begins to answer, then its chunks; leave what it does not finish to other replicas."""
         try:
             yield from self._stream(node, left)
-        except NodeUnavailableError:
+        except NodeUnavailableError as error:
             with self._lock:
-                self._failed.add(node)
+                self._failed[node] = error
             if self._closed.is_set():
                 return
             if by_reader:
@@ -274,6 +273,12 @@ class Dispatch:
 
 def _by_chunk(assignments: Sequence[Assignment]) -> dict[int, Assignment]:
     return {assignment.task.chunk: assignment for assignment in assignments}
+
+
+def _lost(assignment: Assignment, failed: Mapping[NodeId, NodeUnavailableError]) -> NodeUnavailableError:
+    """Return the error of a chunk that none of its nodes can answer for. What each of them says ends before its own advice."""
+    reasons = ", ".join(f"{node}: {str(failed[node]).partition('; ')[0]}" for node in assignment.nodes)
+    return NodeUnavailableError(f"no node could answer for chunk {assignment.task.chunk} ({reasons}); try again")
 
 
 def _let_go(left: Iterable[ChunkBuffer | Exception | None]) -> None:

@@ -23,7 +23,7 @@ from qserv.errors import (
 )
 from schema.physical import quote
 from workers.functions import install
-from workers.postgresql.failures import LESS
+from workers.postgresql.failures import LESS, connection_lost, fault
 from workers.postgresql.plain import plain_batch, plain_schema
 
 NO_ANSWER = "the scratch database does not answer; is the cluster up (`qserv status`)?"
@@ -72,7 +72,14 @@ class Scratch:
         MetadataError
             The scratch database does not answer.
         """
-        return Workspace(self, self._take(), timeout_s)
+        while True:
+            connection, is_new = self._take()
+            try:
+                return Workspace(self, connection, timeout_s)
+            except MetadataError:
+                # A server that was restarted has ended the idle connections; each is tried once.
+                if is_new:
+                    raise
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -89,13 +96,14 @@ class Scratch:
         except queue.Full:
             connection.close()
 
-    def _take(self) -> dbapi.Connection:
+    def _take(self) -> tuple[dbapi.Connection, bool]:
+        """Return a connection, and whether it is a new one."""
         try:
-            return self._idle.get_nowait()
+            return self._idle.get_nowait(), False
         except queue.Empty:
             pass
         try:
-            return dbapi.connect(self._uri)
+            return dbapi.connect(self._uri), True
         except adbc_driver_manager.Error as error:
             raise MetadataError(NO_ANSWER) from error
 
@@ -272,16 +280,26 @@ def _discard(*parts: dbapi.Cursor | dbapi.Connection) -> None:
 
 def _meaning(error: Exception) -> QservError:
     """Return the error of ours that one of PostgreSQL's stands for."""
-    message = _message(error)
+    message, sqlstate = _message(error), getattr(error, "sqlstate", None)
+    if _is_lost(error, sqlstate):
+        msg = f"the scratch database stopped answering ({message}); ask again, and if that does not help look at `qserv status`"
+        return MetadataError(msg)
     if "statement timeout" in message:
         return TimeLimitError("the query ran longer than its time limit; restrict it further, or raise the limit")
     if "temp_file_limit" in message:
         msg = f"sorts and hashes in the scratch database need more disk than one query may use ({message}); {LESS}"
         return TemporarySpaceError(msg)
-    return QueryEvaluationError(message)
+    return fault(sqlstate, message) or QueryEvaluationError(message)
+
+
+def _is_lost(error: Exception, sqlstate: str | None) -> bool:
+    """Tell whether a connection broke. Where it did before the server said why, libpq has words of its own, without a state."""
+    if sqlstate:
+        return connection_lost(sqlstate)
+    return isinstance(error, adbc_driver_manager.OperationalError | OSError) and "ERROR:" not in str(error)
 
 
 def _message(error: Exception) -> str:
     """Return PostgreSQL's own sentence out of ADBC's or Arrow's."""
     text = str(error)
-    return text.split("ERROR:", 1)[-1].split("\n", 1)[0].strip() if "ERROR:" in text else text.split("\n", 1)[0]
+    return text.rpartition("ERROR:" if "ERROR:" in text else "[libpq] ")[2].partition("\n")[0].strip()

@@ -74,7 +74,7 @@ class Session:
         """Connect to a running cluster."""
         metadata = make_engine(cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
         token = secrets.cluster.get_secret_value()
-        workers = {node.node: WorkerClient(node.host, node.worker_port, token) for node in cluster.nodes}
+        workers = {node.node: WorkerClient(node.host, node.worker_port, token, settings.worker_silence_s) for node in cluster.nodes}
         scratch = Scratch(
             cluster.metadata.conninfo(Role.SCRATCH, SCRATCH_DATABASE, secrets),
             cluster.metadata.conninfo(Role.METADATA, SCRATCH_DATABASE, secrets),

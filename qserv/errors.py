@@ -15,6 +15,12 @@ class QservError(Exception):
     retryable: ClassVar[bool] = False
 
 
+class InternalError(QservError):
+    """The system made a mistake, such as a statement that PostgreSQL cannot read: no user and no admin can put it right."""
+
+    code = "internal"
+
+
 # -- settings and cluster ---------------------------------------------------------------------------------------------------------
 
 

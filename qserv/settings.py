@@ -87,6 +87,12 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds for which the result of an asynchronous query is kept.",
     )
+    worker_silence_s: float = Field(
+        default=20.0,
+        ge=1,
+        description="Seconds without a sign of life after which a worker, or the PostgreSQL beside it, is taken for lost: its"
+        " chunks are asked of other replicas, or the query ends with an error.",
+    )
     query_timeout_s: float = Field(default=600.0, gt=0, description="Seconds after which a query is stopped.")
     max_rows: int = Field(
         default=50_000_000,

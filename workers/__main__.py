@@ -35,8 +35,9 @@ def main() -> int:
     try:
         node, secrets = _place(arguments.home, NodeId(arguments.node))
         _install_functions(node, secrets)
-        scans = this_machine().scans(Settings.load(home=arguments.home).worker_threads)
-        server = make_server(node, secrets, scheduler=Scheduler(lane_rules(scans)))
+        settings = Settings.load(home=arguments.home)
+        scans = this_machine().scans(settings.worker_threads)
+        server = make_server(node, secrets, scheduler=Scheduler(lane_rules(scans)), silence_s=settings.worker_silence_s)
     except QservError as error:
         log.error("worker cannot start", code=error.code, reason=str(error))  # noqa: TRY400 (the message says it all)
         return 1

@@ -10,12 +10,14 @@ from typing import Any, Final, Self, TypeVar
 import pyarrow as pa
 from pyarrow import flight
 
-from qserv.errors import NodeUnavailableError
+from qserv.errors import NodeUnavailableError, QservError
 from workers.failures import from_flight
+from workers.heartbeat import Heartbeat
 from workers.protocol import (
     AUTHORIZATION,
     Action,
     BatchMark,
+    Beat,
     Cancel,
     ChunkLoad,
     ChunkQuery,
@@ -36,25 +38,37 @@ PROBE_TIMEOUT_S: Final = 10.0
 """Limit of calls that a healthy worker answers in milliseconds."""
 
 
-CHANNEL_OPTIONS: Final = [
+SILENCE_S: Final = 20.0
+"""Default of the setting ``worker_silence_s``: a worker on a machine with too much to do answers within seconds."""
+
+RECONNECTING: Final = [
     # A worker that was restarted is found again within half a second; gRPC would wait up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 500),
-    # A machine that vanished is noticed while a call waits for it.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
 ]
-"""Settings of the gRPC channel."""
+"""Settings of a gRPC channel whose server comes and goes."""
+
+
+def channel_options(silence_s: float) -> list[tuple[str, int]]:
+    """Return settings of a gRPC channel: after so many seconds without a byte from the server, all calls of it fail.
+
+    Half of the time passes before the server is asked for a byte, the other half is for its answer. A frozen process takes bytes
+    as before (its kernel does), so that nothing below gRPC would notice. `Heartbeat` says why a living server is not bothered.
+    """
+    half_ms = int(silence_s * 500)
+    pings = (("grpc.keepalive_time_ms", half_ms), ("grpc.keepalive_timeout_ms", half_ms), ("grpc.http2.ping_timeout_ms", half_ms))
+    return [*RECONNECTING, *pings, ("grpc.http2.max_pings_without_data", 0)]
 
 
 class Answer:
     """Rows of a chunk query, as they arrive. Iterate once; close it to stop the query before its end."""
 
-    def __init__(self, reader: flight.FlightStreamReader, worker: str) -> None:
+    def __init__(self, reader: flight.FlightStreamReader, worker: str, ended: Callable[[], None]) -> None:
         self._reader = reader
         self._worker = worker
         self._ended = False
+        self._on_exit = ended
         try:
             self.schema: pa.Schema = reader.schema
             """Schema of the rows of every chunk."""
@@ -90,6 +104,7 @@ class Answer:
 
     def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None) -> None:
         self.close()
+        self._on_exit()
 
 
 class WorkerClient:
@@ -101,12 +116,17 @@ class WorkerClient:
         Where the worker listens.
     secret
         The cluster secret.
+    silence_s
+        Seconds without a sign of life after which the worker is taken for lost, and all calls of it end.
     """
 
-    def __init__(self, host: str, port: int, secret: str) -> None:
+    def __init__(self, host: str, port: int, secret: str, silence_s: float = SILENCE_S) -> None:
         self._worker = f"{host}:{port}"
         self._header = (AUTHORIZATION.encode(), f"Bearer {secret}".encode())
-        self._client = flight.connect(f"grpc://{host}:{port}", generic_options=CHANNEL_OPTIONS)
+        self._client = flight.connect(f"grpc://{host}:{port}", generic_options=channel_options(silence_s))
+        self._silence_s = silence_s
+        # More often than gRPC pings: a worker that answers beats gets no pings at all.
+        self._heartbeat = Heartbeat(self._beat, silence_s / 3)
 
     def query(self, query: ChunkQuery) -> Answer:
         """Run a chunk query.
@@ -114,7 +134,7 @@ class WorkerClient:
         Returns
         -------
         Answer
-            Its schema is there already, its rows come while it is iterated.
+            A context, to be left. Its schema is there already, its rows come while it is iterated.
 
         Raises
         ------
@@ -123,9 +143,12 @@ class WorkerClient:
         QueryEvaluationError, QueryLimitError, QueryCancelledError
             As their names say.
         """
-        with self._errors():
-            reader = self._client.do_get(flight.Ticket(query.encode()), self._options(query.timeout_s + QUERY_GRACE_S))
-        return Answer(reader, self._worker)
+        self._heartbeat.begin()
+        try:
+            return Answer(self._begun(query), self._worker, self._heartbeat.end)
+        except BaseException:
+            self._heartbeat.end()
+            raise
 
     def load(self, load: ChunkLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> LoadReceipt:
         """Load all rows of one physical table. They are committed when this returns.
@@ -141,6 +164,10 @@ class WorkerClient:
         IngestError
             The rows do not fit the declaration.
         """
+        with self._heartbeat.during():
+            return self._load(load, schema, batches)
+
+    def _load(self, load: ChunkLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> LoadReceipt:
         with self._errors():
             descriptor = flight.FlightDescriptor.for_command(load.encode())
             writer, reader = self._client.do_put(descriptor, schema, self._options(None))
@@ -185,6 +212,7 @@ class WorkerClient:
 
     def close(self) -> None:
         """Close the channel."""
+        self._heartbeat.close()
         self._client.close()
 
     def __enter__(self) -> Self:
@@ -194,10 +222,26 @@ class WorkerClient:
         self.close()
 
     def _act(self, action: Action, timeout_s: float | None) -> dict[str, Any]:
-        with self._errors():
+        with self._heartbeat.during(), self._errors():
             results = list(self._client.do_action(flight.Action(action.kind, action.encode()), self._options(timeout_s)))
         answer: dict[str, Any] = json.loads(results[0].body.to_pybytes())
         return answer
+
+    def _begun(self, query: ChunkQuery) -> flight.FlightStreamReader:
+        """Begin a query; once more where the connection broke: one that did while nobody used it is found out by the first call."""
+        options = self._options(query.timeout_s + QUERY_GRACE_S)
+        with self._errors():
+            try:
+                return self._client.do_get(flight.Ticket(query.encode()), options)
+            except flight.FlightUnavailableError as error:
+                if error.extra_info:  # the worker's own word
+                    raise
+            return self._client.do_get(flight.Ticket(query.encode()), options)
+
+    def _beat(self) -> None:
+        # Whether it is answered, gRPC learns from the bytes: those who wait for a lost worker hear of it there.
+        with contextlib.suppress(QservError, pa.ArrowException), self._errors():
+            list(self._client.do_action(flight.Action(Beat.kind, Beat().encode()), self._options(self._silence_s)))
 
     def _send(self, writer: flight.FlightStreamWriter, step: Callable[[], T]) -> T:
         """Take a step of a load. Where it fails, only closing the stream tells what the worker said."""

@@ -14,7 +14,7 @@ from workers.grouping import Grouping
 from workers.postgresql import tables
 from workers.postgresql.loads import Batches, Sessions, Target
 from workers.postgresql.loads import load as load_rows
-from workers.postgresql.reads import ChunkRows, Reads
+from workers.postgresql.reads import SILENCE_S, ChunkRows, Reads
 from workers.protocol import BatchMark, ChunkLoad, ChunkQuery, ChunkTask, DropTable, MoveTable, PrepareTable
 from workers.scheduler import Turn
 from workers.template import statement
@@ -33,10 +33,12 @@ class Executor:
         libpq URIs of the reading and of the loading role; they hold passwords.
     connections
         Statements of chunk queries at a time; `MAX_LOADS` come on top.
+    silence_s
+        Seconds after which a silent PostgreSQL is asked whether it lives.
     """
 
-    def __init__(self, *, reader_conninfo: str, loader_conninfo: str, connections: int) -> None:
-        self._reads = Reads(reader_conninfo, connections)
+    def __init__(self, *, reader_conninfo: str, loader_conninfo: str, connections: int, silence_s: float = SILENCE_S) -> None:
+        self._reads = Reads(reader_conninfo, connections, silence_s)
         self._sessions = Sessions(loader_conninfo, MAX_LOADS)
 
     def query(self, query: ChunkQuery, place: Place) -> "Answer":

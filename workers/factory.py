@@ -3,12 +3,15 @@
 from qserv.cluster import NODE_DATABASE, NodeAddress, Role, Secrets
 from qserv.embedded.machine import this_machine
 from workers.execute import Executor
+from workers.postgresql.reads import SILENCE_S
 from workers.scheduler import Scheduler, lane_rules
 from workers.server import Endpoint, WorkerServer
 from workers.turns import Turns
 
 
-def make_server(node: NodeAddress, secrets: Secrets, *, scheduler: Scheduler | None = None) -> WorkerServer:
+def make_server(
+    node: NodeAddress, secrets: Secrets, *, scheduler: Scheduler | None = None, silence_s: float = SILENCE_S
+) -> WorkerServer:
     """Return a worker that listens already; its ``serve()`` blocks until ``close()`` is called from another thread.
 
     Parameters
@@ -19,12 +22,15 @@ def make_server(node: NodeAddress, secrets: Secrets, *, scheduler: Scheduler | N
         Of the cluster.
     scheduler
         Says what runs when; default: by the cores of this machine.
+    silence_s
+        Seconds after which a silent PostgreSQL is asked whether it lives.
     """
     scheduler = scheduler or Scheduler(lane_rules(this_machine().scans(None)))
     executor = Executor(
         reader_conninfo=node.postgres.conninfo(Role.READER, NODE_DATABASE, secrets),
         loader_conninfo=node.postgres.conninfo(Role.LOADER, NODE_DATABASE, secrets),
         connections=scheduler.most_turns,
+        silence_s=silence_s,
     )
     endpoint = Endpoint(node.node, node.host, node.worker_port, secrets.cluster.get_secret_value())
     return WorkerServer(executor, Turns(scheduler), endpoint)

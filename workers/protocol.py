@@ -151,6 +151,13 @@ class Action(Message):
 
 
 @dataclass(frozen=True)
+class Beat(Action):
+    """Ask whether the worker lives. Answer: ``{}``, at once."""
+
+    kind: ClassVar[str] = "beat"
+
+
+@dataclass(frozen=True)
 class Health(Action):
     """Ask whether the worker and its PostgreSQL answer.
 

@@ -143,6 +143,8 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
 
     def _act(self, kind: str, body: bytes) -> dict[str, Any]:
         match kind:
+            case protocol.Beat.kind:
+                return {}
             case protocol.Health.kind:
                 return {"node": self._node, "postgres": self._executor.postgres_version(), **self._turns.state()}
             case protocol.Cancel.kind:

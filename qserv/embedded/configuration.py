@@ -81,6 +81,9 @@ def postgresql_conf(share: ServerShare, port: int, version: int) -> str:
         "logging_collector": "off",
         "log_line_prefix": "'%m [%p] '",
         "log_checkpoints": "off",
+        # What users write stays out of the log: no text of a statement that failed, none of one whose process crashed (a detail).
+        "log_min_error_statement": "panic",
+        "log_error_verbosity": "terse",
         "timezone": "'UTC'",
         "log_timezone": "'UTC'",
         "datestyle": "'iso, ymd'",

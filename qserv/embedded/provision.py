@@ -20,6 +20,7 @@ def provision_node(address: PostgresAddress, secrets: Secrets, temporary_bytes: 
         _role(connection, Role.READER, secrets)
         _run(connection, "ALTER ROLE {} SET default_transaction_read_only = on", Role.READER)
         _limit_temporary_files(connection, Role.READER, temporary_bytes)
+        _keep_errors_out_of_the_log(connection, Role.READER)
         _database(connection, NODE_DATABASE, Role.ADMIN)
         _run(connection, "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}", NODE_DATABASE, Role.LOADER)
         _run(connection, "GRANT CONNECT ON DATABASE {} TO {}", NODE_DATABASE, Role.READER)
@@ -40,6 +41,7 @@ def provision_metadata(address: PostgresAddress, secrets: Secrets, temporary_byt
         _role(connection, Role.METADATA, secrets)
         _role(connection, Role.SCRATCH, secrets)
         _limit_temporary_files(connection, Role.SCRATCH, temporary_bytes)
+        _keep_errors_out_of_the_log(connection, Role.SCRATCH)
         _database(connection, METADATA_DATABASE, Role.METADATA)
         _database(connection, SCRATCH_DATABASE, Role.METADATA)
         _run(connection, "GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}", SCRATCH_DATABASE, Role.SCRATCH)
@@ -61,6 +63,11 @@ def _run(connection: psycopg.Connection, text: str, *names: str) -> None:
 def _limit_temporary_files(connection: psycopg.Connection, role: Role, limit_bytes: int) -> None:
     """Set the limit as the role's default: only a superuser may, so that the role itself cannot lift it."""
     _run(connection, f"ALTER ROLE {{}} SET temp_file_limit = '{max(1, limit_bytes // 1024)}kB'", role)
+
+
+def _keep_errors_out_of_the_log(connection: psycopg.Connection, role: Role) -> None:
+    """Log nothing of a role that runs queries of users but what ends its session: an error may name their constants."""
+    _run(connection, "ALTER ROLE {} SET log_min_messages = 'log'", role)
 
 
 def _role(connection: psycopg.Connection, role: Role, secrets: Secrets) -> None:

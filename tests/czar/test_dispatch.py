@@ -133,7 +133,7 @@ def test_chunks_that_end_together_count_together():
 
 def test_without_a_replica_the_error_names_the_chunk_and_the_node():
     workers = {"a": Worker(breaks_in=1, error=NodeUnavailableError("gone"))}
-    with pytest.raises(NodeUnavailableError, match="chunk 1 is on a, which does not answer"):
+    with pytest.raises(NodeUnavailableError, match=r"^no node could answer for chunk 1 \(a: gone\); try again$"):
         list(dispatched(workers, {1: "a", 2: "a"}))
 
 

@@ -7,6 +7,7 @@ from pyarrow import flight
 
 from qserv.errors import (
     IngestError,
+    InternalError,
     NodeUnavailableError,
     PortInUseError,
     QservError,
@@ -65,9 +66,29 @@ def test_a_query_over_its_memory_for_temporary_files_is_a_limit():
     assert isinstance(query_error("53400", "temporary file size exceeds temp_file_limit"), QueryLimitError)
 
 
-def test_a_missing_chunk_table_is_a_node_that_cannot_answer(ask):
+def test_a_missing_chunk_table_is_a_node_that_cannot_answer(client, query_id):
+    task = ChunkTask(12, {"t": '"nowhere"."star_12"'})
     with pytest.raises(NodeUnavailableError, match=r'relation "nowhere\.star_12" does not exist'):
-        ask("SELECT * FROM nowhere.star_12")
+        client.query(ChunkQuery(query_id, "SELECT * FROM {t}", (task,), 20.0))
+
+
+@pytest.mark.parametrize(
+    ("sql", "sqlstate"),
+    [
+        ("SELECT * FROM nowhere.star_12", "42P01"),
+        ("SELECT FROM FROM", "42601"),
+        ("SELECT missing FROM generate_series(1, 2) AS i", "42703"),
+        ("SELECT * FROM pg_authid", "42501"),
+        ("SELECT nextval('nowhere')", "42P01"),
+    ],
+)
+def test_a_statement_that_cannot_be_run_is_a_mistake_of_ours(ask, sql, sqlstate):
+    with pytest.raises(InternalError, match=f"mistake of the system.*{sqlstate}"):
+        ask(sql)
+
+
+def test_damaged_data_is_a_node_that_cannot_answer():
+    assert isinstance(query_error("XX001", "invalid page in block 3 of relation base/5/16385"), NodeUnavailableError)
 
 
 @pytest.mark.parametrize("template", ["SELECT {unknown}", "SELECT {", "SELECT '}'"])
@@ -212,9 +233,9 @@ def test_errors_travel_by_code_and_an_unknown_code_becomes_the_class_above():
 
 def test_chunk_queries_can_write_nothing(ask, loader):
     loader.execute("CREATE TABLE IF NOT EXISTS qserv.precious (n integer)")
-    with pytest.raises(QueryEvaluationError):
+    with pytest.raises(InternalError, match="read-only"):
         ask("DELETE FROM qserv.precious")
-    with pytest.raises(QueryEvaluationError):
+    with pytest.raises(InternalError, match="read-only"):
         ask("SELECT lo_create(0)")
     loader.execute("DROP TABLE qserv.precious")
     with pytest.raises(psycopg.errors.UndefinedTable):

@@ -1,7 +1,10 @@
 """PostgreSQL's errors, by SQLSTATE, as errors of ours."""
 
+from collections.abc import Iterable
+
 from qserv.errors import (
     IngestError,
+    InternalError,
     MemoryLimitError,
     NodeUnavailableError,
     QservError,
@@ -21,6 +24,13 @@ _TEMPORARY_FILES = "53400"
 _LIMITS = ("54",)
 """Program limit exceeded."""
 
+_DAMAGED = ("XX001", "XX002")
+"""Data or an index that cannot be right: another replica may be."""
+
+_OUR_FAULT = ("XX", "42601", "42602", "42703", "42P01", "42P02", "42501", "25006")
+"""Errors that no query of a user can mean, since its names are known and its text is written anew: PostgreSQL's own, bad syntax, an
+invalid name, an unknown column, table or parameter, no right to do it, and a write."""
+
 LESS = "select fewer columns, restrict it further by WHERE, or group by fewer columns"
 """What makes a sort or a hash smaller."""
 
@@ -28,7 +38,7 @@ _UNAVAILABLE = ("08", "53300", "57P", "58")
 """Connection lost, too many connections, server going down or starting up, system error such as a failing disk."""
 
 
-def query_error(sqlstate: str | None, message: str) -> QservError:
+def query_error(sqlstate: str | None, message: str, relations: Iterable[str] = ()) -> QservError:
     """Return the error that a failed chunk query means.
 
     Parameters
@@ -37,15 +47,28 @@ def query_error(sqlstate: str | None, message: str) -> QservError:
         Five characters (PostgreSQL, Appendix A); None or zeros where the connection broke before the server said anything.
     message
         PostgreSQL's primary message.
+    relations
+        Physical tables in the query, quoted, that the node should hold.
     """
     shared = _either(sqlstate, message)
     if shared is not None:
         return shared
     if sqlstate == _CANCELLED and "statement timeout" not in message:
         return QueryCancelledError("the query was cancelled")
-    if sqlstate == _UNDEFINED_TABLE:
-        return NodeUnavailableError(f"this node does not hold what was asked of it: {message}")
-    return _limit(sqlstate or "", message) or QueryEvaluationError(message)
+    if sqlstate == _UNDEFINED_TABLE and _names_one_of(message, relations):
+        # Put in place of by another load since the query was planned, or lost.
+        return NodeUnavailableError(f"a table is not there any more: {message}; ask again")
+    if sqlstate in _DAMAGED:
+        return NodeUnavailableError(f"what PostgreSQL reads from its disk is damaged: {message}; see its log")
+    return _limit(sqlstate or "", message) or fault(sqlstate, message) or QueryEvaluationError(message)
+
+
+def fault(sqlstate: str | None, message: str) -> InternalError | None:
+    """Return the error of a statement that is wrong in a way that no query of a user can cause; None where it is not."""
+    if sqlstate is None or not sqlstate.startswith(_OUR_FAULT):
+        return None
+    msg = f"a mistake of the system: PostgreSQL cannot run what was made of the query ({message}, {sqlstate}); report it, please"
+    return InternalError(msg)
 
 
 def load_error(sqlstate: str | None, message: str, table: str) -> QservError:
@@ -56,6 +79,11 @@ def load_error(sqlstate: str | None, message: str, table: str) -> QservError:
 def connection_lost(sqlstate: str | None) -> bool:
     """Tell whether an error means that the connection is gone, so that the same may succeed on another one."""
     return sqlstate is None or sqlstate == "00000" or sqlstate.startswith(_UNAVAILABLE)
+
+
+def _names_one_of(message: str, relations: Iterable[str]) -> bool:
+    """Tell whether a message names a relation; PostgreSQL puts its quotes around schema and table together."""
+    return any(message.split('"')[1::2] == [name.replace('"', "")] for name in relations)
 
 
 def _limit(sqlstate: str, message: str) -> QueryLimitError | None:

@@ -23,16 +23,37 @@ _SESSION: Final = "-c jit=off -c default_transaction_read_only=on -c timezone=UT
 """JIT does not pay on chunks (measured, DESIGN section 11); times are kept without zone, so every node must agree on one; and a
 query whose connection was closed before a cancel could reach it ends within a second."""
 
+SILENCE_S: Final = 20.0
+"""Default of the setting ``worker_silence_s``: a query may compute minutes in silence, its server answers within seconds."""
+
+ABANDON_S: Final = 3.0
+"""A query that was stopped is waited for as long: a server that lives has ended it, or been asked again many times."""
+
+CONNECT_TIMEOUT_S: Final = 5
+"""PostgreSQL is on this machine, or as near."""
+
 _KEEPALIVE: Final = "keepalives_idle=30&keepalives_interval=10&keepalives_count=3"
 """A node that vanishes is noticed within a minute, instead of after the system's two hours."""
 
 
 class ReadConnection:
-    """A connection for chunk queries, one at a time."""
+    """A connection for chunk queries, one at a time.
 
-    def __init__(self, uri: str) -> None:
+    Parameters
+    ----------
+    uri
+        Of libpq.
+    silence_s
+        Seconds without a word after which the server is asked whether it lives, and so on after as many.
+    """
+
+    def __init__(self, uri: str, silence_s: float = SILENCE_S) -> None:
+        self._uri, self._silence_s = uri, silence_s
+        self._asked_s = 0.0
+        """Silence after which the server was last asked."""
+        self._stop: Stop | None = None
         try:
-            self._stream = RowStream(psycopg.connect(uri, autocommit=True))
+            self._stream = RowStream(psycopg.connect(uri, autocommit=True), self._while_silent)
         except psycopg.Error as error:
             # Refused before there is a session: whatever the reason, this node cannot answer.
             raise query_error(None, _first_line(error)) from error
@@ -44,13 +65,19 @@ class ReadConnection:
         """Set while a query runs on it: only one that was read to its end leaves the connection fit for another."""
 
     @property
+    def lost(self) -> bool:
+        """Whether the server does not hear, so that a new connection would not help."""
+        return self._stream.lost
+
+    @property
     def worn(self) -> bool:
         """Whether the connection must not be used again."""
         return self.broken or len(self._relations) > RECYCLE_RELATIONS
 
-    def ask(self, sql: str, relations: Iterable[str], timeout_ms: int) -> None:
-        """Send a query, and do not wait. PostgreSQL cancels it after `timeout_ms`."""
+    def ask(self, sql: str, relations: Iterable[str], timeout_ms: int, stop: Stop) -> None:
+        """Send a query, and do not wait. PostgreSQL cancels it after `timeout_ms`, and when it is stopped."""
         self.broken = True
+        self._stop = stop
         self._relations.update(relations)
         before = [] if timeout_ms == self._timeout_ms else [f"SET statement_timeout = {timeout_ms}"]
         # If that fails, the query fails, and the connection is not used again.
@@ -70,6 +97,32 @@ class ReadConnection:
         self.used = True
         # A cancel that came too late for this query could still hit the next one of this connection.
         self.broken = stop.reason is not None
+
+    def _while_silent(self, silent_s: float) -> None:
+        """Give up on a server that does not answer anybody, or does not stop what it was told to.
+
+        Raises
+        ------
+        ServerError
+            It is lost.
+        """
+        if silent_s < self._asked_s:
+            self._asked_s = 0.0
+        if self._stop is not None and self._stop.reason is not None and silent_s > ABANDON_S:
+            msg = "it does not stop"
+            raise self._lost(msg)
+        if silent_s < self._asked_s + self._silence_s:
+            return
+        self._asked_s = silent_s
+        try:
+            psycopg.connect(self._uri).close()
+        except psycopg.Error as error:
+            if error.sqlstate is None:  # else it lives, and says why it cannot serve us
+                raise self._lost(_first_line(error)) from error
+
+    def _lost(self, message: str) -> ServerError:
+        self._stream.lost = True
+        return ServerError(None, message, fatal=True)
 
     def cancel(self) -> None:
         """Ask PostgreSQL to stop what runs on this connection. Any thread may call it."""
@@ -123,7 +176,7 @@ class ChunkRows:
                 self.schema = connection.schema()
                 self._first = self._next(connection)
             except ServerError as error:
-                if not connection.used or self._stop.reason is not None or not connection_lost(error.sqlstate):
+                if not connection.used or connection.lost or self._stop.reason is not None or not connection_lost(error.sqlstate):
                     raise self._meaning(error) from error
                 # PostgreSQL was restarted while the connection was idle: a new one may serve.
                 self.close()
@@ -164,7 +217,7 @@ class ChunkRows:
         except BaseException:
             self._pool.give_back(connection)
             raise
-        connection.ask(self._sql, self._relations, timeout_ms)
+        connection.ask(self._sql, self._relations, timeout_ms, self._stop)
         return connection, listening
 
     def _next(self, connection: ReadConnection) -> pa.RecordBatch | None:
@@ -175,7 +228,7 @@ class ChunkRows:
         return batch
 
     def _meaning(self, error: ServerError) -> QservError:
-        return self._stop.reason or query_error(error.sqlstate, str(error))
+        return self._stop.reason or query_error(error.sqlstate, str(error), self._relations)
 
 
 class Reads:
@@ -187,12 +240,15 @@ class Reads:
         libpq URI of the reading role; it holds the password.
     connections
         Most of them at a time.
+    silence_s
+        As in `ReadConnection`.
     """
 
-    def __init__(self, conninfo: str, connections: int) -> None:
-        options = f"application_name=qserv-worker&connect_timeout=5&{_KEEPALIVE}&{PARAMETERS}&options={quote(_SESSION)}"
+    def __init__(self, conninfo: str, connections: int, silence_s: float = SILENCE_S) -> None:
+        connect_s = max(1, min(CONNECT_TIMEOUT_S, int(silence_s)))
+        options = f"application_name=qserv-worker&connect_timeout={connect_s}&{_KEEPALIVE}&{PARAMETERS}&options={quote(_SESSION)}"
         self._uri = f"{conninfo}{'&' if '?' in conninfo else '?'}{options}"
-        self._pool = Pool(lambda: ReadConnection(self._uri), connections)
+        self._pool = Pool(lambda: ReadConnection(self._uri, silence_s), connections)
 
     def ask(self, sql: str, relations: Iterable[str], deadline_s: float, stop: Stop) -> ChunkRows:
         """Send a chunk query, and do not wait for its rows. Parameters and errors are those of `ChunkRows`."""

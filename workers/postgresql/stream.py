@@ -8,8 +8,9 @@ import os
 import select
 import socket
 import struct
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +32,9 @@ spoil caches."""
 PAUSE_MS: Final = 100
 """What has come is handed on when nothing more comes for this long."""
 
+CANCEL_TIMEOUT_S: Final = 1.0
+"""A server that lives takes a request to cancel at once; others must not hold up who asks."""
+
 PARAMETERS: Final = "sslmode=disable&gssencmode=disable&client_encoding=UTF8"
 """For the connection's URI: the bytes on the socket must be the server's own. It is on this machine, or as near."""
 
@@ -48,10 +52,21 @@ class RowStream:
     ----------
     connection
         Made with `PARAMETERS`, in autocommit, and not used for anything else while a query runs. It is closed with this.
+    on_silence
+        Called every `PAUSE_MS` that the server says nothing while it is waited for, with the seconds since it did; what this raises
+        ends the waiting.
     """
 
-    def __init__(self, connection: "psycopg.Connection[Any]") -> None:  # Any: rows that are never made
+    def __init__(
+        self,
+        connection: "psycopg.Connection[Any]",  # Any: rows that are never made
+        on_silence: Callable[[float], None] = lambda _silent_s: None,
+    ) -> None:
         self._connection = connection
+        self._on_silence = on_silence
+        self._heard_s = 0.0
+        self.lost = False
+        """Whether the server does not hear."""
         # Of its own, because libpq closes the other one.
         self._socket = socket.socket(fileno=os.dup(connection.fileno()))
         self._socket.setblocking(False)  # noqa: FBT003 (its only argument)
@@ -91,6 +106,7 @@ class RowStream:
         self._batches.clear()
         self._error = None
         self._awaited = len(before) + 1
+        self._heard_s = time.monotonic()
         self._send(b"".join(map(wire.statement, before)) + wire.query(sql))
 
     def schema(self) -> pa.Schema:
@@ -127,9 +143,15 @@ class RowStream:
         return self._batches.popleft()
 
     def cancel(self) -> None:
-        """Ask the server to stop what runs. Any thread may call it."""
+        """Ask the server to stop what runs. Any thread may call it. One that did not hear once is not asked again: where the
+        connection ends, it notices by itself.
+        """
+        if self.lost:
+            return
         try:
-            self._connection.cancel()
+            self._connection.cancel_safe(timeout=CANCEL_TIMEOUT_S)
+        except psycopg.errors.CancellationTimeout:
+            self.lost = True
         except psycopg.Error:
             # The server is gone, or the query has just ended: who reads its rows learns which.
             return
@@ -146,7 +168,8 @@ class RowStream:
                 try:
                     left = left[self._socket.send(left) :]
                 except BlockingIOError:
-                    self._writable.poll()
+                    if not self._writable.poll(PAUSE_MS):
+                        self._on_silence(time.monotonic() - self._heard_s)
         except OSError:
             # The server is gone. What it said last is told when the answer is read.
             return
@@ -186,7 +209,9 @@ class RowStream:
                     count = self._socket.recv_into(room[self._used :])
                 except BlockingIOError:
                     if not self._readable.poll(PAUSE_MS):
+                        self._on_silence(time.monotonic() - self._heard_s)
                         return True
+                    self._heard_s = time.monotonic()
                     continue
                 self._used += count
                 if not count:
