@@ -1,8 +1,9 @@
 # `make` alone lists the targets.
-.PHONY: help environment demo test checks nightly bench lock
+.PHONY: help environment demo test checks nightly bench bench-engine lock
 .DEFAULT_GOAL := help
 
 SECONDS ?= 600
+SCALE ?= 1
 SEED ?=
 STARS ?= ../shared/data/stars/bigsky_mag11.parquet
 
@@ -11,7 +12,9 @@ help:
 	@echo "make demo BIG=1     also load the 981,852 stars of $(STARS)"
 	@echo "make test           format, lint, types, import rules, tests"
 	@echo "make nightly        long randomised checks for SECONDS=$(SECONDS), SEED=n to repeat a run"
-	@echo "make bench          benchmarks, as ratios to one plain PostgreSQL (FULL=1: and a load of 10,000,000 rows)"
+	@echo "make bench          benchmarks, as ratios to one plain PostgreSQL (FULL=1: and a load of 10,000,000 rows), then"
+	@echo "                    of the engine on a synthetic survey (SCALE=0.02: smaller; TABLE=file.md: written there, too)"
+	@echo "make bench-engine   those of the engine alone"
 	@echo "make lock           write requirements.lock anew (needs uv)"
 
 environment:
@@ -34,6 +37,10 @@ nightly: environment
 
 bench: environment
 	.venv/bin/python tests/benchmarks $(if $(FULL),--full)
+	@$(MAKE) --no-print-directory bench-engine
+
+bench-engine: environment
+	.venv/bin/python tests/benchmarks/engine --scale $(SCALE) $(if $(TABLE),--write $(TABLE))
 
 lock:
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url \

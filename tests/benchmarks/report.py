@@ -21,8 +21,8 @@ def show(results: Sequence[Result], title: str) -> None:
     for one in results:
         table.add_row(
             one.subject,
-            _shown(one.ours, one.unit),
-            _shown(one.plain, one.unit) if one.plain else "",
+            shown(one.ours, one.unit),
+            shown(one.plain, one.unit) if one.plain else "",
             f"{one.ratio:.2f}" if one.ratio is not None else "",
             str(len(one.ours.values)),
             one.goal,
@@ -37,7 +37,8 @@ def load_of_machine() -> str:
     return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
 
 
-def _shown(sample: Sample, unit: str) -> str:
+def shown(sample: Sample, unit: str) -> str:
+    """Return the median, with the quartiles where there are several values."""
     if len(sample.values) == 1:
         return f"{_number(sample.median)} {unit}"
     low, high = sample.quartiles
