@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     worker_threads: int | None = Field(
         default=None,
         ge=1,
-        le=64,
+        le=48,
         description="Chunks of scans that one worker reads at a time. Default: one more than the machine has cores, at most 16.",
     )
     czar_lease_s: float = Field(

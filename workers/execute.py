@@ -181,7 +181,9 @@ class Answer:
 
     def _begin(self, ended: Turn | None = None) -> None:
         """Ask what may be asked, and wait for the first rows of the oldest statement while PostgreSQL works on those after it."""
-        while True:
+        if ended is not None and len(self._asked) >= self._grouping.statements:
+            self._place.end(ended)
+        while len(self._asked) < self._grouping.statements:
             asked = sum(len(turn.tasks) for turn, _ in self._asked)
             most = self._grouping.chunks(self._place.left, asked, alone=self._place.is_alone)
             turn = self._place.next(most, wait=not self._asked, ended=ended)

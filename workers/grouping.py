@@ -1,4 +1,4 @@
-"""How many chunks one statement asks. No I/O."""
+"""How many chunks one statement asks, and how many statements run at a time. No I/O."""
 
 import math
 from dataclasses import dataclass
@@ -19,6 +19,13 @@ SHARED_STATEMENT_S: Final = 0.02
 STATEMENT_BYTES: Final = 1 << 18
 """What a statement may answer with: its chunks end together, and are held until then."""
 
+LARGE_BYTES: Final = 1 << 20
+"""Of the answer of a chunk: handing it on takes longer than computing it."""
+
+LARGE_IN_FLIGHT: Final = 2
+"""Statements with large answers at a time: one is read while the next one is computed. More would only wait for the reader, and
+keep others from their turns."""
+
 
 @dataclass
 class Grouping:
@@ -37,6 +44,11 @@ class Grouping:
     _chunk_s: float = math.inf
     """Time of a chunk in the last statement. The first is for one: how long a chunk takes is not known yet."""
     _chunk_bytes: float = 0.0
+
+    @property
+    def statements(self) -> int:
+        """Statements that may run at a time."""
+        return min(self.in_flight, LARGE_IN_FLIGHT) if self._chunk_bytes > LARGE_BYTES else self.in_flight
 
     def chunks(self, left: int, running: int = 0, *, alone: bool = True) -> int:
         """Return how many of the chunks that are left the next statement asks, while statements for others run.

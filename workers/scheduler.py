@@ -42,8 +42,8 @@ INTERACTIVE_TURN_S: Final = 2.0
 SCAN_TURN_S: Final = 10.0
 """Ten times what an aggregate over a chunk of a million rows takes."""
 
-MOST_ASIDE: Final = 16
-"""Statements that go on beside the slots. Each is a backend with its own working memory."""
+MOST_ASIDE: Final = 32
+"""Statements that go on beside the slots: most of them wait for slow readers. Each is a backend with its own working memory."""
 
 
 @dataclass(frozen=True)

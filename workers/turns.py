@@ -50,6 +50,10 @@ class Place:
         """
         return self._turns.next(self, self._call, most, wait=wait, ended=ended)
 
+    def end(self, turn: Turn) -> None:
+        """End a turn, and want no other one."""
+        self._turns.end(turn)
+
     def leave(self) -> None:
         """End the call, with all its turns. Doing it twice does no harm."""
         self._turns.leave(self._call)
@@ -92,7 +96,7 @@ class Turns:
         place.stop.check()
         if not call.waiting:
             if ended is not None:
-                self._end(ended)
+                self.end(ended)
             return None
         if not wait:
             with self._lock:
@@ -114,6 +118,11 @@ class Turns:
             msg = "the query waited for its turn until its time limit was over; try again later"
             raise TimeLimitError(msg)
         return turn
+
+    def end(self, turn: Turn) -> None:
+        """End a turn."""
+        with self._lock:
+            self._notify(self.scheduler.end(turn, time.monotonic()))
 
     def is_alone(self, call: Call) -> bool:
         """Return whether no other call scans, or this one does not."""
@@ -157,10 +166,6 @@ class Turns:
                     for lane in Lane
                 },
             }
-
-    def _end(self, turn: Turn) -> None:
-        with self._lock:
-            self._notify(self.scheduler.end(turn, time.monotonic()))
 
     def _stir(self, wake: threading.Condition) -> None:
         """Let a call's thread look around."""

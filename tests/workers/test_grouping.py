@@ -1,6 +1,6 @@
 """How many chunks a statement asks."""
 
-from workers.grouping import MOST_CHUNKS, STATEMENT_BYTES, Grouping
+from workers.grouping import LARGE_BYTES, MOST_CHUNKS, STATEMENT_BYTES, Grouping
 
 
 def test_before_anything_is_known_one_chunk_is_asked():
@@ -35,6 +35,13 @@ def test_slow_and_large_chunks_are_asked_one_by_one():
     assert grouping.chunks(1000) == 1
     grouping.learn(1, 0.001, STATEMENT_BYTES)
     assert grouping.chunks(1000) == 1
+
+
+def test_of_large_answers_one_is_computed_while_another_one_is_read():
+    grouping = Grouping(8, template_characters=100)
+    assert grouping.statements == 8
+    grouping.learn(1, 0.5, LARGE_BYTES + 1)
+    assert grouping.statements == 2
 
 
 def test_long_templates_are_repeated_few_times():

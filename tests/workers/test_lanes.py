@@ -132,6 +132,25 @@ def test_who_waits_longer_than_its_time_limit_is_told(narrow, query_id):
     scan.join()
 
 
+def test_a_reader_that_stops_reading_holds_up_nobody(node, postgres_cluster, query_id):
+    rules = {lane: LaneRule(slots=1, each=3, turn_s=0.3) for lane in Lane}
+    with served(node, postgres_cluster.secrets, Scheduler(rules, most_aside=4)) as client:
+        tasks = tuple(ChunkTask(chunk, {}) for chunk in range(100, 110))
+        sql = "SELECT i, repeat('x', 1000) AS pad FROM generate_series(1, 40000) AS i"
+        with client.query(ChunkQuery(query_id, sql, tasks, 60.0)) as slow:
+            rows = iter(slow)
+            while not next(rows)[1].end:
+                pass
+            until(lambda: client.health()["lanes"]["scan"]["aside"] >= 1)
+            other = Asker(client, sleeping(f"{query_id}-other", 0, 0))
+            other.join()
+            assert sorted(other.chunks) == [100, 101]
+            # Of large answers, one is computed while another one is read.
+            lane = client.health()["lanes"]["scan"]
+            assert lane["running"] + lane["aside"] <= 2
+            assert sum(mark.end for _, mark in rows) == 9
+
+
 CHUNKS = 40
 CHUNK_ROWS = 12_000
 BUFFERS_BYTES = 8 * 2**20
@@ -174,6 +193,8 @@ def big(cluster_home):
             served(node, secrets) as client,
         ):
             yield client, admin
+            # What is gone need not be written when the server stops.
+            admin.execute("DROP SCHEMA big CASCADE")
 
 
 def read_blocks(admin):
