@@ -16,6 +16,22 @@ from tap.errors import status_of
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+NAMED_FILE = re.compile(r"(?<![\w./:-])(?:czar|docs|ingest|partitioner|pipelines|qserv|schema|tap|tests|workers)/[\w./-]*\w/?")
+IDENTIFIER = re.compile(r"(?<![\w./-])[A-Za-z]\w*_\w+|(?<![\w./-])[A-Z][a-z]+(?:[A-Z][a-z]+)+\b")
+CHUNK_TABLE = re.compile(r"(_\d+)?(_overlap)?$")
+
+OF_OTHERS = {
+    *("pg_hba", "pg_stat_io", "synchronize_seqscans"),
+    *("CAP_DAC_OVERRIDE", "create_server", "current_time", "query_status", "run_sync", "submit_job"),
+}
+"""Names of PostgreSQL, the kernel, Python and pyVO."""
+
+OF_EXAMPLES = {"cluster_id"}
+"""Names of a reader's own catalogue."""
+
+METRIC_OF_LANE = "qserv_lane_"
+"""Names that begin so are put together, and looked at, where metrics are tested."""
 
 # Put together, so that this file does not hold what it looks for.
 REGISTRIES = tuple(".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("anaconda", "org"), ("npmjs", "org")))
@@ -50,8 +66,8 @@ def test_index_lists_every_page(pages):
 
 
 def test_targets_of_make_exist(pages):
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = {target for page in pages for target in re.findall(r"\bmake (\w+)", code(page.read_text()))}
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {target for page in pages for target in re.findall(r"\bmake ([\w-]+)", code(page.read_text()))}
     assert {"demo", "test"} <= named <= targets
 
 
@@ -63,6 +79,34 @@ def test_commands_and_their_options_exist(pages):
         assert match[1] in commands, match[0]
         for option in re.findall(r"--[a-z-]+", match[2]):
             assert option in commands[match[1]], match[0]
+
+
+def test_files_that_the_pages_name_are_there(pages, tracked_texts):
+    named = {match[0].rstrip("/") for page in pages for match in NAMED_FILE.finditer(code(page.read_text()))}
+    assert len(named) > 30
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    modules = {name for page in pages for name in re.findall(r"`([\w-]+\.(?:py|sql|toml))`", page.read_text())}
+    assert modules
+    assert modules <= {Path(name).name for name in tracked_texts}
+
+
+def test_names_that_the_pages_mention_are_those_of_the_code(pages, tracked_texts):
+    known = {
+        word
+        for name, text in tracked_texts.items()
+        if not name.endswith((".md", ".lock")) and not name.startswith("tests/docs/")
+        for word in re.findall(r"\w+", text)
+    }
+    known |= {f"QSERV_{name.upper()}" for name in Settings.model_fields} | OF_OTHERS | OF_EXAMPLES
+    unknown, seen = [], 0
+    for page in pages:
+        # What stands in fences are whole queries, plans, programs and answers: other tests read those.
+        for span in re.findall(r"`([^`\n]+)`", FENCED.sub("", page.read_text())):
+            words = [CHUNK_TABLE.sub("", word) for word in IDENTIFIER.findall(span) if not word.startswith(METRIC_OF_LANE)]
+            seen += len(words)
+            unknown += [(page.name, span, word) for word in words if word not in known]
+    assert seen > 150
+    assert unknown == []
 
 
 def test_errors_have_the_status_and_exit_code_of_the_page(page):

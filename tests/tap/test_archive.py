@@ -2,9 +2,12 @@
 
 import html
 import io
+import re
 import shutil
 import subprocess
 import time
+from pathlib import Path
+from textwrap import dedent
 
 import httpx
 import numpy as np
@@ -16,10 +19,17 @@ from astropy.io.votable import parse_single_table
 from pyarrow import csv
 
 from partitioner.sphere import angular_separation_deg
+from qserv.cli.demonstration import QUESTIONS
 from qserv.cluster import METADATA_DATABASE, Role
 from schema.catalogues import data_path
 
 STAGES = "TMV TME TMS TMC CPV CAP AVV QGE QPO MDQ"
+ROOT = Path(__file__).parents[2]
+SHOWN = {
+    "README.md": r"```sql adql\n(?P<query>.*?)```\n\n```\n(?P<answer>.*?)```",
+    "docs/astronomer.md": r'service\.search\("""\n(?P<query>.*?)"""\).*?```\n\n```\n(?P<answer>.*?)```',
+}
+"""Where pages show a query and what pyVO makes of its answer."""
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +62,17 @@ def test_pyvo_gets_the_right_stars(client, stars, ra, dec, radius_deg):
     ):
         found = client.search(f"SELECT hip FROM stars.hipparcos WHERE {condition}")  # noqa: S608 (numbers of the test)
         assert sorted(found["hip"].tolist()) == cone(stars, ra, dec, radius_deg) != []
+
+
+@pytest.mark.parametrize("page", SHOWN)
+def test_the_answer_that_a_page_shows_is_the_real_one(client, page):
+    shown = re.search(SHOWN[page], (ROOT / page).read_text(), re.DOTALL)
+    found = client.search(shown["query"]).to_table().pformat()
+    assert [line.rstrip() for line in found] == shown["answer"].splitlines()
+
+
+def test_the_readme_shows_the_first_question_of_the_demo():
+    assert dedent(QUESTIONS[0][1]).strip() in (ROOT / "README.md").read_text()
 
 
 def test_stilts_taplint_has_no_error(archive):
