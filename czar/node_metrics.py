@@ -28,6 +28,9 @@ COUNTERS: Final = {
     "waited_s": "Seconds that statements waited for their turn.",
     "slow": "Statements that took too long for their lane; those of the interactive lane are demoted.",
 }
+SPELLED_OUT: Final = {"waited_s": "waited_seconds"}
+"""Prometheus names units by whole words."""
+
 LABELS: Final = ("node", "lane")
 
 
@@ -50,7 +53,7 @@ class NodeMetrics(Collector):
         up = GaugeMetricFamily("qserv_worker_up", "Whether a worker and its PostgreSQL answer.", labels=["node"])
         gauges = {name: GaugeMetricFamily(f"qserv_lane_{name}", meaning, labels=LABELS) for name, meaning in GAUGES.items()}
         counters = {
-            name: CounterMetricFamily(f"qserv_lane_{name.replace('_s', '_seconds')}", meaning, labels=LABELS)
+            name: CounterMetricFamily(f"qserv_lane_{SPELLED_OUT.get(name, name)}", meaning, labels=LABELS)
             for name, meaning in COUNTERS.items()
         }
         for node, lanes in told.items():
