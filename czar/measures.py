@@ -85,6 +85,16 @@ class PartRun:
         return sum(1 + step.part.step_count for step in self.steps)
 
     @property
+    def shape(self) -> str | None:
+        """How it is answered, in a few words for the query log, such as ``2 steps, scan, combine``; None before it is planned."""
+        if self.plan is None and self.rest is None:
+            return None
+        words = [f"{self.step_count} step{'s' if self.step_count > 1 else ''}"] if self.steps else []
+        if self.plan is not None:
+            words.append("counts" if self.plan.known_row is not None else self.plan.access.name.lower())
+        return ", ".join([*words, *(name for name in self.stages if name != "nodes")])
+
+    @property
     def merged_bytes(self) -> int:
         """Bytes that were combined by the czar, of all steps."""
         own = self.stages["nodes"].size_bytes if "combine" in self.stages else 0

@@ -39,12 +39,13 @@ class QueryLog:
         self._new[query.query_id] = (start, None)
         self._wake()
 
-    def end(self, query_id: UUID, outcome: Outcome, chunk_count: int) -> None:
+    def end(self, query_id: UUID, outcome: Outcome, plan_shape: str | None, chunk_count: int) -> None:
         """Note how a query ended."""
         cancelled = isinstance(outcome.error, QueryCancelledError)
         end = QueryEnd(
             state="completed" if outcome.error is None else "aborted" if cancelled else "error",
             ended=datetime.now(UTC),
+            plan_shape=plan_shape,
             chunk_count=chunk_count,
             row_count=outcome.rows,
             byte_count=outcome.size_bytes,

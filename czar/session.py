@@ -209,7 +209,7 @@ class Session:
         if execution.ticket is not None:
             self._admission.leave(execution.ticket)
         chunk_count = execution.progress.chunk_count
-        self._log.end(execution.query_id, outcome, chunk_count)
+        self._log.end(execution.query_id, outcome, execution.measured.shape if execution.measured else None, chunk_count)
         seconds = (datetime.now(UTC) - execution.submitted).total_seconds()
         self.metrics.ended(execution, outcome, seconds, chunk_count)
 

@@ -49,6 +49,7 @@ def query_info(query: LoggedQuery, execution: Execution | None) -> QueryInfo:
         state=query.state,  # type: ignore[arg-type]  # pydantic checks that it is one of the four
         submitted=query.submitted,
         ended=query.ended,
+        plan_shape=execution.measured.shape if execution and execution.measured else query.plan_shape,
         chunks_done=done,
         chunks_total=total,
         rows=query.row_count,
@@ -70,6 +71,7 @@ def young_query(execution: Execution) -> LoggedQuery:
         state=EXECUTING,
         submitted=execution.submitted,
         ended=None,
+        plan_shape=None,
         chunks_done=progress.chunks_done,
         chunk_count=progress.chunk_count,
         row_count=None,

@@ -107,6 +107,7 @@ class QueryInfo(Message):
     state: Literal["executing", "completed", "error", "aborted"]
     submitted: datetime
     ended: datetime | None
+    plan_shape: str | None = Field(description="How it was answered: steps, access to the chunks, what was done with their rows.")
     chunks_done: int | None
     chunks_total: int | None
     rows: int | None

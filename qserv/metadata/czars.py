@@ -45,6 +45,7 @@ class LoggedQuery:
     state: str
     submitted: datetime
     ended: datetime | None
+    plan_shape: str | None
     chunks_done: int | None
     chunk_count: int | None
     row_count: int | None

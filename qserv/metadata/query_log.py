@@ -16,10 +16,13 @@ EXECUTING = "executing"
 
 @dataclass(frozen=True)
 class QueryEnd:
-    """How a query ended. ``state`` is ``completed``, ``error`` or ``aborted``; ``ended`` has a time zone."""
+    """How a query ended. ``state`` is ``completed``, ``error`` or ``aborted``; ``ended`` has a time zone; ``plan_shape`` is
+    None where it was not planned.
+    """
 
     state: str
     ended: datetime
+    plan_shape: str | None
     chunk_count: int
     row_count: int
     byte_count: int

@@ -137,6 +137,7 @@ queries = Table(
     Column("state", Text, nullable=False, comment="executing, completed, error or aborted."),
     Column("submitted", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("ended", DateTime(timezone=True)),
+    Column("plan_shape", Text, comment="How it was answered: steps, access to the chunks, what was done with their rows."),
     Column("chunk_count", Integer),
     Column("row_count", BigInteger),
     Column("byte_count", BigInteger),

@@ -1,9 +1,11 @@
 import io
+import os
 import subprocess
 import sys
 import threading
 import time
 import uuid
+from contextlib import suppress
 
 import httpx
 import pyarrow.parquet as pq
@@ -186,6 +188,44 @@ def test_a_query_of_the_tap_service_is_seen_and_stopped(archive, czar, nodes):
     thread.join(10)
     assert answers[0].status_code == 503
     assert "query.cancelled" in answers[0].text
+
+
+SHAPES = {
+    "SELECT COUNT(*) FROM stars.hipparcos": ("counts", 0),
+    "SELECT hip FROM stars.hipparcos WHERE hip = 11767": ("keys", 1),
+    "SELECT hip FROM stars.hipparcos WHERE qserv_areaspec_circle(10, 20, 0.1)": ("region", 1),
+    "SELECT hip FROM stars.hipparcos WHERE magnitude > 13 ORDER BY hip": ("scan, combine", None),
+    "SELECT MAX(hip) + 1 FROM stars.hipparcos": ("scan, combine, finish", None),
+    "SELECT COUNT(*) FROM stars.hipparcos WHERE magnitude = (SELECT MAX(magnitude) FROM stars.hipparcos)": (
+        "1 step, scan, combine",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("query", SHAPES)
+def test_the_log_tells_of_a_query_who_asked_it_how_it_was_answered_and_what_came_of_it(czar, query):
+    query_id = uuid.uuid4()
+    with czar.answer(query, query_id=query_id) as rows:
+        table = rows.read_all()
+    found, deadline = None, time.monotonic() + 10
+    while found is None or found.ended is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        with suppress(NoSuchJobError):  # the log is some tenths of a second behind
+            found = czar.query_info(query_id)
+    shape, chunks = SHAPES[query]
+    assert (found.query, found.user, found.dialect, found.state, found.error) == (
+        query,
+        f"tester-{os.getpid()}",
+        "native",
+        "completed",
+        None,
+    )
+    assert (found.plan_shape, found.rows) == (shape, table.num_rows)
+    assert found.chunks_total == chunks if chunks is not None else found.chunks_total > 1
+    assert found.size_bytes >= 4 * table.num_rows
+    assert found.submitted < found.ended
 
 
 ASKING = """

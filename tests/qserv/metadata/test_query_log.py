@@ -17,7 +17,7 @@ def started(text="SELECT 1"):
 
 
 def ended(state="completed"):
-    return QueryEnd(state, SUBMITTED + timedelta(seconds=1), 3, 10, 80, None)
+    return QueryEnd(state, SUBMITTED + timedelta(seconds=1), "scan, combine", 3, 10, 80, None)
 
 
 async def test_queries_are_written_as_they_start_and_end(engine):
@@ -28,5 +28,6 @@ async def test_queries_are_written_as_they_start_and_end(engine):
         rows = {row.query_id: row for row in await connection.execute(tables.queries.select())}
     assert [rows[query.query_id].state for query in (running, finished, failed)] == ["aborted", "completed", "error"]
     row = rows[finished.query_id]
+    assert (row.user_name, row.dialect, row.plan_shape) == ("anonymous", "adql", "scan, combine")
     assert (row.text, row.chunk_count, row.row_count, row.byte_count, row.error) == ("SELECT 'é'", 3, 10, 80, None)
     assert row.submitted < row.ended
