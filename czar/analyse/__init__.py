@@ -14,6 +14,7 @@ from czar.analyse.plain_forms import plain_forms
 from czar.analyse.query import Query
 from czar.analyse.regions import find_regions
 from czar.analyse.resolve import as_select, resolve
+from czar.analyse.sampling import sampled
 from czar.analyse.statistics import prune_by_statistics
 from czar.analyse.supported import supported
 from czar.catalogue import Catalogue
@@ -22,7 +23,7 @@ __all__ = ["NAMING", "PRUNING", "NotLocalError", "Query", "analyse", "locality_o
 
 Rule = Callable[[Query], Query]
 
-NAMING: tuple[Rule, ...] = (supported, plain_forms, resolve, dependent_columns, known_functions, lower_geometry)
+NAMING: tuple[Rule, ...] = (sampled, supported, plain_forms, resolve, dependent_columns, known_functions, lower_geometry)
 """What makes every part of a query, and of the queries in it, mean one thing."""
 
 PRUNING: tuple[Rule, ...] = (find_regions, find_keys, prune_by_statistics)

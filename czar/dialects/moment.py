@@ -1,4 +1,4 @@
-"""The current time is that of the query, on every node and at every step of it."""
+"""The current time is that of the query, on every node and at every step of it; so is what a sample of rows begins with."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -19,7 +19,7 @@ TYPES: Final[dict[type[exp.Expr], str]] = {
 
 
 def at_moment(tree: exp.Expr, moment: datetime) -> exp.Expr:
-    """Return the tree with constants in place of the current time.
+    """Return the tree with constants in place of the current time, which seeds samples without REPEATABLE.
 
     Parameters
     ----------
@@ -31,6 +31,8 @@ def at_moment(tree: exp.Expr, moment: datetime) -> exp.Expr:
     written = moment.astimezone(UTC).isoformat(sep=" ")
 
     def constant(node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.TableSample) and not node.args.get("seed"):
+            node.set("seed", exp.Literal.number(round(moment.timestamp() * 1e6)))
         named = isinstance(node, exp.Anonymous) and node.name.lower() in MOMENT_FUNCTIONS and not node.expressions
         type_ = "TIMESTAMPTZ" if named else TYPES.get(type(node))
         if type_ is None:

@@ -61,6 +61,16 @@ class NativeParser(PostgresParser):
         self._advance(2)
         return exp.Interval(this=exp.Literal.string(text))
 
+    def _parse_table_sample(self, as_modifier: bool = False) -> exp.TableSample | None:  # noqa: FBT001, FBT002 (signature of the parser)
+        """Read expressions, NULL among them, as the percentage and the seed."""
+        del as_modifier
+        if not self._match(TokenType.TABLE_SAMPLE):
+            return None
+        method = self._parse_var(upper=True)
+        percent = self._parse_wrapped(self._parse_disjunction)
+        seed = self._parse_wrapped(self._parse_disjunction) if self._match_text_seq("REPEATABLE") else None
+        return exp.TableSample(method=method, percent=percent, seed=seed)
+
     def _parse_cube_or_rollup(self, with_prefix: bool = False) -> exp.Cube | exp.Rollup | None:  # noqa: FBT001, FBT002 (signature of the parser)
         """Read conditions, too, in ROLLUP and CUBE."""
         kinds: dict[TokenType, type[exp.Cube | exp.Rollup]] = {TokenType.CUBE: exp.Cube, TokenType.ROLLUP: exp.Rollup}

@@ -7,14 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from ingest.load import LoadOptions, load_catalogue
-from qserv.cluster import METADATA_DATABASE, Role, Secrets
-from qserv.metadata.engine import make_engine
 from schema.felis import read_database
 from tests.oracle import pairs, sabotage
+from tests.oracle.loading import Tables, load
 
 SCHEMA = Path(__file__).parent / "schema" / "pairs.yaml"
 
@@ -38,23 +35,9 @@ FORMS = {
 @pytest.fixture(scope="module")
 def found(loaded, tmp_path_factory):
     """Load the rows; return the positions of both tables."""
-    directory = tmp_path_factory.mktemp("pairs")
-    rows = pairs.rows()
-    for name, table in rows.items():
-        pq.write_table(table, directory / f"{name}.parquet")
-    secrets = Secrets.load(loaded.cluster.home)
-
-    async def load():
-        engine = make_engine(loaded.cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
-        files = {name: [directory / f"{name}.parquet"] for name in rows}
-        options = LoadOptions(directory, CHUNK_TARGET_ROWS)
-        try:
-            await load_catalogue(engine, secrets.cluster.get_secret_value(), read_database(SCHEMA), files, options=options)
-        finally:
-            await engine.dispose()
-
-    loaded.runner.run(load())
-    return {name: np.column_stack([table["ra"], table["dec"]]) for name, table in rows.items()}
+    tables = Tables(read_database(SCHEMA), pairs.rows(), CHUNK_TARGET_ROWS)
+    loaded.runner.run(load(loaded.cluster, loaded.secrets, tables, tmp_path_factory.mktemp("pairs")))
+    return {name: np.column_stack([table["ra"], table["dec"]]) for name, table in tables.rows.items()}
 
 
 @pytest.fixture(scope="module")

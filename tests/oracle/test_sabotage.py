@@ -44,6 +44,7 @@ CATALOGUES = {
 PARTNERS = ["directors/mates", "directors/mates_counted"]
 
 RULES = {
+    "sampled": ["shapes/sample_of_all_rows"],
     "plain_forms": ["windows/named_twice", "shapes/between_symmetric"],
     "resolve": ["aggregates/count_where"],
     "dependent_columns": ["groups/by_primary_key"],

@@ -17,6 +17,7 @@ FILES: Final = (
     "mysql.sql",
     "htm.sql",
     "aggregates.sql",
+    "sampling.sql",
 )
 """In the order in which they are run: later ones call functions of earlier ones."""
 
