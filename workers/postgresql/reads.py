@@ -26,7 +26,7 @@ query whose connection was closed before a cancel could reach it ends within a s
 SILENCE_S: Final = 20.0
 """Default of the setting ``worker_silence_s``: a query may compute minutes in silence, its server answers within seconds."""
 
-ABANDON_S: Final = 3.0
+ABANDON_S: Final = 2.0
 """A query that was stopped is waited for as long: a server that lives has ended it, or been asked again many times."""
 
 CONNECT_TIMEOUT_S: Final = 5

@@ -191,7 +191,6 @@ def whole(cluster_home, tmp_path_factory):
 @pytest.fixture
 def battered(whole):
     """The cluster, whole before and after each test: nothing is left, and every query is answered."""
-    whole.wait_up()
     yield whole
     whole.wait_up()
     for name in (ONCE, TWICE):

@@ -91,7 +91,7 @@ def test_a_query_that_computes_in_silence_is_waited_for(battered, behind):
         wait()
         # Asked whether it lives some times, PostgreSQL answers.
         with pytest.raises(TimeoutError):
-            answer.result(3 * SILENCE_S)
+            answer.result(2.5 * SILENCE_S)
     assert set(answer.result(20).tolist()) == {COPIES}
 
 

@@ -25,28 +25,23 @@ def czar(battered):
         yield client
 
 
-def test_a_download_ends_with_the_reason(battered, czar):
+def test_a_download_and_a_job_end_with_the_reason_and_no_file_is_left(battered, czar):
     def read():
         with czar.answer(SCAN.format(database=ONCE)) as rows:
             next(rows)
-            wait()
+            wait(2)
             battered.kill(f"{NODE}-worker")
             rows.read_all()
 
-    with held_chunks(battered, ONCE, NODE, 1) as wait, pytest.raises(NodeUnavailableError, match="no node could answer for chunk"):
-        read()
-    battered.wait_up()
-    assert is_right(SCAN, czar.query(SCAN.format(database=ONCE)))
-
-
-def test_a_job_fails_with_the_reason_and_leaves_no_file(battered, czar):
     with held_chunks(battered, ONCE, NODE, 1) as wait:
         job = czar.submit(SCAN.format(database=ONCE))
-        wait()
-        battered.kill(f"{NODE}-worker")
+        with pytest.raises(NodeUnavailableError, match="no node could answer for chunk"):
+            read()
         job = czar.wait(job.job_id, 20)
     assert (job.state, job.error.code, job.error.retryable) == (JobState.FAILED, NodeUnavailableError.code, True)
     assert list((battered.cluster.home / "results").glob(f"*{job.job_id}*")) == []
+    battered.wait_up()
+    assert is_right(SCAN, czar.query(SCAN.format(database=ONCE)))
 
 
 def test_queries_that_wait_for_a_frozen_worker_end(battered):

@@ -34,10 +34,9 @@ def struck(battered, stage, blow, database):
     ("stage", "blow"),
     [
         *((stage, "worker_killed") for stage in ON_NODES),
-        *((stage, "worker_frozen") for stage in ("before_the_stream", "inside_a_chunk", "in_a_later_step")),
+        *((stage, "worker_frozen") for stage in ("inside_a_chunk", "in_a_later_step")),
         ("between_chunks", "postgresql_restarted"),
         ("inside_a_chunk", "connection_reset"),
-        ("at_the_end", "connection_ended"),
     ],
 )
 def test_another_replica_makes_it_good(battered, stage, blow):
