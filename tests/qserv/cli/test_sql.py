@@ -130,7 +130,8 @@ def test_a_query_is_stopped_by_the_beginning_of_its_id(archive, qserv, environme
     with subprocess.Popen([*QSERV, "sql", SLOW], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
         wait_until(lambda: busy(archive), 20)
         (query,) = json.loads(qserv("queries", "--json").stdout)["queries"]
-        assert qserv("cancel", query["query_id"][:8]).returncode == 0
+        stopped = qserv("cancel", query["query_id"][:8], "--json")
+        assert (stopped.returncode, json.loads(stopped.stdout)) == (0, {"cancelled": query["query_id"]})
         assert client.wait(10) == 4
         assert b"given up" in client.stderr.read()
     unknown = qserv("cancel", "12345678")
