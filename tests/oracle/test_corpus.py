@@ -15,6 +15,9 @@ CORPUS = read_entries("corpus") | read_entries("regressions")
 PENDING = read_pending()
 
 
+# The cluster is loaded before the first test, whose time is not for that; it asks for the ones that follow, too.
+pytestmark = pytest.mark.timeout(120, func_only=True)
+
 AHEAD = 24
 """Entries that are asked together: as one waits for its nodes, or for the oracle, another one is planned."""
 
