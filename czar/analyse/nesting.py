@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
+LEAVES = frozenset({exp.Identifier, exp.Literal, exp.Var})
+"""Nodes without parts: half of all."""
+
 
 def parts(node: exp.Expr, *closed: type[exp.Expr]) -> Iterator[exp.Expr]:
     """Yield a node and all parts of it, outer ones first; parts of some classes are not looked into, unlike the node itself.
@@ -17,7 +20,7 @@ def parts(node: exp.Expr, *closed: type[exp.Expr]) -> Iterator[exp.Expr]:
     while waiting:
         part = waiting.pop()
         yield part
-        if part is not node and isinstance(part, closed):
+        if type(part) in LEAVES or (closed and part is not node and isinstance(part, closed)):
             continue
         for value in reversed(part.args.values()):
             if isinstance(value, exp.Expr):

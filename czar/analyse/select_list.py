@@ -35,7 +35,7 @@ def output_of(item: exp.Expr, expression: exp.Expr, scope: Scope, position: int)
     """Return the output column of an item: its alias, or the name that PostgreSQL or ADQL would give it."""
     if isinstance(expression, exp.Column):
         shows = scope.shows(expression)
-        return replace(shows, name=item.alias or shows.name)
+        return replace(shows, name=item.alias) if item.alias and item.alias != shows.name else shows
     if item.alias:
         return Output(item.alias)
     function = expression.expression if isinstance(expression, exp.Dot) else expression
@@ -62,7 +62,7 @@ def distinct_names(outputs: list[Output]) -> list[Output]:
             suffix = f"_{count}"
             name = output.name.encode()[: IDENTIFIER_BYTES - len(suffix)].decode(errors="ignore") + suffix
         taken.add(name.lower())
-        named.append(replace(output, name=name))
+        named.append(output if name == output.name else replace(output, name=name))
     return named
 
 

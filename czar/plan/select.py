@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from czar.analyse.functions import node_function
-from czar.analyse.nesting import own
+from czar.analyse.nesting import own, parts
 from czar.plan.aggregates import changed, in_double, summand, widened
 from czar.plan.moments import VARIANCES
 from czar.plan.numbers import Numbers, aggregate_of
@@ -39,7 +39,7 @@ def canonical_tree(tree: exp.Select, numbers: Numbers) -> exp.Select:
     """Give every aggregate, in place, the form whose type does not depend on the plan: see `computed` and `shown`."""
     terms = [tree.args.get("order"), (tree.args.get("distinct") or exp.Distinct()).args.get("on")]
     items = [item.copy() for item in tree.expressions] if any(terms) else []
-    for group in tree.find_all(exp.Group):
+    for group in [part for part in parts(tree) if isinstance(part, exp.Group)]:
         spelled_out(group)
     tree.set("expressions", [shown(item, numbers) for item in tree.expressions])
     for term in [term for clause in terms if clause for term in clause.expressions]:
@@ -52,7 +52,7 @@ def canonical_tree(tree: exp.Select, numbers: Numbers) -> exp.Select:
 
 def computed(node: exp.Expr) -> exp.Expr:
     """Let aggregates be computed, in place, as part of an expression: REAL in double precision, integers as PostgreSQL does."""
-    for aggregate in list(node.find_all(exp.Sum, exp.Avg, *VARIANCES)):
+    for aggregate in [part for part in parts(node) if isinstance(part, (exp.Sum, exp.Avg, *VARIANCES))]:
         changed(aggregate, summand if isinstance(aggregate, exp.Sum | exp.Avg) else in_double)
     return node
 
