@@ -46,9 +46,6 @@ READING_THREADS = 64
 THREAD_CHARACTERS = 20_000
 """Queries that are longer are analysed in a thread: at seconds a million characters, they would hold up all other requests."""
 
-MERGE_MEMORY_BYTES = 1_000_000_000
-"""Memory of DuckDB for all queries together; larger sorts and groups go to disk."""
-
 
 class Session:
     """A czar: answers queries until it is closed. Make it with `open`."""
@@ -56,7 +53,7 @@ class Session:
     def __init__(self, metadata: AsyncEngine, workers: dict[NodeId, WorkerClient], scratch: Scratch, settings: Settings) -> None:
         self._metadata, self._workers, self._scratch, self._settings = metadata, workers, scratch, settings
         self._spill = tempfile.TemporaryDirectory(prefix="qserv-merge-")
-        self._merger = Merger(MERGE_MEMORY_BYTES, self._spill.name)
+        self._merger = Merger(settings.merge_memory_bytes, self._spill.name)
         self._threads = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="answer")
         self._czar = this_process()
         self._log = QueryLog(metadata, self._czar.czar_id)

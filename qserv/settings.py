@@ -123,6 +123,11 @@ class Settings(BaseSettings):
         description="Seconds that a query waits for others to end before it is refused; an asynchronous one waits for as long as"
         " it takes.",
     )
+    merge_memory_bytes: int = Field(
+        default=1_000_000_000,
+        ge=16_000_000,
+        description="Memory in which a czar combines the rows of all its queries; larger sorts and groups go to disk.",
+    )
     result_spill_bytes: int = Field(
         default=64 * 1024 * 1024,
         ge=1024 * 1024,
