@@ -1,6 +1,7 @@
 """A czar with 256 MB answers the corpus over tables that are many times as large.
 
-Nightly: 2 GB of tables with ``--seconds 1800``, which are those of asking; loading takes as long. With fewer, the tables are smaller.
+Nightly: 2 GB of tables with ``--seconds 1800``, which are those of asking; loading takes as long. With fewer seconds, the tables
+are smaller.
 """
 
 import asyncio
