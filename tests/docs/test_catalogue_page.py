@@ -60,11 +60,8 @@ def test_maps_and_overlaps_by_target(page, stars, histogram, overlap_deg):
 
 
 def test_rows_of_each_chunk(page, stars, overlap_deg):
-    given = [
-        numbers(row)
-        for row in re.findall(r"^\| (\d+ \|) node-\d \|( [\d,]+ \| \d+ \|)", page(PAGE), re.MULTILINE)
-        for row in ["".join(row)]
-    ]
+    rows = re.findall(r"^\| (\d+ \|) node-\d \|( [\d,]+ \| \d+ \|)", page(PAGE), re.MULTILINE)
+    given = [numbers(chunk + counts) for chunk, counts in rows]
     found = assign(stars["ra_degrees"], stars["dec_degrees"], ChunkMap.uniform(0), overlap_deg)
     assert given == [
         [0, 263, 0],
