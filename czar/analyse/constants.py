@@ -1,10 +1,15 @@
 """The value of an expression without columns."""
 
+import re
+
 from sqlglot import exp
 
 Number = int | float
 
 INTEGERS = {exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT}
+
+WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+"""A text that PostgreSQL reads as a bigint for certain; in a smaller type it may be out of range, which is an error there."""
 
 MAX_DIGITS = 300
 """Longest whole number that is kept exact: every one of them can be turned into a double."""
@@ -15,8 +20,8 @@ def number(node: exp.Expr | None) -> Number | None:
     match node:
         case exp.Paren():
             return number(node.this)
-        case exp.Cast(this=exp.Literal(is_string=False)):
-            return _cast(number(node.this), node.to.this)
+        case exp.Cast(this=exp.Literal()):
+            return _cast(_written(node.this), node.to.this)
         case exp.Neg():
             value = number(node.this)
             return None if value is None else -value
@@ -27,6 +32,14 @@ def number(node: exp.Expr | None) -> Number | None:
             return _arithmetic(node, number(node.left), number(node.right))
         case _:
             return None
+
+
+def _written(node: exp.Literal) -> Number | None:
+    """Return a number that is cast, or the whole number that a text says."""
+    if not node.is_string:
+        return number(node)
+    text = str(node.this).strip()
+    return int(text) if WHOLE.fullmatch(text) else None
 
 
 def _cast(value: Number | None, target: exp.DType) -> Number | None:
@@ -46,10 +59,14 @@ def _arithmetic(node: exp.Binary, left: Number | None, right: Number | None) -> 
             return left - right
         case exp.Mul():
             return left * right
-        case _ if right == 0 or (isinstance(left, int) and isinstance(right, int)):
-            return None  # PostgreSQL raises, or truncates; left to it
-        case _:
-            return left / right
+    return None if right == 0 else _quotient(node, left, right)  # PostgreSQL raises
+
+
+def _quotient(node: exp.Binary, left: Number, right: Number) -> Number | None:
+    if not isinstance(left, int) or not isinstance(right, int):
+        return left / right
+    # Cut off towards zero, where the dialect divides integers as PostgreSQL does.
+    return abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1) if node.args.get("typed") else None
 
 
 def value(node: exp.Expr | None) -> Number | str | None:

@@ -1,6 +1,8 @@
 """Analysed query -> plan. Pure: a query gives the same plan for the same catalogue."""
 
+import math
 from dataclasses import replace
+from decimal import ROUND_HALF_UP, Decimal
 
 from sqlglot import exp
 
@@ -156,6 +158,9 @@ def _count(query: Query, clause: str) -> int | None:
     if isinstance(node.expression, exp.Null) or node.expression == exp.var("ALL"):
         return None
     value = number(node.expression)
+    if isinstance(value, float) and math.isfinite(value):
+        # PostgreSQL rounds to bigint, halves away from zero.
+        value = int(Decimal(value).to_integral_value(ROUND_HALF_UP))
     if not isinstance(value, int):
         msg = f"not yet supported: {clause.upper()} of anything but a whole number"
         raise NotYetSupportedError(msg, place_of(node, query.text))

@@ -17,7 +17,11 @@ from czar.analyse.constants import number
         ("CAST(5 AS BIGINT)", 5),
         ("CAST(16777217 AS REAL)", None),
         ("CAST(2.7 AS INT)", None),
-        ("7 / 2", None),
+        ("7 / 2", 3),
+        ("-7 / 2", -3),
+        ("7 / 0", None),
+        ("CAST(' 5' AS INTEGER)", 5),
+        ("CAST('5.5' AS INTEGER)", None),
         ("1" + "0" * 5000, float("inf")),
     ],
 )
