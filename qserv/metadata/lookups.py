@@ -11,6 +11,9 @@ from qserv.errors import MetadataError
 from qserv.metadata.director_index import Int64, look_up
 from qserv.metadata.engine import CONNECT_TIMEOUT_S
 
+ANSWER_TIMEOUT_S = 20.0
+"""Time for an answer. Each is a look into an index, a hundred thousand keys take a second: a database that says nothing is frozen."""
+
 MAX_CONNECTIONS = 4
 """Connections that ask at a time; each answers in a fraction of a millisecond."""
 
@@ -60,7 +63,7 @@ class Lookups:
                     self._pool = self._pool or await self._open()
             yield self._pool
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            msg = f"the metadata database does not answer: {error}; is the cluster up (`qserv status`)?"
+            msg = f"the metadata database does not answer: {error or type(error).__name__}; is the cluster up (`qserv status`)?"
             raise MetadataError(msg) from error
 
     async def _open(self) -> asyncpg.Pool:
@@ -73,6 +76,7 @@ class Lookups:
             min_size=1,
             max_size=MAX_CONNECTIONS,
             timeout=CONNECT_TIMEOUT_S,
+            command_timeout=ANSWER_TIMEOUT_S,
             reset=_nothing_to_reset,
         )
 
