@@ -29,7 +29,7 @@ from schema.catalogues import data_path, schema_path
 
 def pytest_addoption(parser):
     parser.addoption("--update-approved", action="store_true", help="write the approved files anew from what the code gives")
-    parser.addoption("--seconds", type=float, default=60.0, help="how long each run of the nightly checks takes together")
+    parser.addoption("--seconds", type=float, default=60.0, help="how long the nightly checks take together")
     parser.addoption("--seed", type=int, default=None, help="seed of the nightly checks; default: a new one, which is printed")
 
 
@@ -39,6 +39,18 @@ def pytest_collection_modifyitems(config, items):
         nightly = [item for item in items if item.get_closest_marker("nightly")]
         config.hook.pytest_deselected(items=nightly)
         items[:] = [item for item in items if item not in nightly]
+
+
+def _share(item):
+    """Return how much of the time a nightly check gets, in relation to the others."""
+    return item.get_closest_marker("nightly").kwargs.get("share", 0)
+
+
+@pytest.fixture
+def nightly_seconds(request):
+    """Seconds for a check that is marked ``nightly(share=...)``: the shares of those that run are parts of ``--seconds``."""
+    shares = sum(_share(item) for item in request.session.items if item.get_closest_marker("nightly"))
+    return request.config.getoption("--seconds") * _share(request.node) / shares
 
 
 def pytest_terminal_summary(terminalreporter):

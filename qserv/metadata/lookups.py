@@ -12,7 +12,7 @@ from qserv.metadata.director_index import Int64, look_up
 from qserv.metadata.engine import CONNECT_TIMEOUT_S
 
 ANSWER_TIMEOUT_S = 20.0
-"""Time for an answer. Each is a look into an index, a hundred thousand keys take a second: a database that says nothing is frozen."""
+"""Time for an answer. Each is a look into an index, a hundred thousand keys take a second: a silent database is frozen."""
 
 MAX_CONNECTIONS = 4
 """Connections that ask at a time; each answers in a fraction of a millisecond."""

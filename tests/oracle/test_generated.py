@@ -31,9 +31,6 @@ SHRINKING_S = 20
 QUERIES_EACH = 200
 """Of a catalogue: loading one takes as long as asking 20 to 50."""
 
-NIGHTLY_SHARE = 0.85
-"""Of the seconds; the rest goes to the tables of the tests (test_random.py)."""
-
 SEED = 20261121
 """Of the catalogues of `make test`."""
 
@@ -189,12 +186,12 @@ def test_some_generated_catalogues_are_answered_as_the_oracle_answers(run):
     run(SEED, QUERIES, lambda *lines: sys.stdout.write("\n".join(["", *lines]))).ask_all(CATALOGUES)
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(share=55)
 @pytest.mark.timeout(0)
-def test_generated_catalogues_are_answered_as_the_oracle_answers(run, request, capsys):
+def test_generated_catalogues_are_answered_as_the_oracle_answers(run, request, nightly_seconds, capsys):
     chance = request.config.getoption("--seed")
     chance = random.SystemRandom().randrange(2**32) if chance is None else chance
-    until = time.monotonic() + NIGHTLY_SHARE * request.config.getoption("--seconds")
+    until = time.monotonic() + nightly_seconds
 
     def say(*lines):
         with capsys.disabled():

@@ -76,15 +76,14 @@ def entries():
     }
 
 
-@pytest.fixture(scope="module")
-def seconds(request):
-    seconds = request.config.getoption("--seconds")
-    if seconds < LEAST_S:
-        pytest.skip(f"{seconds:.0f} seconds are too few: --seconds {LEAST_S} or more")
-    return seconds
+@pytest.fixture
+def seconds(nightly_seconds):
+    if nightly_seconds < LEAST_S:
+        pytest.skip(f"{nightly_seconds:.0f} seconds are too few: it needs {LEAST_S}, and has 20 of 100 of --seconds")
+    return nightly_seconds
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def large(seconds, cluster_home, tmp_path_factory):
     """Yield the settings of a cluster with a large survey, a connection to plain PostgreSQL with the same, and their size."""
     survey = Survey(round(OBJECTS * min(1.0, seconds / WHOLE_S)))
@@ -116,7 +115,7 @@ async def _load(cluster, secrets, database, files, directory):
         await engine.dispose()
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(share=20)
 @pytest.mark.timeout(0)
 def test_corpus_is_answered_in_little_memory(large, seconds, request, capsys):
     settings, plain, size_bytes = large

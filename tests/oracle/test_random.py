@@ -21,9 +21,6 @@ MOST_FAILURES = 10
 SHRINKING_S = 30
 """How long a failure is made smaller."""
 
-NIGHTLY_SHARE = 0.15
-"""Of the seconds, for all kinds; the rest goes to generated tables (test_generated.py)."""
-
 SEED = 3
 """Of the queries of `make test`."""
 
@@ -95,13 +92,13 @@ def test_some_random_queries_are_answered_as_the_oracle_answers(kind, loaded):
     run.ask(of_kind.sources, lambda asked: asked < of_kind.examples)
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(share=5)
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("kind", KINDS)
-def test_random_queries_are_answered_as_the_oracle_answers(kind, loaded, request, capsys):
+def test_random_queries_are_answered_as_the_oracle_answers(kind, loaded, request, nightly_seconds, capsys):
     seed = request.config.getoption("--seed")
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
-    until = time.monotonic() + request.config.getoption("--seconds") * NIGHTLY_SHARE / len(KINDS)
+    until = time.monotonic() + nightly_seconds
 
     def say(*lines):
         with capsys.disabled():

@@ -63,13 +63,13 @@ def test_who_is_not_needed_any_more_may_die(battered):
     assert struck(battered, "in_the_scratch_database", "worker_killed", ONCE) is None
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly(share=15)
 @pytest.mark.timeout(0)
-def test_any_blow_at_any_moment(battered, request, capsys):
+def test_any_blow_at_any_moment(battered, request, nightly_seconds, capsys):
     seed = request.config.getoption("--seed")
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     choice = random.Random(seed)  # noqa: S311 (order of trials)
-    until_s = time.monotonic() + request.config.getoption("--seconds")
+    until_s = time.monotonic() + nightly_seconds
     with capsys.disabled():
         sys.stdout.write(f"\nseed {seed}\n")
     every = [(stage, blow, database) for stage in STAGES for blow in BLOWS for database in (ONCE, TWICE)]
