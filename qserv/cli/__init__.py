@@ -35,7 +35,7 @@ COMMANDS = {
     "submit": LazyCommand("qserv.cli.submit", "Queue a query that runs on its own: a job."),
     "jobs": LazyCommand("qserv.cli.jobs", "List jobs, or tell of one."),
     "result": LazyCommand("qserv.cli.result", "Print or save the result of a job."),
-    "cancel": LazyCommand("qserv.cli.cancel", "Stop a query that runs, or a job; --delete forgets a job and its result."),
+    "cancel": LazyCommand("qserv.cli.cancel", "Stop a query that runs, or a job; --delete forgets the job."),
     "settings": LazyCommand("qserv.cli.settings", "Show the settings in force."),
 }
 
