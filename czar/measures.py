@@ -29,14 +29,22 @@ class Stage:
     @contextmanager
     def timed(self) -> Iterator[None]:
         """Count the time of a block."""
-        begun_s, before_s = self._clock(), self._before.elapsed_s if self._before else 0.0
+        begun_s, before_s = self._now()
         try:
             yield
         finally:
-            took_s = self._clock() - begun_s
-            waited_s = (self._before.elapsed_s if self._before else 0.0) - before_s
-            self.elapsed_s += took_s
-            self.seconds += max(0.0, took_s - waited_s)
+            self._took(begun_s, before_s)
+
+    def _now(self) -> tuple[float, float]:
+        """Return the time, and how long the stage before was waited for until now."""
+        return self._clock(), self._before.elapsed_s if self._before else 0.0
+
+    def _took(self, begun_s: float, before_s: float) -> None:
+        """Count the time since then."""
+        now_s, waited_s = self._now()
+        took_s = now_s - begun_s
+        self.elapsed_s += took_s
+        self.seconds += max(0.0, took_s - (waited_s - before_s))
 
     def add(self, rows: int, size_bytes: int) -> None:
         """Count rows that pass."""
@@ -47,8 +55,11 @@ class Stage:
         """Yield batches, and count them and the time they take to come."""
         rows = iter(batches)
         while True:
-            with self.timed():
+            begun_s, before_s = self._now()  # as `timed`, at a third of its cost
+            try:
                 batch = next(rows, None)
+            finally:
+                self._took(begun_s, before_s)
             if batch is None:
                 return
             # See `ChunkBuffer`: `nbytes` takes long. The last rows of a LIMIT count as the batch that they are cut from.
