@@ -6,7 +6,7 @@ import pytest
 
 from czar.limiting import limited
 from czar.merge import Merger
-from qserv.errors import QueryEvaluationError
+from qserv.errors import MemoryLimitError, QueryEvaluationError
 
 
 @pytest.fixture
@@ -54,6 +54,18 @@ def test_an_error_of_the_chunks_comes_through(merger):
 
     with pytest.raises(QueryEvaluationError, match="division by zero"):
         merger.combine("SELECT SUM(a0) AS a0 FROM partials", partials.schema, batches()).read_all()
+
+
+def test_groups_that_need_more_memory_than_there_is_are_a_limit(tmp_path):
+    small = Merger(1_000_000, str(tmp_path))
+    names = pa.table({"k0": [f"{number:040}" for number in range(100_000)]})
+    with pytest.raises(MemoryLimitError, match="need more memory than there is; ask for fewer rows") as met:
+        small.combine("SELECT k0 FROM partials GROUP BY k0 ORDER BY k0", names.schema, names.to_batches()).read_all()
+    assert met.value.code == "query.limit.memory"
+    # What is left over is none of the next query's.
+    few = table(a0=[1, 2])
+    assert small.combine("SELECT COUNT(*) AS n FROM partials", few.schema, few.to_batches()).read_all().to_pylist() == [{"n": 2}]
+    small.close()
 
 
 @pytest.mark.parametrize(
