@@ -66,8 +66,9 @@ class Dispatch:
         timeout_s: float,
         held_bytes: int,
         lane: Lane = Lane.SCAN,
+        first: int = 1,
     ) -> None:
-        self._query_id, self._template, self._timeout_s, self._lane = query_id, template, timeout_s, lane
+        self._query_id, self._template, self._timeout_s, self._lane, self._first = query_id, template, timeout_s, lane, first
         self._held_bytes = held_bytes
         self._workers = workers
         nodes = len({assignment.nodes[0] for assignment in assignments})
@@ -227,7 +228,7 @@ class Dispatch:
 
     def _stream(self, node: NodeId, left: dict[int, Assignment]) -> Iterator[ChunkBuffer | None]:
         tasks = tuple(assignment.task for assignment in left.values())
-        query = ChunkQuery(self._query_id, self._template, tasks, self._timeout_s, self._lane)
+        query = ChunkQuery(self._query_id, self._template, tasks, self._timeout_s, self._lane, self._first)
         with self._lock:
             if self._closed.is_set():
                 return

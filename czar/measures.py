@@ -102,7 +102,7 @@ class PartRun:
             return None
         words = [f"{self.step_count} step{'s' if self.step_count > 1 else ''}"] if self.steps else []
         if self.plan is not None:
-            words.append("counts" if self.plan.known_row is not None else self.plan.access.name.lower())
+            words.append("counts" if self.plan.known_row is not None else self.plan.access.shown)
         return ", ".join([*words, *(name for name in self.stages if name != "nodes")])
 
     @property

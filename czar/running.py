@@ -14,7 +14,7 @@ import pyarrow as pa
 from czar.analyse import Query
 from czar.analyse.query import Output
 from czar.dispatch import Dispatch
-from czar.lanes import lane_of
+from czar.lanes import first_of, lane_of
 from czar.limiting import limited
 from czar.limits import in_step, step_within, time_limit_error
 from czar.measures import PartRun, StepRun
@@ -157,6 +157,7 @@ class Run:
                 timeout_s=self._remaining_s(),
                 held_bytes=self._engine.settings.result_spill_bytes,
                 lane=lane_of(plan),
+                first=first_of(plan),
             )
             self._dispatches.append(dispatch)
             self._stoppable(dispatch.close)

@@ -66,7 +66,7 @@ class Executor:
                 statement(query.template, [task.relations for task in tasks]), relations, place.deadline_s, place.stop
             )
 
-        return Answer(query.tasks, ask, Grouping(place.in_flight, len(query.template) + 1), place)
+        return Answer(query.tasks, ask, Grouping(place.in_flight, len(query.template) + 1, query.first), place)
 
     def load(self, load: ChunkLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         """Load all rows of one physical table; return their number once they are committed."""

@@ -37,12 +37,15 @@ class Grouping:
         Statements that run at a time; each gets its share of what is left.
     template_characters
         Length of the SQL for one chunk.
+    first
+        Chunks of a statement before one was answered: so few that a single statement for all of them costs less than it takes.
     """
 
     in_flight: int
     template_characters: int
+    first: int = 1
     _chunk_s: float = math.inf
-    """Time of a chunk in the last statement. The first is for one: how long a chunk takes is not known yet."""
+    """Time of a chunk in the last statement; at first it is not known."""
     _chunk_bytes: float = 0.0
 
     @property
@@ -58,6 +61,8 @@ class Grouping:
         by_time = (STATEMENT_S if alone else SHARED_STATEMENT_S) / self.in_flight / max(self._chunk_s, 1e-9)
         by_size = STATEMENT_BYTES / max(self._chunk_bytes, 1)
         by_length = MOST_CHARACTERS // self.template_characters
+        if self._chunk_s == math.inf:
+            return max(1, min(self.first, by_length, left, MOST_CHUNKS))
         share = min(left, math.ceil((left + running) / self.in_flight))
         return max(1, min(int(by_time), int(by_size), by_length, share, MOST_CHUNKS))
 

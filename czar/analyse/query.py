@@ -56,8 +56,15 @@ class Access(IntEnum):
     SCAN = 0
     REGION = 1
     """By the pixels of a region."""
-    KEYS = 2
+    SPOT = 2
+    """By the pixels of a region so small that few rows are in it."""
+    KEYS = 3
     """By keys of a director."""
+
+    @property
+    def shown(self) -> str:
+        """What the query log calls it."""
+        return "region" if self is Access.SPOT else self.name.lower()
 
 
 @dataclass(frozen=True)

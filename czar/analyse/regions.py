@@ -23,6 +23,9 @@ MAX_INDEXED_DEG2 = 400.0
 """Largest area whose pixels are given to PostgreSQL as ranges: beyond it most touched chunks lie wholly inside, and testing the
 ranges costs more than it saves."""
 
+SPOT_DEG2 = 0.1
+"""Area of a cone of 11 arcmin: some thousands of objects of the deepest surveys."""
+
 MAX_RANGES = 24
 """Most ranges of pixels given to PostgreSQL: each is one descent of the index (about 10 microseconds) and 60 bytes of SQL."""
 
@@ -71,8 +74,14 @@ def _in_chunks(query: Query, source: Source, covered: PixelRanges, conditions: l
             return query
         covered = grown
     chunk_map = query.catalogue.chunk_maps[source.entry.family]
-    access = Access.REGION if covered.area_deg2 < MAX_INDEXED_DEG2 else Access.SCAN
-    return query.narrowed(np.sort(chunk_map.chunks_in(covered)), f"region on {source.alias}", access)
+    return query.narrowed(np.sort(chunk_map.chunks_in(covered)), f"region on {source.alias}", _access(covered.area_deg2))
+
+
+def _access(area_deg2: float) -> Access:
+    """Return how the rows of a region are found."""
+    if area_deg2 < SPOT_DEG2:
+        return Access.SPOT
+    return Access.REGION if area_deg2 < MAX_INDEXED_DEG2 else Access.SCAN
 
 
 def _in_pixels(source: Source, covered: PixelRanges) -> exp.Expr:

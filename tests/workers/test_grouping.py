@@ -7,6 +7,15 @@ def test_before_anything_is_known_one_chunk_is_asked():
     assert Grouping(2, template_characters=100).chunks(100) == 1
 
 
+def test_where_few_rows_are_expected_several_chunks_are_asked_at_first_and_what_they_take_decides_further():
+    grouping = Grouping(2, template_characters=100, first=16)
+    assert (grouping.chunks(100), grouping.chunks(7)) == (16, 7)
+    assert Grouping(2, template_characters=100_000, first=16).chunks(100) == 2
+    assert Grouping(2, template_characters=100, first=10_000).chunks(10_000) == MOST_CHUNKS
+    grouping.learn(16, 16.0, 100)
+    assert grouping.chunks(84) == 1
+
+
 def test_what_is_left_is_shared_among_statements():
     grouping = Grouping(2, template_characters=100)
     grouping.learn(1, 0.001, 100)

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from schema.model import Column, ColumnType, Table, TableRole
 from schema.types import arrow_schema
-from workers.protocol import BatchMark, ChunkQuery, ChunkTask
+from workers.protocol import BatchMark, ChunkQuery, ChunkTask, Lane
 
 STAR = Table(
     "star",
@@ -93,6 +93,15 @@ def test_many_small_chunks_are_asked_in_few_statements_that_end_together(client,
     assert all(mark.end and rows == list(mark.chunks) for mark, rows in got)
     assert len(got[0][0].chunks) == 1
     assert len(got) < 100
+
+
+def test_where_few_rows_are_expected_the_first_statement_is_for_several_chunks(client, query_id):
+    tasks = tuple(ChunkTask(chunk, {"n": str(chunk)}) for chunk in range(100, 107))
+    query = ChunkQuery(query_id, "SELECT {n} AS n", tasks, 30.0, Lane.INTERACTIVE, 5)
+    with client.query(query) as answer:
+        got = [(mark, batch.column(0).to_pylist()) for batch, mark in answer]
+    assert [len(mark.chunks) for mark, _ in got] == [5, 2]
+    assert [n for _, rows in got for n in rows] == list(range(100, 107))
 
 
 def test_numeric_comes_as_double_precision(ask):
