@@ -43,6 +43,11 @@ def result_column(output: Output, found: pa.DataType) -> ResultColumn:
     if pa.types.is_timestamp(found) or pa.types.is_date(found):
         return ResultColumn(output.name, Column(output.name, ColumnType.TIMESTAMP))
     if found not in INFERRED and not pa.types.is_string(found):
-        msg = f"not yet supported: column {output.name} of type {found}; an interval is read with EXTRACT(EPOCH FROM ...)"
+        instead = (
+            "ARRAY_TO_STRING makes a text of an array"
+            if pa.types.is_list(found)
+            else "an interval is read with EXTRACT(EPOCH FROM ...)"
+        )
+        msg = f"not yet supported: column {output.name} of type {found}; {instead}"
         raise NotYetSupportedError(msg)
     return ResultColumn(output.name, Column(output.name, INFERRED.get(found, ColumnType.TEXT)))

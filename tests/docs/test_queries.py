@@ -46,12 +46,13 @@ def test_one_query_goes_through_all_rules(page):
     assert named == [rule.__name__ for rule in (*NAMING, *PRUNING)]
 
 
-def test_what_is_said_to_be_not_yet_supported_is_refused_so(page, catalogue):
-    examples = list(REFUSED.finditer(page("docs/adql.md")))
+@pytest.mark.parametrize(("name", "dialect"), [("docs/adql.md", "adql"), ("docs/sql.md", "native")])
+def test_what_is_said_to_be_not_yet_supported_is_refused_so(name, dialect, page, catalogue):
+    examples = list(REFUSED.finditer(page(name)))
     assert len(examples) > 5
     for example in examples:
         with pytest.raises(NotYetSupportedError) as refused:
-            planned(example["query"], catalogue)
+            planned(example["query"], catalogue, dialect)
         assert str(refused.value).startswith(f"not yet supported: {example['message']}"), example["query"]
 
 
