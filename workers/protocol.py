@@ -87,7 +87,7 @@ class ChunkQuery(Message):
     timeout_s: float
     lane: Lane = Lane.SCAN
     first: int = 1
-    """How many chunks the first statements may be for, while nobody knows yet what a chunk takes: several where few rows are read."""
+    """How many chunks the first statements may be for, while nobody knows what a chunk takes: several where few rows are read."""
 
     @classmethod
     def _from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
