@@ -13,7 +13,8 @@ from qserv.errors import Place, UnknownNameError
 from qserv.ids import NodeId
 from schema.model import Database, Table
 
-StatisticsValue = int | float | str
+Ranges = NDArray[np.int64] | NDArray[np.float64] | NDArray[np.object_]
+"""Least or greatest values of a column: whole numbers, numbers in double precision, or texts."""
 
 
 def are_among(chunks: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -24,15 +25,17 @@ def are_among(chunks: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[n
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ColumnStatistics:
     """Ranges of one column, one entry a chunk of the table (same order as `TableEntry.chunks`).
 
-    ``minimum`` and ``maximum`` hold int, float or str, or None where the range is not known.
+    100,000 chunks of 46 columns take 120 MB; as tuples of Python's numbers they took 470 MB, and every condition a loop.
     """
 
-    minimum: tuple[StatisticsValue | None, ...]
-    maximum: tuple[StatisticsValue | None, ...]
+    minimum: Ranges
+    maximum: Ranges
+    """Of one type: int64, float64, or object of str. Where the range is not known they hold anything of that type."""
+    is_known: NDArray[np.bool_]
     null_count: NDArray[np.int64]
     has_nan: NDArray[np.bool_]
 

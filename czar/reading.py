@@ -1,32 +1,49 @@
 """Rows of the metadata database -> `Catalogue`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from itertools import compress
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from czar.catalogue import Catalogue, ColumnStatistics, StatisticsValue, TableEntry
+from czar.catalogue import Catalogue, ColumnStatistics, Ranges, TableEntry
 from partitioner.chunkmap import ChunkMap
 from qserv.ids import NodeId
 from qserv.metadata import catalogue as metadata
 from schema.model import ColumnType, Database, Table
 from schema.serialise import column_from_json, table_from_json
 
+Element = TypeVar("Element", bound=np.generic)
 
-def _single_precision(text: str) -> float:
+
+def _integers(texts: list[str]) -> NDArray[np.int64]:
+    return np.fromiter(map(int, texts), np.int64, len(texts))
+
+
+def _doubles(texts: list[str]) -> NDArray[np.float64]:
+    return np.fromiter(map(float, texts), np.float64, len(texts))
+
+
+def _singles(texts: list[str]) -> NDArray[np.float64]:
     """REAL compares as the double that its 32 bits stand for, not as its shortest decimal."""
-    return float(np.float32(text))
+    return _doubles(texts).astype(np.float32).astype(np.float64)
 
 
-_READERS: dict[ColumnType, Callable[[str], StatisticsValue]] = {
-    ColumnType.SHORT: int,
-    ColumnType.INT: int,
-    ColumnType.LONG: int,
-    ColumnType.FLOAT: _single_precision,
-    ColumnType.DOUBLE: float,
-    ColumnType.CHAR: str,
-    ColumnType.STRING: str,
-    ColumnType.UNICODE: str,
-    ColumnType.TEXT: str,
+def _texts(texts: list[str]) -> NDArray[np.object_]:
+    return np.array(texts, dtype=np.object_)
+
+
+_READERS: dict[ColumnType, Callable[[list[str]], Ranges]] = {
+    ColumnType.SHORT: _integers,
+    ColumnType.INT: _integers,
+    ColumnType.LONG: _integers,
+    ColumnType.FLOAT: _singles,
+    ColumnType.DOUBLE: _doubles,
+    ColumnType.CHAR: _texts,
+    ColumnType.STRING: _texts,
+    ColumnType.UNICODE: _texts,
+    ColumnType.TEXT: _texts,
 }
 """Types whose ranges prune. Texts compare by code point, as PostgreSQL does under collation C. Times are left out: one moment has
 many spellings."""
@@ -79,7 +96,7 @@ def _entry(row: metadata.TableRow, family: str) -> TableEntry:
     )
 
 
-def _statistics(row: metadata.TableRow, table: Table, chunks: np.ndarray) -> dict[str, ColumnStatistics]:
+def _statistics(row: metadata.TableRow, table: Table, chunks: NDArray[np.int64]) -> dict[str, ColumnStatistics]:
     found = {}
     for name, ranges in row.statistics.items():
         column = table.by_name.get(name)
@@ -87,25 +104,22 @@ def _statistics(row: metadata.TableRow, table: Table, chunks: np.ndarray) -> dic
         if read is None:
             continue
         places = np.searchsorted(chunks, ranges.chunks)
-        null_count = np.zeros(len(chunks), dtype=np.int64)
-        has_nan = np.zeros(len(chunks), dtype=np.bool_)
-        null_count[places], has_nan[places] = ranges.null_count, ranges.has_nan
+        known = [low is not None and high is not None for low, high in zip(ranges.minimum, ranges.maximum, strict=True)]
+        known_places = places[np.array(known, dtype=np.bool_)]
         found[name] = ColumnStatistics(
-            minimum=_spread(ranges.minimum, places, len(chunks), read),
-            maximum=_spread(ranges.maximum, places, len(chunks), read),
-            null_count=null_count,
-            has_nan=has_nan,
+            minimum=_spread(read(list(compress(ranges.minimum, known))), known_places, len(chunks)),  # type: ignore[arg-type]  # no None is left
+            maximum=_spread(read(list(compress(ranges.maximum, known))), known_places, len(chunks)),  # type: ignore[arg-type]  # as above
+            is_known=_spread(np.ones(len(known_places), dtype=np.bool_), known_places, len(chunks)),
+            null_count=_spread(np.array(ranges.null_count, dtype=np.int64), places, len(chunks)),
+            has_nan=_spread(np.array(ranges.has_nan, dtype=np.bool_), places, len(chunks)),
         )
     return found
 
 
-def _spread(
-    texts: Sequence[str | None],
-    places: np.ndarray,
-    length: int,
-    read: Callable[[str], StatisticsValue],
-) -> tuple[StatisticsValue | None, ...]:
-    values: list[StatisticsValue | None] = [None] * length
-    for place, text in zip(places.tolist(), texts, strict=True):
-        values[place] = None if text is None else read(text)
-    return tuple(values)
+def _spread(values: NDArray[Element], places: NDArray[np.int64], length: int) -> NDArray[Element]:
+    """Return an array with values at places, and with 0, False or an empty text elsewhere."""
+    found = np.zeros(length, dtype=values.dtype)
+    if values.dtype == np.object_:
+        found.fill("")
+    found[places] = values
+    return found

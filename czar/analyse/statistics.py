@@ -1,6 +1,7 @@
 """Rule: leave out chunks in which the columns' recorded ranges allow no matching row."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from sqlglot import exp
 
 from czar.analyse.constants import value
 from czar.analyse.query import Query, Source, conjuncts, disjuncts
-from czar.catalogue import ColumnStatistics, are_among
+from czar.catalogue import ColumnStatistics, Ranges, are_among
 
 Constant = int | float | str
 
@@ -20,6 +21,18 @@ MIRRORED: dict[type[exp.Expr], type[exp.Expr]] = {
     exp.EQ: exp.EQ,
 }
 """The comparison that says the same with its sides exchanged."""
+
+OR_EQUAL: dict[type[exp.Expr], type[exp.Expr]] = {exp.LT: exp.LTE, exp.GT: exp.GTE}
+"""The comparison that holds for equal sides, too."""
+
+TESTS: dict[type[exp.Expr], Callable[[Any, Any, Any], Any]] = {
+    exp.LT: lambda low, _, constant: low < constant,
+    exp.LTE: lambda low, _, constant: low <= constant,
+    exp.GT: lambda _, high, constant: high > constant,
+    exp.GTE: lambda _, high, constant: high >= constant,
+    exp.EQ: lambda low, high, constant: (low <= constant) & (high >= constant),
+}
+"""Whether one of the values from ``low`` to ``high`` stands in a relation to a constant (`Any`: any type of `Ranges`)."""
 
 
 def prune_by_statistics(query: Query) -> Query:
@@ -101,29 +114,41 @@ def _compared(kind: type[exp.Expr], node: exp.Expr, constant: Constant | None, s
     statistics = _statistics(node, source)
     if statistics is None or constant is None:
         return None
-    if isinstance(constant, int) and any(isinstance(low, float) for low in statistics.minimum):
-        constant = _double(constant)
-    tests: dict[type[exp.Expr], Callable[[Constant, Constant], bool]] = {
-        exp.LT: lambda low, _: low < constant,  # type: ignore[operator]  # both are numbers or both texts, see below
-        exp.LTE: lambda low, _: low <= constant,  # type: ignore[operator]  # as above
-        exp.GT: lambda _, high: high > constant,  # type: ignore[operator]  # as above
-        exp.GTE: lambda _, high: high >= constant,  # type: ignore[operator]  # as above
-        exp.EQ: lambda low, high: low <= constant <= high,  # type: ignore[operator]  # as above
-    }
-    test = tests[kind]
-    mask = np.empty(len(source.entry.chunks), dtype=np.bool_)
-    for index, (low, high) in enumerate(zip(statistics.minimum, statistics.maximum, strict=True)):
-        if low is None or high is None:
-            mask[index] = statistics.null_count[index] < source.entry.row_counts[index]
-        elif isinstance(low, str) != isinstance(constant, str):
-            return None
-        elif isinstance(low, float) or isinstance(constant, float):
-            # PostgreSQL compares an integer with a float as two doubles; Python would compare them exactly.
-            mask[index] = test(float(low), float(high))
-        else:
-            mask[index] = test(low, high)
+    return comparable(kind, statistics, constant, source.entry.row_counts)
+
+
+def comparable(
+    kind: type[exp.Expr], statistics: ColumnStatistics, constant: Constant, row_counts: NDArray[np.int64]
+) -> NDArray[np.bool_] | None:
+    """Return the chunks where a value of a column can stand in a relation to a constant; None if ranges do not tell.
+
+    Parameters
+    ----------
+    kind
+        One of `MIRRORED`; the column is on its left side.
+    row_counts
+        Rows of each chunk.
+    """
+    if isinstance(constant, str) != (statistics.minimum.dtype == np.object_) or constant != constant:  # noqa: PLR0124 (NaN)
+        return None
+    possible = np.where(
+        statistics.is_known, _within(kind, statistics.minimum, statistics.maximum, constant), statistics.null_count < row_counts
+    )
     # NaN is above every number in PostgreSQL, and equal to itself.
-    return mask | statistics.has_nan
+    found: NDArray[np.bool_] = possible | statistics.has_nan
+    return found
+
+
+def _within(kind: type[exp.Expr], low: Ranges, high: Ranges, constant: Constant) -> NDArray[np.bool_]:
+    """Return for each range whether one of its values stands in a relation to a constant."""
+    if isinstance(constant, float) and low.dtype == np.int64:
+        # PostgreSQL compares a bigint with a double precision constant as two doubles, and with a numeric one exactly. What holds
+        # either way holds here: rounding keeps the order, but can make two numbers equal.
+        low, high = low.astype(np.float64), high.astype(np.float64)
+        kind = OR_EQUAL.get(kind, kind)
+    elif isinstance(constant, int) and low.dtype == np.float64:
+        constant = _double(constant)
+    return np.asarray(TESTS[kind](low, high, constant), dtype=np.bool_)
 
 
 def _double(constant: int) -> float:

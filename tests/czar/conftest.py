@@ -37,8 +37,9 @@ def catalogue():
 def _entry(database, table, chunks, rows, max_separation_deg=None):
     count = len(chunks)
     magnitudes = ColumnStatistics(
-        minimum=tuple(float(index % 12) for index in range(count)),
-        maximum=tuple(float(index % 12 + 1) for index in range(count)),
+        minimum=np.arange(count) % 12 + 0.0,
+        maximum=np.arange(count) % 12 + 1.0,
+        is_known=np.ones(count, dtype=bool),
         null_count=np.arange(count) % 2,
         has_nan=np.zeros(count, dtype=bool),
     )

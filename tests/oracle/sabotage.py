@@ -87,7 +87,7 @@ def with_statistics(catalogue, change):
 
 
 def _shifted(values, by):
-    return tuple(value + by if isinstance(value, int | float) else value for value in values)
+    return values if values.dtype == object else values + by
 
 
 def with_narrow_maxima(catalogue):

@@ -149,9 +149,8 @@ def catalogue_of(chunks: int) -> Catalogue:
 
 def _statistics(random: np.random.Generator, count: int, *, whole: bool) -> ColumnStatistics:
     low = random.integers(0, 1000, count) if whole else random.uniform(0, 20, count)
-    return ColumnStatistics(
-        tuple(low.tolist()), tuple((low + 5000).tolist()), np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.bool_)
-    )
+    none = np.zeros(count, dtype=np.bool_)
+    return ColumnStatistics(low, low + 5000, ~none, np.zeros(count, dtype=np.int64), none)
 
 
 async def run_alone(chunks: int, shape: str, repeat: int = 3) -> Alone:

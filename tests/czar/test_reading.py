@@ -1,0 +1,58 @@
+"""Statistics of the metadata database, as a czar plans with them."""
+
+import numpy as np
+import pytest
+
+from czar.reading import read_catalogue
+from qserv.metadata.catalogue import CatalogueRows, ColumnStatistics, DatabaseRow, FamilyRow, TableRow
+from schema.model import Column, ColumnType, Table, TableRole
+from schema.serialise import column_to_json, table_to_json
+
+RANGES = {
+    ColumnType.LONG: (("-9223372036854775808", "9007199254740993"), np.int64, [0, -(2**63), 0, 2**53 + 1]),
+    ColumnType.DOUBLE: (("-Infinity", "0.1"), np.float64, [0, -np.inf, 0, 0.1]),
+    ColumnType.FLOAT: (("-3.4028235e+38", "0.1"), np.float64, [0, -float(np.finfo(np.float32).max), 0, float(np.float32(0.1))]),
+    ColumnType.STRING: (("", "\u00e9"), object, ["", "", "", "\u00e9"]),
+}
+
+
+@pytest.mark.parametrize("datatype", RANGES)
+def test_ranges_of_chunks(datatype):
+    """Chunk 16 has no statistics, chunk 18 has no range."""
+    (first, last), dtype, expected = RANGES[datatype]
+    ranges = ColumnStatistics((17, 18, 19), (first, None, last), (first, None, last), (1, 2, 3), (True, False, False), (False,) * 3)
+    found = entry_of(datatype, ranges).statistics["value"]
+    assert found.minimum.dtype == found.maximum.dtype == dtype
+    assert found.minimum.tolist() == found.maximum.tolist() == expected
+    assert found.is_known.tolist() == [False, True, False, True]
+    assert found.null_count.tolist() == [0, 1, 2, 3]
+    assert found.has_nan.tolist() == [False, True, False, False]
+
+
+def test_half_of_a_range_is_none():
+    ranges = ColumnStatistics((16, 17), ("1", None), (None, "2"), (0, 0), (False, False), (False, False))
+    assert not entry_of(ColumnType.LONG, ranges).statistics["value"].is_known.any()
+
+
+def test_times_have_no_ranges():
+    ranges = ColumnStatistics((16,), ("2026-01-01",), ("2026-01-02",), (0,), (False,), (False,))
+    assert not entry_of(ColumnType.TIMESTAMP, ranges).statistics
+
+
+def entry_of(datatype, ranges):
+    table = Table("values", TableRole.REPLICATED, (Column("value", datatype),))
+    row = TableRow(
+        table_id=1,
+        database="stars",
+        name="values",
+        published=True,
+        declaration=table_to_json(table, columns=False),
+        columns=(column_to_json(table.columns[0]),),
+        facts={},
+        chunks=(16, 17, 18, 19),
+        row_counts=(5,) * 4,
+        overlap_row_counts=(0,) * 4,
+        statistics={"value": ranges},
+    )
+    rows = CatalogueRows(1, (), (FamilyRow("stars", 0.1, ()),), (DatabaseRow("stars", "stars", "", "1"),), (row,))
+    return read_catalogue(rows).entries[0]
