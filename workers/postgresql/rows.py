@@ -7,6 +7,7 @@ depends on the NULLs and texts before it, so positions are an array, one a row, 
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from qserv.errors import NotYetSupportedError
-from workers.postgresql.columns import COLUMN_TYPES, Bytes, FixedType, MalformedError, Positions, numbers_at_every_byte
+from workers.postgresql.columns import COLUMN_TYPES, Bytes, ColumnType, FixedType, MalformedError, Positions, numbers_at_every_byte
 from workers.postgresql.wire import HEADER_BYTES, ResultField
 
 FEW_BYTES: Final = 1 << 12
@@ -68,6 +69,19 @@ def _reached(begins: Positions, ends: Positions) -> npt.NDArray[np.bool_]:
     return reached[:count]
 
 
+@lru_cache(maxsize=256)
+def _layout(fields: tuple[ResultField, ...]) -> tuple[tuple[ColumnType, ...], pa.Schema, pa.StructType]:
+    """Return types of columns, schema of rows and type of a row; kept, because the statements of a query all answer alike."""
+    unknown = next((field for field in fields if field.type_oid not in COLUMN_TYPES), None)
+    if unknown is not None:
+        what = f"column {unknown.name} of PostgreSQL's type number {unknown.type_oid}"
+        msg = f"not yet supported: {what}; cast it to a number or a text"
+        raise NotYetSupportedError(msg)
+    types = tuple(COLUMN_TYPES[field.type_oid] for field in fields)
+    schema = pa.schema([pa.field(field.name, kind.arrow) for field, kind in zip(fields, types, strict=True)])
+    return types, schema, pa.struct(schema)
+
+
 class RowDecoder:
     """Turns rows of some columns into record batches.
 
@@ -83,15 +97,8 @@ class RowDecoder:
     """
 
     def __init__(self, fields: Sequence[ResultField]) -> None:
-        unknown = next((field for field in fields if field.type_oid not in COLUMN_TYPES), None)
-        if unknown is not None:
-            what = f"column {unknown.name} of PostgreSQL's type number {unknown.type_oid}"
-            msg = f"not yet supported: {what}; cast it to a number or a text"
-            raise NotYetSupportedError(msg)
-        self._types = [COLUMN_TYPES[field.type_oid] for field in fields]
-        self.schema = pa.schema([pa.field(field.name, kind.arrow) for field, kind in zip(fields, self._types, strict=True)])
+        self._types, self.schema, self._row_type = _layout(tuple(fields))
         self._ones = [kind.one for kind in self._types if kind.one is not None]
-        self._row_type = pa.struct(self.schema)
         self._has_nulls = [False] * len(fields)
         """As far as is known. Columns of one type that have none are read together."""
 
