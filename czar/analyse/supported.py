@@ -88,6 +88,9 @@ PARTS: tuple[type[exp.Expr], ...] = (
 ONE_VALUE = (exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Stddev, exp.StddevSamp, exp.StddevPop, exp.Variance, exp.VariancePop)
 """Aggregates of one argument."""
 
+EXCLUDED = {"CURRENT ROW", "NO OTHERS"}
+"""Words of a window's frame behind EXCLUDE that are two."""
+
 WORD = re.compile(r"\w+", re.ASCII)
 """What a bare word of the query, such as the field of EXTRACT, may be: it reaches PostgreSQL without quotes."""
 
@@ -124,7 +127,7 @@ def _known_clauses(select: exp.Select, query: Query) -> None:
 
 def _refused(part: exp.Expr) -> str | None:
     """Return the name of a part that is not answered yet, or None."""
-    if isinstance(part, exp.Var) and not WORD.fullmatch(part.name):
+    if isinstance(part, exp.Var) and not WORD.fullmatch(part.name) and part.name not in EXCLUDED:
         return f"the field {part.name[:60]}"
     if isinstance(part, exp.Tuple) and isinstance(part.parent, exp.Select | exp.Alias):
         return "a row of several values outside of a comparison"

@@ -2,7 +2,7 @@
 
 An entry has a ``name``, a ``query``, and where they apply
 
-- ``dialect``: ``adql``; without it the native one;
+- ``dialect``: ``adql`` or ``mysql``; without it the native one;
 - ``oracle``: the same question to plain PostgreSQL, where that needs another spelling;
 - ``differs``: a difference of meaning that is allowed, in a sentence; it needs an ``oracle`` that shows it;
 - ``empty``: true where no row is the right answer. An answer without rows is an error elsewhere;
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from czar.parse import parse
 from tap.adql.parse import parse_adql
 from tests.oracle.asking import RELATIVE
 
@@ -41,7 +42,9 @@ class Entry:
     @property
     def statement(self):
         """What a session takes."""
-        return parse_adql(self.query) if self.dialect == "adql" else self.query
+        if self.dialect == "native":
+            return self.query
+        return parse_adql(self.query) if self.dialect == "adql" else parse(self.query, self.dialect)
 
 
 def read_entries(directory, kind=Entry):
