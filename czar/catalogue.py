@@ -83,6 +83,11 @@ class TableEntry:
         """Chunks that are home to rows; others have overlap rows alone."""
         return self.chunks[self.row_counts > 0]
 
+    def is_never_null(self, column: str) -> bool:
+        """Whether no row has NULL in a column."""
+        declared, found = self.table.by_name.get(column), self.statistics.get(column)
+        return (declared is not None and not declared.nullable) or (found is not None and not found.null_count.any())
+
     def has_rows(self, chunks: NDArray[np.int64], *, overlap: bool = False) -> NDArray[np.bool_]:
         """Return for each of some chunks whether a chunk table, or an overlap table, with rows exists."""
         counts = self.overlap_row_counts if overlap else self.row_counts

@@ -308,8 +308,8 @@ def _of_table(source: Source, node: exp.Expr) -> Spread:
     keyed = table.partitioned and table.director_key is not None
     director = f"{source.entry.database}.{table.director or table.name}"
     keys = frozenset({(director, source.alias, table.director_key or "")}) if keyed else frozenset()
-    # Ingest refuses rows whose key is NULL.
-    return Spread(partitioned=True, family=source.entry.family, keys=keys, whole=keys)
+    never_null = keys if keyed and source.entry.is_never_null(table.director_key or "") else frozenset()
+    return Spread(partitioned=True, family=source.entry.family, keys=keys, whole=never_null)
 
 
 def _check_outer(select: exp.Select, spreads: Mapping[str, Spread]) -> None:

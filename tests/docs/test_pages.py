@@ -95,7 +95,7 @@ def test_names_that_the_pages_mention_are_those_of_the_code(pages, tracked_texts
         word
         for name, text in tracked_texts.items()
         if not name.endswith((".md", ".lock")) and not name.startswith("tests/docs/")
-        for word in re.findall(r"\w+", text)
+        for word in re.findall(r"\w+", f"{name} {text}")
     }
     known |= {Path(name).stem for name in tracked_texts}
     known |= {f"QSERV_{name.upper()}" for name in Settings.model_fields} | OF_OTHERS | OF_EXAMPLES

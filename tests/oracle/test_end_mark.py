@@ -3,6 +3,7 @@
 import contextlib
 import uuid
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -88,7 +89,9 @@ def copies_of_points(loaded):
                 held_bytes=2**20,
             )
             found = pa.Table.from_batches(dispatch, dispatch.schema)
-            return entry.rows_in(chunks), {each["values"]: each["counts"] for each in found["point_id"].value_counts().to_pylist()}
+            return entry.rows_in(np.array(chunks)), {
+                each["values"]: each["counts"] for each in found["point_id"].value_counts().to_pylist()
+            }
 
         yield ask
 
