@@ -9,6 +9,7 @@ from textwrap import dedent, indent
 from rich.console import Console
 
 from qserv.cluster import Cluster, Secrets
+from qserv.errors import QservError
 from qserv.settings import Settings
 
 QUESTIONS = (
@@ -104,7 +105,11 @@ class Demonstration:
         self.console.print(indent(adql, "  "), soft_wrap=True, markup=False)
         service = pyvo.dal.TAPService(self.cluster.tap_url)
         started = time.perf_counter()
-        answer = service.search(adql).to_table()
+        try:
+            answer = service.search(adql).to_table()
+        except pyvo.dal.DALAccessError as error:
+            msg = f"the TAP service gave no answer: {error}; its log is {self.settings.home / 'logs' / 'tap.log'}"
+            raise QservError(msg) from error
         elapsed_ms = 1000 * (time.perf_counter() - started)
         self.console.print(indent("\n".join(answer.pformat()), "    "), soft_wrap=True, markup=False)
         self.console.print(f"  {len(answer)} rows in {elapsed_ms:.0f} ms", soft_wrap=True)
