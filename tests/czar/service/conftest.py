@@ -23,14 +23,16 @@ class Nodes:
 
     uris: list
 
-    def busy(self):
+    def busy(self, but=""):
+        """Return how many sessions answer a query; those that wait for ``but`` do not count."""
         found = 0
         for uri in self.uris:
             with psycopg.connect(uri) as connection:
                 asked = (
                     "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND state = 'active' AND query LIKE '%%hipparcos%%'"
+                    " AND wait_event IS DISTINCT FROM %s"
                 )
-                found += connection.execute(asked, [Role.READER]).fetchone()[0]
+                found += connection.execute(asked, [Role.READER, but]).fetchone()[0]
         return found
 
     def wait(self, *, busy, within_s):

@@ -255,6 +255,23 @@ def test_a_reader_that_leaves_early_stops_its_query(czar, nodes):
     assert all(one.query_id != query_id for one in czar.queries())
 
 
+def test_a_reader_that_stops_reading_stops_the_nodes(czar, nodes):
+    query_id = uuid.uuid4()
+    with czar.answer("SELECT a.*, b.* FROM stars.hipparcos AS a, tap_schema.columns AS b", query_id=query_id) as rows:
+        assert next(rows).num_rows > 0
+        before, still_since_s, until_s = None, time.monotonic(), time.monotonic() + 60
+        while time.monotonic() - still_since_s < 2:
+            assert time.monotonic() < until_s
+            # Who waits for its reader computes nothing.
+            seen = running(czar, query_id).chunks_done, nodes.busy(but="ClientWrite")
+            if seen[1] or seen != before:
+                before, still_since_s = seen, time.monotonic()
+            time.sleep(0.1)
+        found = running(czar, query_id)
+        assert found.chunks_done < found.chunks_total / 2
+    nodes.wait(busy=False, within_s=2)
+
+
 def test_a_name_is_used_once(czar, waiting):
     query_id, _, _ = waiting
     running(czar, query_id)
