@@ -165,14 +165,11 @@ def whole(cluster_home, tmp_path_factory):
     settings = Settings(home=cluster_home / "battered", nodes=NODES, tap_port=0, memory_share=0.1, worker_silence_s=SILENCE_S)
     directory = tmp_path_factory.mktemp("czar")
     with (
-        pytest.MonkeyPatch.context() as patch,
         embedded_cluster(settings, services=lambda cluster: worker_services(cluster) + czar_services(cluster)) as cluster,
         asyncio.Runner() as runner,
         contextlib.ExitStack() as stack,
         ThreadPoolExecutor(1) as loop,
     ):
-        # However often a process dies here, it is soon back.
-        patch.setattr(backoff, "LONGEST_DELAY_S", 0.5)
         secrets = Secrets.load(cluster.home)
         runner.run(_load(cluster, secrets, tmp_path_factory.mktemp("files")))
         proxies = {node.node: stack.enter_context(contextlib.closing(Proxy(node.worker_port))) for node in cluster.nodes}
@@ -189,8 +186,10 @@ def whole(cluster_home, tmp_path_factory):
 
 
 @pytest.fixture
-def battered(whole):
+def battered(whole, monkeypatch):
     """The cluster, whole before and after each test: nothing is left, and every query is answered."""
+    # However often a process dies here, it is soon back.
+    monkeypatch.setattr(backoff, "LONGEST_DELAY_S", 0.5)
     yield whole
     whole.wait_up()
     for name in (ONCE, TWICE):
