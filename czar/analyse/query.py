@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from czar.analyse.kinds import Kind
-from czar.analyse.nesting import body, joins, relations, selects
+from czar.analyse.nesting import body, joins, own, relations, selects
 from czar.catalogue import Catalogue, TableEntry, are_among
 
 
@@ -188,7 +188,7 @@ class Block:
 
 
 def _needed(select: exp.Select) -> set[int]:
-    """Return the SELECTs, this one and those of inner-joined subqueries, of which each row of the answer needs a row."""
+    """Return the SELECTs, this one and those that are inner-joined, IN or EXISTS, of which each row of the answer needs a row."""
     found = {id(select)}
     optional = [join.side for join in joins(select)]
     for place, relation in enumerate(relations(select)):
@@ -196,4 +196,27 @@ def _needed(select: exp.Select) -> set[int]:
         inner = body(relation)
         if kept and isinstance(relation, exp.Subquery) and isinstance(inner, exp.Select):
             found |= _needed(inner)
+    where = select.args.get("where")
+    for condition in conjuncts(where.this if where else None):
+        asked = _asked(condition)
+        if isinstance(asked, exp.Select) and _has_no_row_of_none(asked):
+            found |= _needed(asked)
     return found
+
+
+def _asked(condition: exp.Expr) -> exp.Expr | None:
+    """Return the query that must give a row for a condition to be true, if there is one."""
+    found = (
+        condition.args.get("query")
+        if isinstance(condition, exp.In)
+        else condition.this
+        if isinstance(condition, exp.Exists)
+        else None
+    )
+    return None if found is None else body(found)
+
+
+def _has_no_row_of_none(select: exp.Select) -> bool:
+    """Whether a SELECT gives no row where its tables have none: an aggregate without GROUP BY gives one."""
+    aggregated = select.args.get("having") or any(own(item, exp.AggFunc) for item in select.expressions)
+    return bool(select.args.get("group")) or not aggregated

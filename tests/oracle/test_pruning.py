@@ -1,0 +1,120 @@
+"""Each form of a condition that DESIGN names leaves chunks out, and the rows are those of all chunks."""
+
+# ruff: noqa: S608 (queries of texts and numbers of this file)
+
+import pyarrow as pa
+import pytest
+
+import czar.analyse
+from czar.analyse.keys import MAX_KEYS
+
+# The cluster is loaded before the first test, whose time is not for that.
+pytestmark = pytest.mark.timeout(120, func_only=True)
+
+CONE = "CONTAINS(POINT(ra_degrees, dec_degrees), CIRCLE(56.75, 24.12, 0.5)) = 1"
+OF_DEPENDENTS = "CONTAINS(POINT(ra, dec), CIRCLE(56.75, 24.12, 0.5)) = 1"
+ELSEWHERE = "CONTAINS(POINT(ra_degrees, dec_degrees), CIRCLE(200, -60, 0.5)) = 1"
+WIDE, BESIDE = "qserv_areaspec_circle(56.75, 24.12, 20)", "qserv_areaspec_circle(94.75, 24.12, 20)"
+
+FEW, SOME = 6, 20
+"""Chunks that a small region meets, or two of them; and that a wider one does. All are some seventy."""
+
+FORMS = {
+    "contains_circle": (CONE, FEW),
+    "contains_box": ("CONTAINS(POINT(ra_degrees, dec_degrees), BOX(56.75, 24.12, 1, 1)) = 1", FEW),
+    "contains_polygon": ("CONTAINS(POINT(ra_degrees, dec_degrees), POLYGON(56, 23.5, 57.5, 23.5, 56.75, 25)) = 1", FEW),
+    "intersects": ("INTERSECTS(CIRCLE(56.75, 24.12, 0.5), POINT(ra_degrees, dec_degrees)) = 1", FEW),
+    "distance": ("DISTANCE(POINT(ra_degrees, dec_degrees), POINT(56.75, 24.12)) < 0.5", FEW),
+    "areaspec_circle": ("qserv_areaspec_circle(56.75, 24.12, 0.5)", FEW),
+    "areaspec_box": ("qserv_areaspec_box(56, 23.5, 57.5, 25)", FEW),
+    "areaspec_ellipse": ("qserv_areaspec_ellipse(56.75, 24.12, 1800, 900, 30)", FEW),
+    "areaspec_polygon": ("qserv_areaspec_poly(56, 23.5, 57.5, 23.5, 56.75, 25)", FEW),
+    "in_circle": ("scisql_s2PtInCircle(ra_degrees, dec_degrees, 56.75, 24.12, 0.5) = 1", FEW),
+    "in_box": ("scisql_s2PtInBox(ra_degrees, dec_degrees, 56, 23.5, 57.5, 25) = 1", FEW),
+    "in_ellipse": ("scisql_s2PtInEllipse(ra_degrees, dec_degrees, 56.75, 24.12, 1800, 900, 30) = 1", FEW),
+    "in_polygon": ("scisql_s2PtInCPoly(ra_degrees, dec_degrees, 56, 23.5, 57.5, 23.5, 56.75, 25) = 1", FEW),
+    "separation": ("scisql_angSep(ra_degrees, dec_degrees, 56.75, 24.12) < 0.5", FEW),
+    "position_between": ("ra_degrees BETWEEN 56 AND 57.5 AND dec_degrees BETWEEN 23.5 AND 25", FEW),
+    "position_compared": ("ra_degrees > 56 AND 57.5 > ra_degrees AND dec_degrees >= 23.5 AND dec_degrees <= 25", FEW),
+    "regions_or": (f"({CONE} OR {ELSEWHERE})", FEW),
+    "regions_or_and_or": (f"({CONE} OR {ELSEWHERE}) AND (magnitude < 8 OR bv > 1)", FEW),
+    "regions_and": (f"{WIDE} AND {BESIDE}", FEW),
+    "regions_and_none": (f"{CONE} AND {ELSEWHERE}", 0),
+    "regions_under_and_and_or": (f"({WIDE} AND {BESIDE} OR {ELSEWHERE})", 2 * FEW),
+    "key": ("hip = 11767", 1),
+    "keys": ("hip IN (11767, 71683, 91262)", 3),
+    "keys_between": ("hip BETWEEN 30000 AND 30100", SOME),
+    "keys_compared": ("hip >= 30000 AND hip < 30100", SOME),
+    "statistics": ("magnitude < 0", FEW),
+    "statistics_of_a_list": ("magnitude IN (-1.44, 0.03)", SOME),
+    "key_and_region": (f"hip IN (17499, 71683) AND {CONE}", 1),
+    "region_in_a_subquery": (f"hip IN (SELECT hip FROM hipparcos WHERE {CONE})", FEW),
+    "region_of_what_exists": (
+        f"EXISTS (SELECT 1 FROM observation WHERE observation.hip = hipparcos.hip AND {OF_DEPENDENTS})",
+        FEW,
+    ),
+    "keys_of_what_exists": ("EXISTS (SELECT 1 FROM observation o WHERE o.hip = hipparcos.hip AND o.hip IN (32349, 91262))", 2),
+    "region_of_a_subquery_of_dependents": (f"hip IN (SELECT hip FROM observation WHERE {OF_DEPENDENTS})", FEW),
+}
+
+RELATIONS = {
+    "in_from": (f"(SELECT hip FROM hipparcos WHERE {CONE}) AS s", FEW),
+    "joined_by_key": (f"hipparcos JOIN (SELECT hip AS k FROM observation) AS s ON k = hip WHERE {CONE}", FEW),
+}
+
+ASKED = {
+    **{name: (f"SELECT hip FROM hipparcos WHERE {condition}", most) for name, (condition, most) in FORMS.items()},
+    **{name: (f"SELECT hip FROM {relation}", most) for name, (relation, most) in RELATIONS.items()},
+}
+
+
+@pytest.fixture(scope="module")
+def every(loaded):
+    """How many chunks a query without conditions asks."""
+    found = loaded.runner.run(loaded.session.explain("SELECT hip FROM hipparcos")).chunks
+    assert found > 2 * SOME
+    return found
+
+
+def chunks_of(part):
+    """Return how many chunks a query asks at most at once, in its steps or at its end."""
+    return max([part.chunks, *(chunks_of(step.part) for step in part.steps)])
+
+
+def keys(loaded, text):
+    answer, batches = loaded.ask(text)
+    return sorted(pa.Table.from_batches(batches, answer.schema).column(0).to_pylist())
+
+
+@pytest.mark.usefixtures("every")
+@pytest.mark.parametrize("form", ASKED)
+def test_a_form_of_condition_leaves_chunks_out(form, loaded):
+    text, most = ASKED[form]
+    assert chunks_of(loaded.runner.run(loaded.session.explain(text, analyze=True))) <= most
+    found = keys(loaded, text)
+    assert found or most == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(czar.analyse, "PRUNING", ())
+        assert keys(loaded, text) == found
+
+
+def test_a_query_that_gives_a_row_of_no_rows_leaves_no_chunk_out(loaded, every):
+    """A count exists in every chunk, a star may be bright without being observed, and it may be anywhere but in a circle."""
+    for condition in (
+        f"EXISTS (SELECT COUNT(*) FROM observation WHERE observation.hip = h.hip AND {OF_DEPENDENTS})",
+        f"(h.magnitude < 1 OR EXISTS (SELECT 1 FROM observation WHERE observation.hip = h.hip AND {OF_DEPENDENTS}))",
+        f"h.hip NOT IN (SELECT hip FROM hipparcos WHERE {CONE})",
+    ):
+        text = f"SELECT hip FROM hipparcos h WHERE h.magnitude < 20 AND {condition}"
+        explanation = loaded.runner.run(loaded.session.explain(text, analyze=True))
+        assert chunks_of(explanation) > every - SOME, condition
+
+
+def test_a_hundred_thousand_keys_are_looked_up(loaded):
+    stars = keys(loaded, f"SELECT hip FROM hipparcos WHERE {CONE}")
+    assert len(stars) > 3
+    # Most are of no star; those that are lie in few chunks.
+    listed = ", ".join(map(str, [*range(10**9, 10**9 + MAX_KEYS - len(stars)), *stars]))
+    explanation = loaded.runner.run(loaded.session.explain(f"SELECT hip FROM hipparcos WHERE hip IN ({listed})", analyze=True))
+    assert explanation.chunks <= FEW
+    assert explanation.measured["total"].rows == len(stars)
