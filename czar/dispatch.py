@@ -28,7 +28,8 @@ HELD_TIMES = 4
 
 OWN_CHUNKS = 4
 """Chunks of a lone node that the reader's own thread reads, rather than another one: a change of threads is a millisecond of an
-interactive query. With more chunks, it gains more that one is read while another one is encoded."""
+interactive query. With more chunks, it gains more that one is read while another one is encoded, unless they share
+a statement."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ class Dispatch:
                 if not ready:
                     raise _lost(assignment, self._failed)
                 by_node.setdefault(ready[0], []).append(assignment)
-            if by_reader and len(by_node) == 1 and len(assignments) <= OWN_CHUNKS:
+            if by_reader and len(by_node) == 1 and len(assignments) <= max(OWN_CHUNKS, self._first):
                 ((node, tasks),) = by_node.items()
                 self._own = self._chunks(node, _by_chunk(tasks), by_reader=True)
                 return

@@ -57,7 +57,7 @@ class Answer:
         self.worker.closed.set()
 
 
-def dispatched(workers, replicas, held_bytes=1_000_000):
+def dispatched(workers, replicas, held_bytes=1_000_000, first=1):
     return Dispatch(
         query_id="q",
         template="SELECT",
@@ -65,6 +65,7 @@ def dispatched(workers, replicas, held_bytes=1_000_000):
         workers=workers,
         timeout_s=10,
         held_bytes=held_bytes,
+        first=first,
     )
 
 
@@ -99,11 +100,13 @@ def test_a_node_that_was_never_there_is_replaced():
     assert rows_of(dispatch) == expected([1, 2])
 
 
-@pytest.mark.parametrize("chunks", [1, OWN_CHUNKS, OWN_CHUNKS + 1])
-def test_few_chunks_of_a_lone_node_are_read_by_the_readers_own_thread(chunks):
+@pytest.mark.parametrize(
+    ("chunks", "first", "own"), [(1, 1, True), (OWN_CHUNKS, 1, True), (OWN_CHUNKS + 1, 1, False), (16, 16, True), (17, 16, False)]
+)
+def test_few_chunks_of_a_lone_node_or_of_one_statement_are_read_by_the_readers_own_thread(chunks, first, own):
     worker = Worker()
-    assert rows_of(dispatched({"a": worker}, dict.fromkeys(range(chunks), "a"))) == expected(range(chunks))
-    assert (worker.thread is threading.current_thread()) == (chunks <= OWN_CHUNKS)
+    assert rows_of(dispatched({"a": worker}, dict.fromkeys(range(chunks), "a"), first=first)) == expected(range(chunks))
+    assert (worker.thread is threading.current_thread()) == own
 
 
 @pytest.mark.parametrize("breaks_in", [None, 1, 2])
