@@ -13,6 +13,9 @@ from czar.limits import AnswerLimit
 from czar.result import result_column
 from qserv.errors import QservError, QueryCancelledError
 
+SMALL_BYTES = 65_536
+"""Batches up to this are not measured to the byte: it would cost more than to send them."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -67,7 +70,7 @@ class Answer:
                     error = None
                     return
                 rows += batch.num_rows
-                size_bytes += batch.nbytes
+                size_bytes += _size_bytes(batch)
                 if self._limit is not None:
                     self._limit.check(rows, size_bytes)
                 if self._enough(rows):
@@ -94,6 +97,12 @@ class Answer:
         self._open = False
         self._stop()
         self._ended(outcome)
+
+
+def _size_bytes(batch: pa.RecordBatch) -> int:
+    """Return the bytes of a batch; of a small one, those of the batch that it is cut from. (`nbytes` takes 14 microseconds.)"""
+    size_bytes = batch.get_total_buffer_size()
+    return int(batch.nbytes) if size_bytes > SMALL_BYTES else int(size_bytes)
 
 
 async def up_to(rows: int, batches: AsyncGenerator[pa.RecordBatch, None]) -> AsyncGenerator[tuple[pa.RecordBatch, bool], None]:

@@ -8,7 +8,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -32,9 +32,8 @@ interactive query. With more chunks, it gains more that one is read while anothe
 a statement."""
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """A task, and the nodes that can run it, the preferred one first."""
+class Assignment(NamedTuple):
+    """A task, and the nodes that can run it, the preferred one first. (A tuple, because a scan has 100,000 of them.)"""
 
     task: ChunkTask
     nodes: tuple[NodeId, ...]

@@ -35,5 +35,5 @@ def assignments(plan: Plan, query_id: str) -> list[Assignment]:
             raise NodeUnavailableError(msg)
         first = zlib.crc32(b"%d" % chunk, start) % len(nodes)
         task = ChunkTask(chunk, dict(zip(names, filled, strict=True)))
-        found.append(Assignment(task, (*nodes[first:], *nodes[:first])))
+        found.append(Assignment(task, (*nodes[first:], *nodes[:first]) if first else tuple(nodes)))
     return found

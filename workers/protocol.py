@@ -14,7 +14,7 @@ Every call carries ``authorization: Bearer <cluster secret>``. Errors travel as 
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 AUTHORIZATION = "authorization"
 """Name of the header that carries the cluster secret."""
@@ -66,9 +66,11 @@ class Message:
         return values
 
 
-@dataclass(frozen=True)
-class ChunkTask(Message):
-    """One chunk of a chunk query: the physical relation, quoted, that fills each slot of the template."""
+class ChunkTask(NamedTuple):
+    """One chunk of a chunk query: the physical relation, quoted, that fills each slot of the template.
+
+    It travels as the pair that it is: a scan has 100,000 of them, and a tuple is made and written at a third of a message's cost.
+    """
 
     chunk: int
     relations: dict[str, str]
@@ -91,7 +93,7 @@ class ChunkQuery(Message):
 
     @classmethod
     def _from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
-        tasks = tuple(ChunkTask(**task) for task in values.get("tasks", ()))
+        tasks = tuple(map(ChunkTask._make, values.get("tasks", ())))
         return {**values, "tasks": tasks, "lane": Lane(values.get("lane", Lane.SCAN))}
 
 
