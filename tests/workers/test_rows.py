@@ -76,7 +76,7 @@ def test_nulls_anywhere_in_any_batch_stay_where_they_are(monkeypatch, few_bytes,
 
 
 def test_a_value_of_another_length_is_no_value_of_the_type():
-    row = data_row([b"1234", b"x" * 5000])
+    row = data_row([b"1234", b"x" * FEW_BYTES])
     decoder = RowDecoder([ResultField("n", INT8), ResultField("t", TEXT)])
     with pytest.raises(MalformedError, match="8 bytes"):
         decoder.take(in_memory(row), len(row))
