@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
+from czar.analyse.nesting import parts
 from czar.analyse.query import Query
 from czar.catalogue import nearest
 from czar.dialects import aggregates as dialects
@@ -57,6 +58,9 @@ NODE_FUNCTIONS = frozenset(
 )
 """Functions in schema ``qserv`` of every node (``workers.functions``)."""
 
+BYTE_ORDERS = {"C", "POSIX"}
+"""Collations in which texts are ordered by their bytes, as they are everywhere here."""
+
 DIGITS_OF_BIGINT = 18
 """Any whole number of so many digits is a bigint."""
 
@@ -88,7 +92,8 @@ def known_functions(query: Query) -> Query:
         if isinstance(node, exp.Anonymous):
             return _anonymous(node, query)
         if isinstance(node, exp.Collate):
-            msg = "not yet supported: COLLATE; texts are ordered by their bytes"
+            other = node.expression.sql("postgres")
+            msg = f'not yet supported: COLLATE {other}; texts are ordered by their bytes, as COLLATE "C" does'
             raise NotYetSupportedError(msg, place_of(node, query.text))
         if isinstance(node, exp.Func) and type(node) not in PARSED:
             msg = f"unknown function {node.sql_name()}{nearest(node.sql_name().lower(), _known_names())}"
@@ -103,6 +108,8 @@ def known_functions(query: Query) -> Query:
         change = _REWRITES.get(type(node))
         return change(node) if change else _checked_cast(node, query)
 
+    for node in [part for part in parts(query.tree) if isinstance(part, exp.Collate) and part.expression.name in BYTE_ORDERS]:
+        node.replace(node.this)
     query.tree.transform(rewrite, copy=False)
     return query
 
