@@ -66,7 +66,7 @@ def listen(host: str, port: int, *, service: str, setting: str) -> socket.socket
 async def serve_http(app: ASGIApp, listening: socket.socket) -> None:
     """Serve an application until SIGTERM or SIGINT, inside of `run_service`."""
     config = uvicorn.Config(app, http="httptools", log_level="warning", access_log=False, timeout_graceful_shutdown=STOP_GRACE_S)
-    with _rare_collections():
+    with rare_collections():
         await uvicorn.Server(config).serve([listening])
 
 
@@ -79,7 +79,8 @@ def run_service(service: Coroutine[object, object, None]) -> None:
 
 
 @contextmanager
-def _rare_collections() -> Iterator[None]:
+def rare_collections() -> Iterator[None]:
+    """Let the collector of cycles look seldom, and not at what is there already; for the process of a service."""
     gc.collect()
     gc.freeze()  # what was loaded so far lives as long as the service: the collector need not look at it again
     gc.set_threshold(GC_THRESHOLD)

@@ -26,6 +26,7 @@ from czar.parse import parse
 from czar.running import Engine, Run
 from partitioner.chunkmap import ChunkMap
 from qserv.ids import NodeId
+from qserv.serving import rare_collections
 from qserv.settings import Settings
 from schema.felis import read_database
 from schema.model import ColumnType, Database
@@ -194,4 +195,5 @@ def _resident_bytes() -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(asdict(asyncio.run(run_alone(int(sys.argv[1]), sys.argv[2])))))
+    with rare_collections():  # as in the process of a czar
+        sys.stdout.write(json.dumps(asdict(asyncio.run(run_alone(int(sys.argv[1]), sys.argv[2])))))
