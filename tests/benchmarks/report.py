@@ -19,17 +19,20 @@ def show(results: Sequence[Result], title: str) -> None:
     for heading in ("what", "archive", "plain PostgreSQL", "ratio", "n", "goal", "", "how"):
         table.add_column(heading, justify="left" if heading in {"what", "goal", "how"} else "right")
     for one in results:
-        table.add_row(
-            one.subject,
-            shown(one.ours, one.unit),
-            shown(one.plain, one.unit) if one.plain else "",
-            f"{one.ratio:.2f}" if one.ratio is not None else "",
-            str(len(one.ours.values)),
-            one.goal,
-            {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}[one.reached],
-            one.note,
-        )
+        table.add_row(*cells_of(one), {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}[one.reached], one.note)
     console.print(table)
+
+
+def cells_of(one: Result) -> list[str]:
+    """Return subject, archive, plain PostgreSQL, ratio, number of values and goal of a result, as text."""
+    return [
+        one.subject,
+        shown(one.ours, one.unit),
+        shown(one.plain, one.unit) if one.plain else "",
+        f"{one.ratio:.2f}" if one.ratio is not None else "",
+        str(len(one.ours.values)),
+        one.goal,
+    ]
 
 
 def load_of_machine() -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from measurement import Result
-from report import shown
+from report import cells_of
 
 
 def as_markdown(results: Sequence[Result], title: str, facts: Sequence[str]) -> str:
@@ -11,15 +11,6 @@ def as_markdown(results: Sequence[Result], title: str, facts: Sequence[str]) -> 
     lines = [f"## {title}", "", *(f"- {fact}" for fact in facts), ""]
     lines += ["| what | archive | plain | ratio | n | goal | reached | how |", "|---|---|---|---|---|---|---|---|"]
     for one in results:
-        cells = (
-            one.subject,
-            shown(one.ours, one.unit),
-            shown(one.plain, one.unit) if one.plain else "",
-            f"{one.ratio:.2f}" if one.ratio is not None else "",
-            str(len(one.ours.values)),
-            one.goal,
-            {None: "", True: "yes", False: "**no**"}[one.reached],
-            one.note.replace("|", "/"),
-        )
+        cells = [*cells_of(one), {None: "", True: "yes", False: "**no**"}[one.reached], one.note.replace("|", "/")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
