@@ -58,11 +58,12 @@ class Grouping:
 
         ``alone`` says that no other query may want to read the same chunks.
         """
-        by_time = (STATEMENT_S if alone else SHARED_STATEMENT_S) / self.in_flight / max(self._chunk_s, 1e-9)
+        most_s = STATEMENT_S if alone else SHARED_STATEMENT_S
+        by_time = most_s / self.in_flight / max(self._chunk_s, 1e-9)
         by_size = STATEMENT_BYTES / max(self._chunk_bytes, 1)
         by_length = MOST_CHARACTERS // self.template_characters
         if self._chunk_s == math.inf:
-            return max(1, min(self.first, by_length, left, MOST_CHUNKS))
+            return max(1, min(int(self.first * most_s / STATEMENT_S), by_length, left, MOST_CHUNKS))
         share = min(left, math.ceil((left + running) / self.in_flight))
         return max(1, min(int(by_time), int(by_size), by_length, share, MOST_CHUNKS))
 

@@ -36,6 +36,8 @@ def test_less_is_asked_at_once_while_others_read_the_same():
     grouping = Grouping(2, template_characters=100)
     grouping.learn(1, 0.002, 100)
     assert (grouping.chunks(1000), grouping.chunks(1000, alone=False)) == (25, 5)
+    at_first = Grouping(2, template_characters=100, first=25)
+    assert (at_first.chunks(1000), at_first.chunks(1000, alone=False)) == (25, 5)
 
 
 def test_slow_and_large_chunks_are_asked_one_by_one():

@@ -9,12 +9,29 @@ import pytest
 
 from czar.service.client import Czar
 from qserv.cluster import NODE_DATABASE, Role
+from qserv.metadata.jobs import JobState
 
 
 @pytest.fixture
 def czar(archive):
-    with Czar.of_home(archive.home, user=f"tester-{os.getpid()}") as client:
+    user = f"tester-{os.getpid()}"
+    with Czar.of_home(archive.home, user=user) as client:
         yield client
+        # What a test that failed left behind would fail those after it.
+        for job in client.jobs(owner=user, states=[JobState.QUEUED, JobState.RUNNING]):
+            client.cancel_job(job.job_id)
+
+
+def running(czar, within_s=10, **which):
+    """Return a query once it is seen to run on the nodes: the one whose fields are these."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        for one in czar.queries():
+            if one.chunks_total and all(getattr(one, name) == value for name, value in which.items()):
+                return one
+        time.sleep(0.05)
+    msg = f"no query with {which} runs after {within_s} s"
+    raise TimeoutError(msg)
 
 
 @dataclass

@@ -8,6 +8,7 @@ import pytest
 
 from qserv.errors import NoSuchJobError, QueryCancelledError, QueryEvaluationError, QueryValueError
 from qserv.metadata.jobs import JobState
+from tests.czar.service.conftest import running
 
 SLOW = """
     SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b, tap_schema.columns AS c
@@ -62,8 +63,7 @@ def test_a_job_that_runs_is_stopped(czar, nodes):
     nodes.wait(busy=True, within_s=10)
     with pytest.raises(QueryValueError, match="it is running"), czar.result(job.job_id):
         pass
-    (query,) = [query for query in czar.queries() if query.job_id == job.job_id]
-    assert query.user == job.owner
+    assert running(czar, job_id=job.job_id).user == job.owner
     czar.cancel_job(job.job_id)
     nodes.wait(busy=False, within_s=2)
     assert ended(czar, job).state is JobState.CANCELLED

@@ -21,6 +21,7 @@ from qserv.errors import (
     QueryValueError,
     UnknownNameError,
 )
+from tests.czar.service.conftest import running
 
 SLOW = """
     SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b, tap_schema.columns AS c
@@ -124,17 +125,6 @@ def test_an_error_in_the_middle_of_an_answer_is_told(czar):
         czar.query("SELECT hip, 1 / (hip - 100000) FROM stars.hipparcos")
 
 
-def running(czar, query_id, within_s=10):
-    """Return a query once it is seen to run on the nodes."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        found = [one for one in czar.queries() if one.query_id == query_id and one.chunks_total]
-        if found:
-            return found[0]
-        time.sleep(0.05)
-    raise TimeoutError
-
-
 @pytest.fixture
 def waiting(czar):
     """A client that waits for a slow query; the error that it gets."""
@@ -157,7 +147,7 @@ def waiting(czar):
 def test_a_query_that_runs_is_seen_and_stopped(archive, nodes, waiting):
     query_id, thread, errors = waiting
     with Czar.of_home(archive.home) as other:
-        found = running(other, query_id)
+        found = running(other, query_id=query_id)
         assert found.state == "executing"
         assert found.chunks_done < found.chunks_total > 10
         nodes.wait(busy=True, within_s=5)
@@ -257,24 +247,25 @@ def test_a_reader_that_leaves_early_stops_its_query(czar, nodes):
 
 def test_a_reader_that_stops_reading_stops_the_nodes(czar, nodes):
     query_id = uuid.uuid4()
-    with czar.answer("SELECT a.*, b.* FROM stars.hipparcos AS a, tap_schema.columns AS b", query_id=query_id) as rows:
+    query = "SELECT a.*, b.* FROM stars.hipparcos AS a, tap_schema.columns AS b, tap_schema.schemas AS c"
+    with czar.answer(query, query_id=query_id) as rows:
         assert next(rows).num_rows > 0
         before, still_since_s, until_s = None, time.monotonic(), time.monotonic() + 60
         while time.monotonic() - still_since_s < 2:
             assert time.monotonic() < until_s
             # Who waits for its reader computes nothing.
-            seen = running(czar, query_id).chunks_done, nodes.busy(but="ClientWrite")
+            seen = running(czar, query_id=query_id).chunks_done, nodes.busy(but="ClientWrite")
             if seen[1] or seen != before:
                 before, still_since_s = seen, time.monotonic()
             time.sleep(0.1)
-        found = running(czar, query_id)
+        found = running(czar, query_id=query_id)
         assert found.chunks_done < found.chunks_total / 2
     nodes.wait(busy=False, within_s=2)
 
 
 def test_a_name_is_used_once(czar, waiting):
     query_id, _, _ = waiting
-    running(czar, query_id)
+    running(czar, query_id=query_id)
     with pytest.raises(QueryValueError, match=r"there is a query .* already"), czar.answer("SELECT 1 AS a", query_id=query_id):
         pass
     czar.cancel_query(query_id)

@@ -15,6 +15,7 @@ from qserv.embedded.ports import find_free_port
 from qserv.embedded.processes import run_records
 from qserv.errors import QservError
 from qserv.metadata.jobs import JobState
+from tests.czar.service.conftest import running
 
 SLOW = """
     SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b
@@ -95,10 +96,6 @@ def test_a_query_that_one_czar_answers_is_seen_and_stopped_by_another(czar, seco
     _, other = second
     job = czar.submit(VERY_SLOW)
     nodes.wait(busy=True, within_s=10)
-    deadline = time.monotonic() + 10
-    while not (found := [query for query in other.queries() if query.job_id == job.job_id and query.chunks_total]):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    other.cancel_query(found[0].query_id)
+    other.cancel_query(running(other, job_id=job.job_id).query_id)
     nodes.wait(busy=False, within_s=4)
     assert ended(other, job).state is JobState.CANCELLED
