@@ -16,8 +16,8 @@ FEW_CHUNKS: Final = 16
 """Chunks of a node in which an index finds few rows, for one statement. Each takes PostgreSQL 0.1 to 0.5 ms, most of it planning;
 a statement of its own would cost 1 ms more."""
 
-FIRST_ROWS: Final = 20_000
-"""Rows that one statement reads at first: a hundredth of a second, ten times what a statement costs."""
+FIRST_ROWS: Final = 200_000
+"""Rows that one statement reads at first: a tenth of a second, as further statements may take (`workers.grouping.STATEMENT_S`)."""
 
 
 def lane_of(plan: Plan) -> Lane:
