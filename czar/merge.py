@@ -1,12 +1,17 @@
 """Combines the rows of chunks in DuckDB: concatenate, group, sort, limit. Expressions are left to PostgreSQL (DESIGN, 5)."""
 
+import contextlib
+import itertools
 import threading
+import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from qserv.errors import MemoryLimitError, QueryEvaluationError
+from czar.shown_sql import amount
+from qserv.errors import MemoryLimitError, QueryCancelledError, QueryEvaluationError, TemporarySpaceError, TooManyQueriesError
 
 OVERFLOW = "value out of range: overflow"
 """What PostgreSQL says of a number beyond double precision."""
@@ -19,24 +24,119 @@ CREATE MACRO in_range(value, of_finite) AS CASE WHEN of_finite AND NOT ISFINITE(
 BATCH_ROWS = 100_000
 """Rows of a batch of the answer: some megabytes."""
 
+FEW_BYTES = 1_000_000
+"""Rows up to this size cannot take much memory, however they are combined: most queries have fewer."""
+
+LOOK_S = 0.1
+"""How often a query that waits for memory looks whether it was given up."""
+
+FAILURES = (duckdb.Error, pa.ArrowException, OSError)
+"""What a statement that DuckDB stops raises: pyarrow makes an error of its own, or an OSError, of one in mid-stream."""
+
 
 class Merger:
-    """One DuckDB in memory, shared by the queries of a czar, closed to the outside.
+    """Where the queries of a czar combine their rows. Threads share it.
+
+    A DuckDB limits the memory of all that runs in it, not that of one query. So queries with few rows share one, and each with many
+    has one of its own for as long as it lasts: it cannot take another's memory, and meets its limit alone.
 
     Parameters
     ----------
     memory_bytes
-        What DuckDB may hold in memory; beyond it sorts and groups go to disk.
+        What all queries may hold in memory together.
+    query_bytes
+        The same for one; half of ``memory_bytes`` at the most. Beyond it sorts and groups go to disk.
+    temporary_bytes
+        What one may have on disk.
     directory
-        Where they go.
+        Where that is.
     """
 
-    def __init__(self, memory_bytes: int, directory: str) -> None:
+    def __init__(self, memory_bytes: int, query_bytes: int, temporary_bytes: int, directory: str) -> None:
+        self._query_bytes = min(query_bytes, memory_bytes // 2)
+        self._temporary_bytes, self._directory = temporary_bytes, Path(directory)
+        self._places = memory_bytes // self._query_bytes - 1
+        self._free = threading.Semaphore(self._places)
         self._lock = threading.Lock()
-        self._database = duckdb.connect(
+        self._numbers = itertools.count()
+        self._idle: list[duckdb.DuckDBPyConnection] = []
+        """For queries with many rows; to open one takes some 50 ms."""
+        self._shared = self._opened()
+
+    def merge(self, wait_s: float = 0.0) -> "Merge":
+        """Return a place for one query; close it. If it has many rows, it waits for memory up to ``wait_s``."""
+        return Merge(self, wait_s)
+
+    def close(self) -> None:
+        """Let go of the memory that no query uses."""
+        for database in (self._shared, *self._idle):
+            database.close()
+
+    def shared(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection to the database for few rows."""
+        with self._lock:
+            return self._shared.cursor()
+
+    def take(self, wait_s: float, given_up: threading.Event) -> duckdb.DuckDBPyConnection:
+        """Return a database that nobody else uses; `give_back` it.
+
+        Raises
+        ------
+        TooManyQueriesError
+            Others use all that the memory is enough for, and went on for too long.
+        QueryCancelledError
+            The query was given up meanwhile.
+        """
+        until_s = time.monotonic() + wait_s
+        while not self._free.acquire(timeout=LOOK_S):
+            if given_up.is_set():
+                raise _given_up()
+            if time.monotonic() > until_s:
+                msg = f"{self._places} queries combine many rows, for which all the memory is used, and none ended; try again later"
+                raise TooManyQueriesError(msg)
+        try:
+            with self._lock:
+                if self._idle:
+                    return self._idle.pop()
+            return self._opened()
+        except BaseException:
+            self._free.release()
+            raise
+
+    def give_back(self, database: duckdb.DuckDBPyConnection, *, fit: bool) -> None:
+        """Take a database back; after an error it is not used again."""
+        if fit:
+            with self._lock:
+                self._idle.append(database)
+        else:
+            database.close()
+        self._free.release()
+
+    def meaning(self, error: Exception) -> Exception:
+        """Return the error of ours that one of DuckDB's or Arrow's stands for."""
+        text = str(error)
+        if OVERFLOW in text:
+            return QueryEvaluationError(OVERFLOW)
+        if isinstance(error, pa.ArrowInvalid | duckdb.ConversionException | duckdb.OutOfRangeException):
+            return QueryEvaluationError("a sum is out of range: it does not fit into a bigint")
+        if "max_temp_directory_size" in text:
+            msg = (
+                f"the groups or the order of the answer need more than {amount(self._temporary_bytes)} of disk; ask for fewer rows"
+            )
+            return TemporarySpaceError(msg)
+        if isinstance(error, duckdb.OutOfMemoryException | duckdb.IOException | OSError):
+            msg = (
+                f"the groups or the order of the answer need more memory than the {amount(self._query_bytes)} that a query may use"
+            )
+            return MemoryLimitError(f"{msg}; ask for fewer rows")
+        return error
+
+    def _opened(self) -> duckdb.DuckDBPyConnection:
+        """Return a new database in memory, closed to the outside."""
+        database = duckdb.connect(
             ":memory:",
             config={
-                "memory_limit": f"{memory_bytes // 1_000_000}MB",
+                "memory_limit": f"{self._query_bytes // 1_000_000}MB",
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",
                 "python_enable_replacements": "false",
@@ -44,15 +144,33 @@ class Merger:
             },
         )
         # In this order: without external access the directory cannot be set, and then nothing can be set at all.
-        self._database.sql("SET temp_directory = $directory", params={"directory": directory})
-        self._database.sql("SET enable_external_access = false")
-        self._database.sql("SET lock_configuration = true")
-        self._database.sql(IN_RANGE)
+        with self._lock:
+            directory = self._directory / str(next(self._numbers))
+        database.sql("SET temp_directory = $directory", params={"directory": str(directory)})
+        database.sql(f"SET max_temp_directory_size = '{max(1, self._temporary_bytes // 1_000_000)}MB'")
+        database.sql("SET enable_external_access = false")
+        database.sql("SET lock_configuration = true")
+        database.sql(IN_RANGE)
+        return database
+
+
+class Merge:
+    """Rows of one query that are combined. One thread works with it at a time; any may close it."""
+
+    def __init__(self, merger: Merger, wait_s: float) -> None:
+        self._merger, self._wait_s = merger, wait_s
+        self._working = threading.Lock()
+        self._given_up = threading.Event()
+        self._own: duckdb.DuckDBPyConnection | None = None
+        """A database for this query alone."""
+        self._cursor: duckdb.DuckDBPyConnection | None = None
+        self._failure: list[Exception] = []
+        """What reading the rows raised, of which DuckDB makes another error."""
 
     def combine(
         self, sql: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], wide: Iterable[tuple[str, str]] = ()
     ) -> pa.RecordBatchReader:
-        """Return the answer of ``sql`` over relation ``partials``, which the batches are.
+        """Return the answer of ``sql`` over relation ``partials``, which the batches are. To be called once.
 
         Sums of integers come back as int64; those of ``wide``, a column of the answer with one of the partials, as decimal128 with
         38 digits where the latter is of int64: as PostgreSQL's sum of bigint, they need not fit into one.
@@ -61,55 +179,94 @@ class Merger:
         ------
         QueryEvaluationError
             A sum is out of the range of bigint.
-        MemoryLimitError
-            Groups or sorts need more memory or disk than there is.
+        MemoryLimitError, TemporarySpaceError
+            Groups or sorts need more memory or disk than a query may have.
+        TooManyQueriesError
+            As in `Merger.take`.
         Exception
             Whatever reading the batches raised.
         """
-        with self._lock:
-            cursor = self._database.cursor()
-        failure: list[Exception] = []
-
-        def watched() -> Iterator[pa.RecordBatch]:
-            try:
-                yield from batches
-            except Exception as error:
-                failure.append(error)
-                raise
-
-        cursor.register("partials", pa.RecordBatchReader.from_batches(schema, watched()))
-        try:
-            reader = cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
-        except duckdb.Error as error:
-            cursor.close()
-            raise (failure[0] if failure else _meaning(error)) from error
+        with self._at_work():
+            batches = iter(batches)
+            first = list(_few(batches))
+            if sum(batch.get_total_buffer_size() for batch in first) < FEW_BYTES:
+                self._cursor = self._merger.shared()
+            else:
+                self._own = self._merger.take(self._wait_s, self._given_up)
+                self._cursor = self._own.cursor()
+            rows = pa.RecordBatchReader.from_batches(schema, self._watched(first, batches))
+            self._cursor.register("partials", rows)
+            reader = self._cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
         target = _whole_numbers(reader.schema, {name for name, partial in wide if schema.field(partial).type == pa.int64()})
 
         def answer() -> Iterator[pa.RecordBatch]:
-            try:
-                for batch in reader:
-                    yield batch.cast(target)
-            except (duckdb.Error, pa.ArrowException) as error:
-                raise (failure[0] if failure else _meaning(error)) from error
-            finally:
-                cursor.close()
+            while True:
+                with self._at_work():
+                    batch = next(reader, None)
+                    if batch is None:
+                        self._end(fit=True)
+                        return
+                    batch = batch.cast(target)
+                yield batch
 
         return pa.RecordBatchReader.from_batches(target, answer())
 
     def close(self) -> None:
-        """Let go of the memory."""
-        self._database.close()
+        """Let go of the memory; a statement that runs is stopped."""
+        self._given_up.set()
+        if self._working.acquire(blocking=False):
+            try:
+                self._end(fit=False)
+            finally:
+                self._working.release()
+        elif (cursor := self._cursor) is not None:
+            # The thread that is at work learns of it, and lets go of the memory.
+            cursor.interrupt()
+
+    def _watched(self, first: list[pa.RecordBatch], others: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from first
+            first.clear()
+            yield from others
+        except Exception as error:
+            self._failure.append(error)
+            raise
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        with self._working:
+            if self._given_up.is_set():
+                raise _given_up()
+            try:
+                yield
+            except FAILURES as error:
+                self._end(fit=False)
+                if self._failure:
+                    raise self._failure[0] from error
+                raise (_given_up() if self._given_up.is_set() else self._merger.meaning(error)) from error
+            except BaseException:
+                self._end(fit=False)
+                raise
+            if self._given_up.is_set():
+                self._end(fit=False)
+
+    def _end(self, *, fit: bool) -> None:
+        cursor, self._cursor = self._cursor, None
+        if cursor is not None:
+            cursor.close()
+        own, self._own = self._own, None
+        if own is not None:
+            self._merger.give_back(own, fit=fit)
 
 
-def _meaning(error: Exception) -> Exception:
-    """Return the error of ours that one of DuckDB's or Arrow's stands for."""
-    if OVERFLOW in str(error):
-        return QueryEvaluationError(OVERFLOW)
-    if isinstance(error, pa.ArrowInvalid | duckdb.ConversionException | duckdb.OutOfRangeException):
-        return QueryEvaluationError("a sum is out of range: it does not fit into a bigint")
-    if isinstance(error, duckdb.OutOfMemoryException | duckdb.IOException):
-        return MemoryLimitError("the groups or the order of the answer need more memory than there is; ask for fewer rows")
-    return error
+def _few(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield batches until they are more than few."""
+    size_bytes = 0
+    for batch in batches:
+        yield batch
+        size_bytes += batch.get_total_buffer_size()  # a fraction of what `nbytes` costs
+        if size_bytes >= FEW_BYTES:
+            return
 
 
 def _whole_numbers(schema: pa.Schema, wide: set[str]) -> pa.Schema:
@@ -117,3 +274,7 @@ def _whole_numbers(schema: pa.Schema, wide: set[str]) -> pa.Schema:
     return pa.schema(
         [field.with_type(pa.int64()) if pa.types.is_decimal(field.type) and field.name not in wide else field for field in schema]
     )
+
+
+def _given_up() -> QueryCancelledError:
+    return QueryCancelledError("the query was given up before its end")

@@ -167,7 +167,9 @@ class Run:
             return Rows(schema, limited(sent, plan.offset, plan.limit), plan.outputs)
         stage = part.stage("combine")
         with stage.timed():
-            merged = self._engine.merger.combine(plan.combine, schema, sent, plan.wide)
+            merge = self._engine.merger.merge(self._remaining_s())
+            self._stoppable(merge.close)
+            merged = merge.combine(plan.combine, schema, sent, plan.wide)
         if plan.finish is None:
             return Rows(merged.schema, stage.counted(merged), plan.outputs)
         finish = part.stage("finish")

@@ -53,7 +53,7 @@ class Session:
     def __init__(self, metadata: AsyncEngine, workers: dict[NodeId, WorkerClient], scratch: Scratch, settings: Settings) -> None:
         self._metadata, self._workers, self._scratch, self._settings = metadata, workers, scratch, settings
         self._spill = tempfile.TemporaryDirectory(prefix="qserv-merge-")
-        self._merger = Merger(settings.merge_memory_bytes, self._spill.name)
+        self._merger = Merger(settings.merge_memory_bytes, settings.max_merge_bytes, settings.max_temporary_bytes, self._spill.name)
         self._threads = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="answer")
         self._czar = this_process()
         self._log = QueryLog(metadata, self._czar.czar_id)

@@ -181,7 +181,7 @@ class TemporarySpaceError(QueryLimitError):
 
 
 class MemoryLimitError(QueryLimitError):
-    """A part of the query needs more memory than there is for it."""
+    """A part of the query needs more memory than a query may use, on a node or where its rows are combined."""
 
     code = "query.limit.memory"
 

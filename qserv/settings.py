@@ -112,8 +112,8 @@ class Settings(BaseSettings):
     max_temporary_bytes: int = Field(
         default=20_000_000_000,
         ge=1_000_000,
-        description="Bytes of temporary files that PostgreSQL may use for the sorts and hashes of one query, on each node and in"
-        " the scratch database. Read when the cluster starts.",
+        description="Bytes of temporary files that the sorts and hashes of one query may use: on each node, in the scratch"
+        " database, and where a czar combines its rows. Read when the cluster starts.",
     )
     max_queries: int = Field(default=100, ge=1, description="Queries that a czar answers at a time; more wait.")
     max_queries_per_user: int = Field(default=50, ge=1, description="Queries of one user that a czar answers at a time; more wait.")
@@ -126,7 +126,12 @@ class Settings(BaseSettings):
     merge_memory_bytes: int = Field(
         default=1_000_000_000,
         ge=16_000_000,
-        description="Memory in which a czar combines the rows of all its queries; larger sorts and groups go to disk.",
+        description="Memory in which a czar combines the rows of all its queries.",
+    )
+    max_merge_bytes: int = Field(
+        default=250_000_000,
+        ge=8_000_000,
+        description="Of that, what one query may use, at most the half; larger sorts and groups go to disk.",
     )
     result_spill_bytes: int = Field(
         default=64 * 1024 * 1024,

@@ -101,7 +101,7 @@ def workspace(postgres_cluster):
 
 @pytest.fixture
 def merger(tmp_path):
-    merger = Merger(200_000_000, str(tmp_path))
+    merger = Merger(200_000_000, 100_000_000, 1_000_000_000, str(tmp_path))
     yield merger
     merger.close()
 
@@ -130,7 +130,7 @@ def merged(asked, workspace, merger, catalogue):
         partials = pa.concat_tables(asked(plan.step.template.format(t0=f"parts.part_{part}")) for part in range(PARTS))
         if plan.combine is None:
             return rows_of(plan, partials, is_step=is_step)
-        found = merger.combine(plan.combine, partials.schema, partials.to_batches(), plan.wide)
+        found = merger.merge().combine(plan.combine, partials.schema, partials.to_batches(), plan.wide)
         if plan.finish is None:
             return rows_of(plan, found.read_all(), is_step=is_step)
         work = workspace()

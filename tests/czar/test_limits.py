@@ -11,6 +11,7 @@ from qserv.cli.ingest import load_with_progress
 from qserv.cluster import Secrets
 from qserv.errors import (
     AnswerSizeError,
+    MemoryLimitError,
     QueryCancelledError,
     RowLimitError,
     StepSizeError,
@@ -74,6 +75,12 @@ async def until(condition):
             f"SELECT a.hip {TWO_RANKS} WHERE a.r = b.r",
             StepSizeError,
             "^step s0, which reads hipparcos: .* more than 1.0 MB",
+        ),
+        (
+            {"merge_memory_bytes": 4_000_000, "max_merge_bytes": 1_000_000},
+            "SELECT magnitude, bv, COUNT(*) AS n FROM stars.hipparcos GROUP BY magnitude, bv ORDER BY n, magnitude, bv",
+            MemoryLimitError,
+            r"more memory than the 1\.0 MB that a query may use; ask for fewer rows",
         ),
         ({"query_timeout_s": 0.5}, SLOW, TimeLimitError, "longer than its time limit"),
         (

@@ -1,17 +1,21 @@
 """What DuckDB is asked to combine, and what it must not be able to do."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
 import duckdb
 import pyarrow as pa
 import pytest
 
 from czar.limiting import limited
 from czar.merge import Merger
-from qserv.errors import MemoryLimitError, QueryEvaluationError
+from qserv.errors import MemoryLimitError, QueryCancelledError, QueryEvaluationError, TemporarySpaceError, TooManyQueriesError
 
 
 @pytest.fixture
 def merger(tmp_path):
-    merger = Merger(100_000_000, str(tmp_path))
+    merger = Merger(100_000_000, 50_000_000, 100_000_000, str(tmp_path))
     yield merger
     merger.close()
 
@@ -22,7 +26,7 @@ def table(**columns):
 
 def test_sums_of_integers_are_int64(merger):
     partials = table(k0=[1, 1, 2], a0=pa.array([1, 2**62, None], pa.int64()))
-    combined = merger.combine(
+    combined = merger.merge().combine(
         "SELECT k0, SUM(a0) AS a0 FROM partials GROUP BY k0 ORDER BY k0", partials.schema, partials.to_batches()
     )
     assert combined.schema.field("a0").type == pa.int64()
@@ -32,14 +36,14 @@ def test_sums_of_integers_are_int64(merger):
 def test_a_sum_beyond_int64_is_an_error_and_not_another_number(merger):
     partials = table(a0=pa.array([2**62, 2**62], pa.int64()))
     with pytest.raises(QueryEvaluationError, match="out of range"):
-        merger.combine("SELECT SUM(a0) AS a0 FROM partials", partials.schema, partials.to_batches()).read_all()
+        merger.merge().combine("SELECT SUM(a0) AS a0 FROM partials", partials.schema, partials.to_batches()).read_all()
 
 
 def test_nan_and_null_group_as_in_postgresql(merger):
     nan = float("nan")
     partials = table(k0=[nan, None, nan, 0.0, -0.0, None], a0=[1] * 6)
     sql = "SELECT k0, CAST(SUM(a0) AS BIGINT) AS a0 FROM partials GROUP BY k0 ORDER BY k0 ASC NULLS LAST"
-    combined = merger.combine(sql, partials.schema, partials.to_batches()).read_all()
+    combined = merger.merge().combine(sql, partials.schema, partials.to_batches()).read_all()
     assert [str(value) for value in combined["k0"].to_pylist()] in (["0.0", "nan", "None"], ["-0.0", "nan", "None"])
     assert combined["a0"].to_pylist() == [2, 2, 2]
 
@@ -53,19 +57,68 @@ def test_an_error_of_the_chunks_comes_through(merger):
         raise QueryEvaluationError(msg)
 
     with pytest.raises(QueryEvaluationError, match="division by zero"):
-        merger.combine("SELECT SUM(a0) AS a0 FROM partials", partials.schema, batches()).read_all()
+        merger.merge().combine("SELECT SUM(a0) AS a0 FROM partials", partials.schema, batches()).read_all()
 
 
-def test_groups_that_need_more_memory_than_there_is_are_a_limit(tmp_path):
-    small = Merger(1_000_000, str(tmp_path))
-    names = pa.table({"k0": [f"{number:040}" for number in range(100_000)]})
-    with pytest.raises(MemoryLimitError, match="need more memory than there is; ask for fewer rows") as met:
-        small.combine("SELECT k0 FROM partials GROUP BY k0 ORDER BY k0", names.schema, names.to_batches()).read_all()
-    assert met.value.code == "query.limit.memory"
-    # What is left over is none of the next query's.
+NAMES = pa.table({"k0": [f"{number:040}" for number in range(100_000)]})
+GROUPED = "SELECT k0 FROM partials GROUP BY k0 ORDER BY k0"
+
+
+def in_order(merge, names=NAMES):
+    return merge.combine("SELECT k0 FROM partials ORDER BY k0", names.schema, names.to_batches(max_chunksize=10_000))
+
+
+def test_a_query_that_needs_more_memory_than_one_may_use_hurts_no_other(tmp_path):
+    merger = Merger(4_000_000, 1_000_000, 100_000_000, str(tmp_path))
     few = table(a0=[1, 2])
-    assert small.combine("SELECT COUNT(*) AS n FROM partials", few.schema, few.to_batches()).read_all().to_pylist() == [{"n": 2}]
-    small.close()
+    for _ in range(5):  # more than there are places
+        with pytest.raises(MemoryLimitError, match=r"more memory than the 1\.0 MB that a query may use; ask for fewer rows") as met:
+            merger.merge().combine(GROUPED, NAMES.schema, NAMES.to_batches()).read_all()
+        assert met.value.code == "query.limit.memory"
+        counted = merger.merge().combine("SELECT COUNT(*) AS n FROM partials", few.schema, few.to_batches())
+        assert counted.read_all().to_pylist() == [{"n": 2}]
+    merger.close()
+
+
+def test_a_query_that_needs_more_disk_than_one_may_use_is_told_so(tmp_path):
+    merger = Merger(60_000_000, 20_000_000, 1_000_000, str(tmp_path))
+    many = pa.concat_tables([NAMES] * 10)
+    with pytest.raises(TemporarySpaceError, match=r"more than 1\.0 MB of disk"):
+        in_order(merger.merge(), many).read_all()
+    merger.close()
+
+
+def test_queries_with_many_rows_wait_for_memory_and_others_do_not(tmp_path):
+    merger = Merger(100_000_000, 50_000_000, 100_000_000, str(tmp_path))
+    with closing(merger.merge()) as slow:
+        assert next(in_order(slow)).num_rows
+        with closing(merger.merge()) as second, pytest.raises(TooManyQueriesError, match=r"^1 queries combine many rows"):
+            in_order(second)
+        assert in_order(merger.merge(), table(k0=["a", "b"])).read_all().num_rows == 2
+        with ThreadPoolExecutor(1) as thread:
+            patient, gone = merger.merge(wait_s=60), merger.merge(wait_s=60)
+            waiting = thread.submit(lambda: in_order(gone).read_all())
+            gone.close()
+            with pytest.raises(QueryCancelledError):
+                waiting.result()
+            waiting = thread.submit(lambda: in_order(patient).read_all())
+            slow.close()  # read in part
+            assert waiting.result().num_rows == len(NAMES)
+        with pytest.raises(QueryCancelledError):
+            in_order(slow)
+    merger.close()
+
+
+def test_a_query_that_is_given_up_does_not_go_on(merger):
+    cubed = "SELECT COUNT(*) AS n FROM range(100000000) AS a, range(1000) AS b, partials WHERE a.range + b.range = 7"
+    merge, few = merger.merge(), table(a0=[1])
+    with ThreadPoolExecutor(1) as thread:
+        working = thread.submit(lambda: merge.combine(cubed, few.schema, few.to_batches()).read_all())
+        while not working.done():  # one that has not begun cannot be interrupted
+            merge.close()
+            time.sleep(0.01)
+        with pytest.raises(QueryCancelledError):
+            working.result()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +136,7 @@ def test_groups_that_need_more_memory_than_there_is_are_a_limit(tmp_path):
 def test_the_outside_is_closed(merger, sql):
     secret_of_the_caller = table(password=["x"])
     with pytest.raises(duckdb.Error):
-        merger.combine(sql, secret_of_the_caller.schema, secret_of_the_caller.to_batches()).read_all()
+        merger.merge().combine(sql, secret_of_the_caller.schema, secret_of_the_caller.to_batches()).read_all()
 
 
 @pytest.mark.parametrize(("offset", "limit"), [(0, None), (0, 0), (0, 3), (2, 4), (4, 4), (5, None), (9, 5), (10, 1), (50, 2)])

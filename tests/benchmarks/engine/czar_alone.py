@@ -161,7 +161,7 @@ async def run_alone(chunks: int, shape: str, repeat: int = 3) -> Alone:
     best: Alone | None = None
     before = _resident_bytes()
     with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(4) as threads:
-        merger = Merger(1_000_000_000, directory)
+        merger = Merger(1_000_000_000, 250_000_000, 1_000_000_000, directory)
         workers = dict.fromkeys(catalogue.nodes, worker)
         engine = Engine(workers, merger, None, Settings(home=Path(directory)), threads, _nothing_to_locate)  # type: ignore[arg-type]  # no scratch
         for _ in range(repeat):
