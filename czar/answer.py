@@ -41,9 +41,10 @@ class Answer:
         threads: Executor,
         max_rows: int | None = None,
         limit: AnswerLimit | None = None,
+        count: Callable[[int, int], None] = lambda _rows, _size_bytes: None,
     ) -> None:
         self.query_id = query_id
-        self._limit = limit
+        self._limit, self._count = limit, count
         self._max_rows = max_rows
         names = [output.name for output in outputs]
         fields = list(schema)[: len(names)]
@@ -69,8 +70,10 @@ class Answer:
                 if batch is None:
                     error = None
                     return
+                batch_bytes = _size_bytes(batch)
                 rows += batch.num_rows
-                size_bytes += _size_bytes(batch)
+                size_bytes += batch_bytes
+                self._count(batch.num_rows, batch_bytes)
                 if self._limit is not None:
                     self._limit.check(rows, size_bytes)
                 if self._enough(rows):

@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from czar.answer import Outcome
 from czar.execution import Execution
 from czar.node_metrics import NodeMetrics
-from qserv.errors import QueryCancelledError, TooManyQueriesError
+from qserv.errors import QueryCancelledError, TooManyQueriesError, UserBytesError, UserRowsError
 from qserv.ids import NodeId
 from workers.client import WorkerClient
 
@@ -68,6 +68,6 @@ class Metrics:
 def _outcome(outcome: Outcome) -> str:
     if outcome.error is None:
         return "completed"
-    if isinstance(outcome.error, TooManyQueriesError):
+    if isinstance(outcome.error, TooManyQueriesError | UserRowsError | UserBytesError):
         return "refused"
     return "cancelled" if isinstance(outcome.error, QueryCancelledError) else "error"

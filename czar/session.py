@@ -1,6 +1,7 @@
 """The whole path of a query: parse -> analyse -> plan -> dispatch -> merge."""
 
 import asyncio
+import functools
 import tempfile
 import time
 import uuid
@@ -32,6 +33,7 @@ from czar.query_log import QueryLog
 from czar.result import result_column
 from czar.running import Engine, Run
 from czar.scratch import Scratch
+from czar.usage import Usage
 from qserv.cluster import METADATA_DATABASE, SCRATCH_DATABASE, Cluster, Role, Secrets
 from qserv.errors import NotYetSupportedError, Place, QueryCancelledError, QueryLimitError
 from qserv.ids import NodeId
@@ -60,6 +62,7 @@ class Session:
         self.running: dict[uuid.UUID, Execution] = {}
         """The queries that are answered now, or wait for others to end."""
         self._admission = Admission(settings)
+        self._usage = Usage(settings, time.monotonic)
         self.metrics = Metrics(lambda: self._admission.running, lambda: self._admission.waiting, workers)
         self._presence = Presence(metadata, self._czar, self.running, settings.czar_lease_s)
         self._lookups = Lookups(metadata.url)
@@ -195,6 +198,7 @@ class Session:
         """Log a query, and wait until it may run."""
         self.running[execution.query_id] = execution
         self._log.start(execution)
+        self._usage.check(execution.user)
         ticket = self._admission.ticket(execution.user)
         execution.watch(ticket)
         await self._admission.enter(ticket, patient=patient)
@@ -269,6 +273,7 @@ class Session:
             threads=self._threads,
             max_rows=max_rows,
             limit=AnswerLimit(self._settings.max_rows if max_rows is None else None, self._settings.max_answer_bytes),
+            count=functools.partial(self._usage.add, execution.user),
         )
 
 

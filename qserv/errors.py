@@ -193,6 +193,26 @@ class TooManyQueriesError(QueryLimitError):
     retryable = True
 
 
+class UserRowsError(QueryLimitError):
+    """The user has read as many rows as one may within a time."""
+
+    code = "query.limit.user.rows"
+    retryable = True
+
+
+class UserBytesError(QueryLimitError):
+    """The user has read as many bytes as one may within a time."""
+
+    code = "query.limit.user.bytes"
+    retryable = True
+
+
+class KeptResultsError(QueryLimitError):
+    """The results that are kept for the user have as many bytes as they may."""
+
+    code = "query.limit.user.kept"
+
+
 class QueryCancelledError(QueryError):
     """The query was cancelled by its owner or an admin, or its reader went away."""
 

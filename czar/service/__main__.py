@@ -37,7 +37,8 @@ async def serve(home: Path, readers: dict[str, Callable[[str], exp.Expr]]) -> No
     listening = listen(cluster.czar_host, cluster.czar_port, service="the czar's API", setting="QSERV_CZAR_PORT")
     session = await Session.open(cluster, secrets, settings)
     metadata = make_engine(cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
-    asking, jobs, results = Asking(session, readers), Jobs(metadata, settings.job_keep_s), Results(home)
+    asking, results = Asking(session, readers), Results(home)
+    jobs = Jobs(metadata, settings.job_keep_s, settings.max_kept_bytes_per_user)
     runner = JobRunner(asking, jobs, results)
     try:
         await session.catalogue()

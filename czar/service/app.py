@@ -24,7 +24,7 @@ MAX_BODY_BYTES = 16 * 2**20
 HEALTH_PATH = "/health"
 METRICS_PATH = "/metrics"
 
-ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorDocument} for code in (400, 401, 404, 500, 503)}
+ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorDocument} for code in (400, 401, 404, 429, 500, 503)}
 """What the documentation says of errors."""
 
 

@@ -12,6 +12,8 @@ from qserv.errors import (
     QueryError,
     SchemaError,
     TooManyQueriesError,
+    UserBytesError,
+    UserRowsError,
 )
 from qserv.metadata.jobs import JobError
 
@@ -19,6 +21,8 @@ STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (AccessError, 401),
     (QueryCancelledError, 503),
     (TooManyQueriesError, 503),
+    (UserRowsError, 429),
+    (UserBytesError, 429),
     (NoSuchJobError, 404),
     (QueryError, 400),
     (SchemaError, 400),

@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from qserv.errors import NoSuchJobError
+from czar.shown_sql import amount
+from qserv.errors import KeptResultsError, NoSuchJobError
 from qserv.metadata import czars, jobs
 from qserv.metadata.czars import LoggedQuery
 from qserv.metadata.engine import connect
@@ -20,17 +21,31 @@ class Jobs:
     ----------
     keep_s
         Seconds for which a job and its result are kept once it has ended.
+    max_kept_bytes
+        Bytes of the results that are kept for one user, at the most.
     """
 
-    def __init__(self, metadata: AsyncEngine, keep_s: float) -> None:
-        self._metadata, self.keep_s = metadata, keep_s
+    def __init__(self, metadata: AsyncEngine, keep_s: float, max_kept_bytes: int) -> None:
+        self._metadata, self.keep_s, self._max_kept_bytes = metadata, keep_s, max_kept_bytes
 
     async def submit(self, owner: str, dialect: str, text: str, max_rows: int) -> Job:
-        """Queue a query."""
+        """Queue a query; raises `KeptResultsError` for a user who has no room for its result."""
         job_id = uuid4()
+        if await self.room_bytes(owner) <= 0:
+            raise self.no_room(owner)
         async with self._transaction() as connection:
             await jobs.submit(connection, NewJob(job_id, owner, dialect, text.replace("\0", ""), max_rows))
             return await jobs.read_job(connection, job_id)
+
+    async def room_bytes(self, owner: str) -> int:
+        """Return the bytes of results that may yet be kept for a user; below 0 where the limit was lowered."""
+        async with self._transaction() as connection:
+            return self._max_kept_bytes - await jobs.kept_bytes(connection, owner)
+
+    def no_room(self, owner: str) -> KeptResultsError:
+        """Return what to say to a user whose results are too many."""
+        msg = f"the results kept for {owner} would be more than {amount(self._max_kept_bytes)}"
+        return KeptResultsError(f"{msg}; delete some (`qserv jobs`), or ask for fewer rows or columns")
 
     async def read(self, job_id: UUID) -> Job:
         """Return a job; raises `NoSuchJobError`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from contextlib import aclosing
 from dataclasses import replace
 from uuid import UUID
@@ -23,7 +24,7 @@ POLL_S = 1.0
 """How often a czar looks for jobs that others submitted or left; its own it begins at once."""
 
 SWEEP_S = 60.0
-"""How often expired results are looked for."""
+"""How often expired results are looked for, unless they are kept for less."""
 
 log = structlog.get_logger("czar.jobs")
 
@@ -35,6 +36,8 @@ class JobRunner:
         self._asking, self._jobs, self._results = asking, jobs, results
         self._wake = asyncio.Event()
         self._running: dict[UUID, asyncio.Task[None]] = {}
+        self._written_bytes: Counter[str] = Counter()
+        """Bytes of the results that are being written, by user."""
         self._loop: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -56,13 +59,14 @@ class JobRunner:
 
     async def _look_for_jobs(self) -> None:
         loop = asyncio.get_running_loop()
-        swept_s = -SWEEP_S
+        every_s = min(SWEEP_S, self._jobs.keep_s)
+        swept_s = -every_s
         while True:
             self._wake.clear()
             try:
                 while len(self._running) < JOBS_AT_A_TIME and (job := await self._next()):
                     self._running[job.job_id] = asyncio.create_task(self._run(job))
-                if loop.time() - swept_s > SWEEP_S:
+                if loop.time() - swept_s > every_s:
                     await self._sweep()
                     swept_s = loop.time()
             except MetadataError as error:
@@ -104,13 +108,19 @@ class JobRunner:
         answer = await self._asking.ask(job.text, job.dialect, job.owner, job.max_rows, job.query_id, patient=True)
         execution = self._asking.session.running.get(job.query_id) if job.query_id else None
         end = JobEnd(JobState.COMPLETED, self._jobs.keep_s)
+        room_bytes, written_bytes = await self._jobs.room_bytes(job.owner), 0
         try:
             with self._results.writing(job.job_id, job.attempt, described(answer.schema, answer.columns)) as file:
                 async with aclosing(rows_of(answer, job.max_rows)) as batches:
                     async for batch, overflow in batches:
+                        written_bytes += batch.nbytes
+                        self._written_bytes[job.owner] += batch.nbytes
+                        if self._written_bytes[job.owner] > room_bytes:
+                            raise self._jobs.no_room(job.owner)
                         await asyncio.to_thread(file.write, batch)
                         end = replace(end, overflow=overflow)
         finally:
+            self._written_bytes[job.owner] -= written_bytes
             await answer.close()
         chunks = execution.progress.chunk_count if execution else 0
         return replace(end, chunk_count=chunks, row_count=file.rows, byte_count=file.size_bytes)

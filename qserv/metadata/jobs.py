@@ -225,6 +225,12 @@ async def take_expired(connection: AsyncConnection) -> list[UUID]:
     return list((await connection.execute(delete(jobs).where(over).returning(jobs.c.job_id))).scalars())
 
 
+async def kept_bytes(connection: AsyncConnection, owner: str) -> int:
+    """Return the bytes of the results that are kept for an owner."""
+    kept = and_(jobs.c.owner == owner, jobs.c.state == JobState.COMPLETED, ~jobs.c.deleted, jobs.c.expires >= func.now())
+    return int((await connection.execute(select(func.coalesce(func.sum(jobs.c.byte_count), 0)).where(kept))).scalar_one())
+
+
 async def known_jobs(connection: AsyncConnection, job_ids: Sequence[UUID]) -> set[UUID]:
     """Return those of some jobs that exist."""
     return set((await connection.execute(select(jobs.c.job_id).where(jobs.c.job_id.in_(job_ids)))).scalars())

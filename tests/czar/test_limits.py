@@ -18,6 +18,8 @@ from qserv.errors import (
     TemporarySpaceError,
     TimeLimitError,
     TooManyQueriesError,
+    UserBytesError,
+    UserRowsError,
 )
 from qserv.settings import Settings
 from qserv.supervisor.services import worker_services
@@ -148,6 +150,25 @@ def test_a_user_holds_up_no_other(session):
             with pytest.raises(QueryCancelledError):
                 await slow
             assert await read(czar, "SELECT 1", user="a") == 1
+
+    asyncio.run(ask())
+
+
+def test_a_user_reads_so_much_and_others_read_on(session):
+    async def ask():
+        async with session(max_rows_per_user=3000, user_window_s=3600.0) as czar:
+            bright = "SELECT hip FROM stars.hipparcos WHERE magnitude < 5"
+            assert await read(czar, bright, user="a") > 1500
+            with pytest.raises(UserRowsError, match="a has read the 3,000 rows that a user may within 3600 s; "):
+                await read(czar, bright, user="a")  # stopped on its way
+            with pytest.raises(UserRowsError):
+                await read(czar, "SELECT 1", user="a")
+            assert await read(czar, bright, user="b") > 1500
+            assert b'qserv_queries_total{dialect="native",outcome="refused"} 2.0' in czar.metrics.text()
+        async with session(max_bytes_per_user=20_000) as czar:
+            with pytest.raises(UserBytesError, match=r"a has read the 20\.0 kB that a user may"):
+                await read(czar, "SELECT hip, ra_degrees FROM stars.hipparcos", user="a")
+            assert czar.running == {}
 
     asyncio.run(ask())
 
