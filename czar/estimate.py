@@ -6,7 +6,7 @@ from typing import Final
 from sqlglot import exp
 
 from czar.plan.model import Plan
-from schema.model import Column, ColumnType
+from schema.model import Column, ColumnType, Table
 
 WIDTH_BYTES: Final[dict[ColumnType, int]] = {
     ColumnType.BOOLEAN: 1,
@@ -18,6 +18,9 @@ WIDTH_BYTES: Final[dict[ColumnType, int]] = {
 
 TEXT_BYTES: Final = 20
 """Of a text without a declared length: a name or an identifier, and where it begins."""
+
+ROW_BYTES: Final = 36
+"""PostgreSQL's header of a row, its place in the page, and `_healpix_29`."""
 
 TEXTS: Final = frozenset({ColumnType.CHAR, ColumnType.STRING, ColumnType.UNICODE, ColumnType.TEXT, ColumnType.BINARY})
 
@@ -56,8 +59,15 @@ def _is_one_row(select: exp.Select) -> bool:
 
 def _width(item: exp.Expr, columns: dict[str, Column]) -> int:
     column = columns.get(item.name) if isinstance(item, exp.Column) else None
-    if column is None:
-        return 8
+    return 8 if column is None else _column_bytes(column)
+
+
+def row_bytes(table: Table) -> int:
+    """Return the bytes of a row on disk."""
+    return ROW_BYTES + sum(map(_column_bytes, table.columns))
+
+
+def _column_bytes(column: Column) -> int:
     if column.datatype in TEXTS:
         return column.length + 4 if column.length else TEXT_BYTES
     return WIDTH_BYTES.get(column.datatype, 8)

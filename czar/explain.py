@@ -16,6 +16,7 @@ from czar.planning import planned_query
 from czar.shown_sql import amount, indented, statement
 from czar.steps.cut import next_cut
 from czar.steps.intermediate import Intermediate, sendable_bytes
+from czar.times import STATED, Pace, Times, expected, of_steps
 from schema.physical import quote
 
 
@@ -57,8 +58,15 @@ class Explanation:
     """What PostgreSQL computes over the rows of the steps, if the nodes have no part in it."""
     lane: str | None = None
     """Where the chunks wait for their turn on the nodes."""
+    expected: Times | None = None
+    """Seconds that it will take, its steps left out."""
     measured: dict[str, Measured] = field(default_factory=dict)
     """What each stage took, if the query has run: nodes, combine, finish or rest, and total."""
+
+    @property
+    def expected_s(self) -> float:
+        """Seconds that it will take, with its steps."""
+        return (self.expected.total if self.expected else 0.0) + sum(step.part.expected_s for step in self.steps)
 
     @property
     def text(self) -> str:
@@ -66,13 +74,14 @@ class Explanation:
         where = ", ".join(f"{node} {count:,}" for node, count in sorted(self.nodes.items()))
         lines = [line for step in self.steps for line in (*step.lines, "")]
         if self.rest:
-            lines += ["over the rows of these steps (PostgreSQL)", *indented(self.rest, "postgres")]
+            lines += ["over the rows of these steps (PostgreSQL)", *indented(self.rest, "postgres"), "", *self._expected]
         else:
             lines += [
                 f"chunks   {self.chunks:,} of {self.family_chunks:,}" + (f" ({where})" if where else ""),
                 *([f"lane     {self.lane}"] if self.lane else []),
                 f"rows     at most {self.rows:,}",
                 *([f"sent     estimated {self.sent.rows:,} rows, {amount(self.sent.size_bytes)}"] if self.sent else []),
+                *self._expected,
                 *(f"because  {note}" for note in self.notes),
             ]
         for title, sql, dialect in (
@@ -86,12 +95,21 @@ class Explanation:
             lines += ["", "took", *(f"  {name:<8} {stage.text}" for name, stage in self.measured.items())]
         return "\n".join(lines)
 
+    @property
+    def _expected(self) -> list[str]:
+        if self.expected is None:
+            return []
+        with_steps = f", {_seconds(self.expected_s)} with its steps" if self.steps else ""
+        return [f"time     estimated {_seconds(self.expected.total)}{with_steps}"]
+
     def to_json(self) -> dict[str, Any]:
         """Return the plan as a JSON object."""
         return {
             **self.__dict__,
             "notes": list(self.notes),
             "sent": self.sent.__dict__ if self.sent else None,
+            "expected": self.expected.__dict__ if self.expected else None,
+            "expected_s": self.expected_s,
             "steps": [step.to_json() for step in self.steps],
             "measured": {name: stage.__dict__ for name, stage in self.measured.items()} or None,
         }
@@ -122,14 +140,19 @@ class Step:
         return {"name": self.name, "reason": self.reason, "rows_go_to": self.rows_go_to, "part": self.part.to_json()}
 
 
-async def explain_query(query: Query, locate: Callable[[Query], Awaitable[Query]]) -> Explanation:
+def _seconds(seconds: float) -> str:
+    """Return a time with two digits: it is known no better."""
+    return f"{seconds:.2g} s" if seconds < 100 else f"{seconds:,.0f} s"  # noqa: PLR2004 (where the digits end)
+
+
+async def explain_query(query: Query, locate: Callable[[Query], Awaitable[Query]], pace: Pace = STATED) -> Explanation:
     """Return how a query would be answered, if each of its steps had few enough rows to be sent to the nodes."""
     names = (f"s{number}" for number in itertools.count())
-    return (await _explained(query, locate, names))[0]
+    return (await _explained(query, locate, names, pace))[0]
 
 
 async def _explained(
-    query: Query, locate: Callable[[Query], Awaitable[Query]], names: Iterator[str]
+    query: Query, locate: Callable[[Query], Awaitable[Query]], names: Iterator[str], pace: Pace
 ) -> tuple[Explanation, frozenset[str]]:
     """Return the explanation of a query, and the names of steps whose rows the nodes read."""
     steps: list[Step] = []
@@ -139,13 +162,13 @@ async def _explained(
         planned = await planned_query(query, locate, None)
         if isinstance(planned, Plan):
             on_nodes |= _steps_read(query)
-            explanation = explain(planned)
+            explanation = explain(planned, pace)
             break
         cut = next_cut(query, next(names), planned)
         if cut is None:
-            explanation = Explanation(0, 0, {}, 0, (), None, None, None, rest=rest(query, None))
+            explanation = _over_steps(rest(query, None), [step.part for step in steps])
             break
-        part, read = await _explained(cut.step, locate, names)
+        part, read = await _explained(cut.step, locate, names, pace)
         on_nodes |= read
         steps.append(Step(cut.name, planned, part))
         few_bytes[cut.name] = sendable_bytes(len(cut.rest.chunks))
@@ -164,12 +187,19 @@ def _destination(few_bytes: int, *, sent: bool) -> str:
     return f"the nodes, with the query, if they are at most {amount(few_bytes)}; else the scratch database"
 
 
-def explain(plan: Plan) -> Explanation:
+def _over_steps(sql: str | None, parts: list[Explanation]) -> Explanation:
+    """Return the explanation of what is computed over the rows of steps."""
+    rows_bytes = sum(part.sent.size_bytes for part in parts if part.sent)
+    return Explanation(0, 0, {}, 0, (), None, None, None, rest=sql, expected=of_steps(rows_bytes))
+
+
+def explain(plan: Plan, pace: Pace = STATED) -> Explanation:
     """Return the explanation of a plan."""
     catalogue = plan.catalogue
     nodes: dict[str, int] = {}
     for assignment in assignments(plan, query_id=""):
         nodes[assignment.nodes[0]] = nodes.get(assignment.nodes[0], 0) + 1
+    most = sent(plan, statement(plan.step.template, "postgres")) if plan.step else None
     return Explanation(
         chunks=len(plan.step.chunks) if plan.step else 0,
         family_chunks=len(catalogue.replicas.get(plan.family or "", {})),
@@ -179,24 +209,25 @@ def explain(plan: Plan) -> Explanation:
         chunk_query=plan.step.template if plan.step else None,
         combine=plan.combine,
         finish=plan.finish,
-        sent=sent(plan, statement(plan.step.template, "postgres")) if plan.step else None,
+        sent=most,
         lane=str(lane_of(plan)) if plan.step else None,
+        expected=expected(plan, nodes, most, pace) if most else None,
     )
 
 
-def explain_run(part: PartRun) -> Explanation:
+def explain_run(part: PartRun, pace: Pace = STATED) -> Explanation:
     """Return how a query was answered, and what it took."""
     found = [step.found for step in part.steps if step.found is not None]
     if part.plan is not None:
-        explanation = explain(_named(part.plan, found))
+        explanation = explain(_named(part.plan, found), pace)
     else:
-        explanation = Explanation(0, 0, {}, 0, (), None, None, None, rest=part.rest)
+        explanation = _over_steps(part.rest, [explain_run(step.part, pace) for step in part.steps])
     stages = {name: Measured(stage.rows, stage.size_bytes, stage.seconds) for name, stage in part.stages.items()}
-    return replace(explanation, steps=tuple(_ran(step, part) for step in part.steps), measured=stages)
+    return replace(explanation, steps=tuple(_ran(step, part, pace) for step in part.steps), measured=stages)
 
 
-def _ran(step: StepRun, around: PartRun) -> Step:
-    part = explain_run(step.part)
+def _ran(step: StepRun, around: PartRun, pace: Pace) -> Step:
+    part = explain_run(step.part, pace)
     last = next(reversed(part.measured.values()), Measured(0, 0, 0.0))
     part = replace(part, measured={**part.measured, "step": replace(last, seconds=step.seconds)})
     if step.found is None:

@@ -33,6 +33,7 @@ from czar.query_log import QueryLog
 from czar.result import result_column
 from czar.running import Engine, Run
 from czar.scratch import Scratch
+from czar.times import Pace
 from czar.usage import Usage
 from qserv.cluster import METADATA_DATABASE, SCRATCH_DATABASE, Cluster, Role, Secrets
 from qserv.errors import NotYetSupportedError, Place, QueryCancelledError, QueryLimitError
@@ -63,6 +64,7 @@ class Session:
         """The queries that are answered now, or wait for others to end."""
         self._admission = Admission(settings)
         self._usage = Usage(settings, time.monotonic)
+        self._pace = Pace()
         self.metrics = Metrics(lambda: self._admission.running, lambda: self._admission.waiting, workers)
         self._presence = Presence(metadata, self._czar, self.running, settings.czar_lease_s)
         self._lookups = Lookups(metadata.url)
@@ -150,7 +152,7 @@ class Session:
         if isinstance(statement, str) and dialect == "native" and (asked := read_explain(statement)) is not None:
             statement, analyze = asked.query, analyze or asked.analyze
         if not analyze:
-            return await explain_query(await self._named(statement, dialect, written), self._located)
+            return await explain_query(await self._named(statement, dialect, written), self._located, self._pace)
         execution = Execution(uuid.uuid4(), user, dialect, written)
         outcome = Outcome(0, 0, None)
         try:
@@ -217,7 +219,7 @@ class Session:
     async def _explained(self, asked: ExplainStatement, execution: Execution, max_rows: int | None) -> Answer:
         """Answer a statement that asks for a plan."""
         query = await self._named(asked.query, execution.dialect, asked.query)
-        explanation = await (self._measured(query, execution) if asked.analyze else explain_query(query, self._located))
+        explanation = await (self._measured(query, execution) if asked.analyze else explain_query(query, self._located, self._pace))
         rows = asked.rows(explanation)
         return Answer(
             query_id=execution.query_id.hex,
@@ -244,7 +246,9 @@ class Session:
             await run.read_to_end(await run.answer(query, None))
         finally:
             run.close()
-        explanation = explain_run(run.measured)
+        explanation = explain_run(run.measured, self._pace)
+        if (nodes := explanation.measured.get("nodes")) and explanation.expected:
+            self._pace.learn(explanation.expected.nodes, nodes.seconds)
         last = next(reversed(explanation.measured.values()), Measured(0, 0, 0.0))
         total = replace(last, seconds=time.monotonic() - begun_s)
         return replace(explanation, measured={**explanation.measured, "total": total})

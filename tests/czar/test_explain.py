@@ -1,15 +1,18 @@
 """EXPLAIN as a statement, and a plan for each shape of query of docs/sql.md."""
 
 import asyncio
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
 from czar.analyse import named
+from czar.analyse.query import Access
 from czar.explain import explain_query
 from czar.explain_statement import read_explain
 from czar.parse import parse
+from czar.times import Pace
 from qserv.errors import QuerySyntaxError
 
 PAGE = Path(__file__).parents[2] / "docs" / "sql.md"
@@ -18,7 +21,10 @@ EXAMPLE = re.compile(r"(?P<query>```postgresql\n(?P<text>.*?)```\n\n)```\n.*?```
 
 def explained(query, catalogue):
     async def located(found):
-        return found
+        # As if the director index had found all keys in one chunk.
+        for restriction in found.keys:
+            found = found.narrowed(found.chunks[:1], restriction.director, Access.KEYS)
+        return dataclasses.replace(found, keys=())
 
     return asyncio.run(explain_query(named(parse(query), catalogue, query), located))
 
@@ -94,3 +100,57 @@ def test_long_lists_are_shortened(catalogue):
     listed = ", ".join(map(str, range(1000)))
     query = f"SELECT hip FROM hipparcos WHERE hip IN ({listed})"  # noqa: S608 (numbers)
     assert "... 990 more" in explained(query, catalogue).text
+
+
+def larger(catalogue, times):
+    """Return a catalogue whose tables have so many times as many rows."""
+    entries = tuple(
+        dataclasses.replace(entry, row_counts=times * entry.row_counts, overlap_row_counts=times * entry.overlap_row_counts)
+        for entry in catalogue.entries
+    )
+    return dataclasses.replace(catalogue, entries=entries)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT COUNT(*) FROM bigsky WHERE magnitude > 1",
+        "SELECT b_mag, COUNT(*) FROM bigsky GROUP BY b_mag ORDER BY 2",
+        "SELECT COUNT(*) FROM hipparcos WHERE magnitude = (SELECT AVG(magnitude) FROM hipparcos)",
+        "SELECT STRING_AGG(tyc_id, ',') FROM bigsky",
+    ],
+)
+def test_the_time_grows_with_the_tables(query, catalogue):
+    query = query.replace("b_mag", catalogue.entries[1].table.columns[1].name)
+    found = [explained(query, larger(catalogue, times)).expected_s for times in (1, 100, 10_000)]
+    assert found[0] < 0.1 * found[1] ** 0.5
+    assert 20 < found[2] / found[1] < 101
+
+
+@pytest.mark.parametrize(
+    "where", ["hip = 7", "hip IN (7, 8, 9)", "DISTANCE(POINT(ra_degrees, dec_degrees), POINT(56.75, 24.12)) < 0.01"]
+)
+def test_what_an_index_finds_is_quick_whatever_the_size(where, catalogue):
+    found = explained(f"SELECT * FROM hipparcos WHERE {where}", larger(catalogue, 10_000))  # noqa: S608 (above)
+    assert found.expected_s < 0.1
+    assert explained("SELECT * FROM hipparcos", larger(catalogue, 10_000)).expected_s > 10
+
+
+def test_the_time_is_in_text_and_json_and_that_of_steps_is_added(catalogue):
+    found = explained("SELECT hip FROM hipparcos WHERE magnitude = (SELECT MIN(magnitude) FROM hipparcos)", catalogue)
+    facts = found.to_json()
+    assert facts["expected_s"] == pytest.approx(found.expected.total + facts["steps"][0]["part"]["expected_s"])
+    assert set(facts["expected"]) == {"nodes", "combine", "finish"}
+    assert re.search(r"^time     estimated 0\.\d+ s, 0\.\d+ s with its steps$", found.text, re.MULTILINE)
+    assert re.search(r"^  time     estimated 0\.\d+ s$", found.text, re.MULTILINE)
+
+
+def test_the_pace_of_the_nodes_is_learned():
+    pace = Pace()
+    pace.learn(0.001, 0.1)  # too short to say anything
+    assert pace.factor == 1.0
+    for _ in range(20):
+        pace.learn(pace.factor * 2.0, 6.0)
+    assert pace.factor == pytest.approx(3.0, rel=0.01)
+    pace.learn(1e-9, 1e9)
+    assert pace.factor == 20.0

@@ -21,6 +21,7 @@ def test_a_plan_that_was_run_says_what_each_part_took(czar):
     assert plan.facts["measured"]["total"]["rows"] == 1
     assert plan.facts["measured"]["total"]["seconds"] >= step["part"]["measured"]["step"]["seconds"]
     assert re.search(rf"^    nodes    {count} rows, ", plan.text, re.MULTILINE)
+    assert re.search(r"^  time     estimated 0\.\d+ s$", plan.text, re.MULTILINE)
     assert "took" not in czar.explain(TOGETHER).text
 
 
