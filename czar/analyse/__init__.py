@@ -8,22 +8,28 @@ from sqlglot import exp
 from czar.analyse.dependent_columns import dependent_columns
 from czar.analyse.functions import known_functions
 from czar.analyse.geometry import lower_geometry
+from czar.analyse.inner_conditions import sink_conditions
 from czar.analyse.keys import find_keys
-from czar.analyse.locality import Locality, NotLocalError, Spread
+from czar.analyse.locality import NotLocalError, Spread, locality_of
+from czar.analyse.necessity import branches
 from czar.analyse.plain_forms import plain_forms
-from czar.analyse.query import Query
+from czar.analyse.query import Access, Query
 from czar.analyse.regions import find_regions
 from czar.analyse.resolve import as_select, resolve
 from czar.analyse.sampling import sampled
 from czar.analyse.statistics import prune_by_statistics
 from czar.analyse.supported import supported
+from czar.analyse.unions import one_of
 from czar.catalogue import Catalogue
 
 __all__ = ["NAMING", "PRUNING", "NotLocalError", "Query", "analyse", "locality_of", "named", "pruned"]
 
 Rule = Callable[[Query], Query]
 
-NAMING: tuple[Rule, ...] = (sampled, supported, plain_forms, resolve, dependent_columns, known_functions, lower_geometry)
+NAMING: tuple[Rule, ...] = (
+    *(sampled, supported, plain_forms, resolve, dependent_columns, known_functions, lower_geometry),
+    sink_conditions,
+)
 """What makes every part of a query, and of the queries in it, mean one thing."""
 
 PRUNING: tuple[Rule, ...] = (find_regions, find_keys, prune_by_statistics)
@@ -41,20 +47,21 @@ def named(tree: exp.Expr, catalogue: Catalogue, text: str = "") -> Query:
     return query
 
 
-def locality_of(query: Query) -> Locality:
-    """Return what proves of the parts of a query that they are chunk-local."""
-    overlaps: dict[str, float] = {}
-    for database in query.catalogue.databases:
-        overlaps[database.family] = min(overlaps.get(database.family, database.overlap_deg), database.overlap_deg)
-    return Locality(query.tables, overlaps)
-
-
 def pruned(query: Query, rows: Spread) -> Query:
     """Find the chunks that can hold rows of a query, and what must be read with overlap; ``rows`` is what proves it chunk-local."""
     if rows.partners:
         query = replace(query, sources=tuple(replace(each, overlap=each.alias in rows.partners) for each in query.sources))
+    return _restricted(query)
+
+
+def _restricted(query: Query) -> Query:
+    """Find the chunks of a query whose sources are read as they must be."""
     for rule in PRUNING:
         query = rule(query)
+    for union in query.unions:
+        query = one_of(
+            query, [_restricted(replace(query, tree=side, keys=(), notes=(), access=Access.SCAN)) for side in branches(union)]
+        )
     return query
 
 

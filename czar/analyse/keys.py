@@ -1,7 +1,5 @@
 """Rule: take the director keys out of the conditions, for a look-up in the director index."""
 
-from dataclasses import replace
-
 from sqlglot import exp
 
 from czar.analyse.constants import number
@@ -29,7 +27,7 @@ def find_keys(query: Query) -> Query:
                 keys = _keys(condition, source, table.director_key)
                 if keys is not None and len(keys) <= MAX_KEYS:
                     found.append(KeyRestriction(source.entry.database, table.director or table.name, keys))
-    return replace(query, keys=tuple(dict.fromkeys(found)))
+    return query.with_keys(tuple(found))
 
 
 def _keys(condition: exp.Expr, source: Source, key: str) -> tuple[int, ...] | None:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
-from czar.analyse.nesting import body, expression_queries, free_aliases, joins, optional, output_names, own, relations
-from czar.analyse.query import Source, conjuncts
+from czar.analyse.nesting import body, conjuncts, expression_queries, free_aliases, joins, optional, output_names, own, relations
+from czar.analyse.query import Query, Source
 from czar.analyse.separations import Partners
 
 Key = tuple[str, str, str]
@@ -180,7 +180,7 @@ class Locality:
             return WHOLE
         if not isinstance(node, exp.Subquery):
             return WHOLE
-        if "cte" in node.meta and any(call.name.lower() == "random" for call in node.find_all(exp.Anonymous)):
+        if "cte" in node.meta and makes_random_numbers(node):
             reason = "the random numbers of a CTE are taken once"
             raise NotLocalError(reason, node)
         found = self.of_query(node)
@@ -253,11 +253,24 @@ class Locality:
         return replace(left, keys=keys, whole=whole, partners=left.partners | right.partners)
 
 
+def locality_of(query: Query) -> Locality:
+    """Return what proves of the parts of a query that they are chunk-local."""
+    overlaps: dict[str, float] = {}
+    for database in query.catalogue.databases:
+        overlaps[database.family] = min(overlaps.get(database.family, database.overlap_deg), database.overlap_deg)
+    return Locality(query.tables, overlaps)
+
+
 def _is_defined_here(table: exp.Table) -> bool:
     """Whether a table is the recursive one that the SELECT around it defines, not one seen from inside of that."""
     select = table.find_ancestor(exp.Select)
     with_ = select.args.get("with_") if select else None
     return with_ is not None and any(node.alias == table.name for node in with_.expressions)
+
+
+def makes_random_numbers(tree: exp.Expr) -> bool:
+    """Whether a query gives other rows each time."""
+    return any(call.name.lower() == "random" for call in tree.find_all(exp.Anonymous))
 
 
 def is_grouped(tree: exp.Select) -> bool:

@@ -116,3 +116,28 @@ def output_names(query: exp.Expr) -> list[str]:
     if isinstance(query, exp.Values):
         return [column.name for column in query.args["alias"].args["columns"]]
     return [item.alias_or_name for item in query.expressions]
+
+
+def conjuncts(condition: exp.Expr | None) -> list[exp.Expr]:
+    """Return the parts that all must hold: the operands of the outermost ANDs, without their parentheses."""
+    return [] if condition is None else _operands(exp.And, condition)
+
+
+def disjuncts(condition: exp.Or) -> list[exp.Expr]:
+    """Return the parts of which one must hold: the operands of the outermost ORs, without their parentheses."""
+    return _operands(exp.Or, condition)
+
+
+def _operands(connector: type[exp.Connector], condition: exp.Expr) -> list[exp.Expr]:
+    """Take a tree of one connector apart, without recursion: a list of 10,000 operands is as deep."""
+    found: list[exp.Expr] = []
+    waiting = [condition]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, exp.Paren):
+            waiting.append(part.this)
+        elif isinstance(part, connector):
+            waiting += [part.expression, part.this]
+        else:
+            found.append(part)
+    return found

@@ -2,6 +2,7 @@
 
 from sqlglot import exp
 
+from czar.analyse.constants import number
 from czar.analyse.nesting import own, parts
 from czar.analyse.query import Query
 from czar.dialects.places import place_of
@@ -9,20 +10,22 @@ from qserv.errors import QueryError
 
 
 def plain_forms(query: Query) -> Query:
-    """Write named windows out where they are used, and BETWEEN SYMMETRIC as two BETWEENs.
+    """Write named windows out where they are used, BETWEEN SYMMETRIC as two BETWEENs, and numbers of VALUES or an array as a list.
 
     Raises
     ------
     QueryError
         There is no window of a name.
     """
-    forms = [part for part in parts(query.tree) if isinstance(part, exp.Between | exp.Window)]
+    forms = [part for part in parts(query.tree) if isinstance(part, exp.Between | exp.Window | exp.In | exp.EQ)]
     if any(isinstance(part, exp.Window) for part in forms):
         for select in list(query.tree.find_all(exp.Select)):
             _write_windows_out(select, query)
     for part in forms:
         if isinstance(part, exp.Between) and part.args.get("symmetric"):
             part.replace(_either_way(part))
+        elif isinstance(part, exp.In | exp.EQ):
+            _list_written_out(part)
     return query
 
 
@@ -30,6 +33,24 @@ def _either_way(between: exp.Between) -> exp.Expr:
     low, high = between.args["low"], between.args["high"]
     ways = [exp.Between(this=between.this.copy(), low=one.copy(), high=other.copy()) for one, other in ((low, high), (high, low))]
     return exp.Paren(this=exp.Or(this=ways[0], expression=ways[1]))
+
+
+def _list_written_out(part: exp.In | exp.EQ) -> None:
+    """``a IN (VALUES (1), (2))`` and ``a = ANY (ARRAY[1, 2])`` are ``a IN (1, 2)``."""
+    values: list[exp.Expr] = []
+    if isinstance(part, exp.In) and len(part.expressions) == 1 and isinstance(part.expressions[0], exp.Values):
+        rows = part.expressions[0].expressions
+        values = [row.expressions[0] for row in rows if len(row.expressions) == 1]
+        values = values if len(values) == len(rows) else []
+    elif isinstance(part, exp.EQ) and isinstance(part.expression, exp.Any):
+        array = part.expression.this.unnest()
+        values = array.expressions if isinstance(array, exp.Array) else []
+    if not values or any(number(value) is None for value in values):
+        return
+    if isinstance(part, exp.In):
+        part.set("expressions", values)
+    else:
+        part.replace(exp.In(this=part.this, expressions=values))
 
 
 def _write_windows_out(select: exp.Select, query: Query) -> None:

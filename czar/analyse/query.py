@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from czar.analyse.kinds import Kind
-from czar.analyse.nesting import body, joins, own, relations, selects
+from czar.analyse.necessity import Needed, branches, needed_of
+from czar.analyse.nesting import conjuncts, joins, relations, selects
 from czar.catalogue import Catalogue, TableEntry, are_among
 
 
@@ -118,49 +119,44 @@ class Query:
         kept = self.chunks[are_among(self.chunks, chunks)]
         note = f"{reason}: {len(kept):,} of {len(self.chunks):,} chunks"
         found = replace(self, chunks=kept, notes=(*self.notes, note), access=max(self.access, access))
-        found.__dict__["blocks"] = self.blocks  # of the same tree and sources; finding them takes a walk through the tree
-        return found
+        return self._known(found)
+
+    def with_keys(self, keys: tuple[KeyRestriction, ...]) -> Self:
+        """Return the query with further keys to be looked up."""
+        return self._known(replace(self, keys=tuple(dict.fromkeys((*self.keys, *keys))))) if keys else self
+
+    def _known(self, other: Self) -> Self:
+        """Tell another one, of the same tree and sources, what is known of them: finding it takes a walk through the tree."""
+        other.__dict__.update({name: self.__dict__[name] for name in ("needed", "blocks") if name in self.__dict__})
+        return other
+
+    @cached_property
+    def needed(self) -> Needed:
+        """The parts of which each row of the answer needs a row."""
+        return needed_of(self.tree)
+
+    @property
+    def unions(self) -> tuple[exp.Union, ...]:
+        """The UNIONs of which each row of the answer needs a row, of either side."""
+        return self.needed.unions
 
     @cached_property
     def blocks(self) -> "tuple[Block, ...]":
-        """Every SELECT of the query, the outermost first."""
-        needed = _needed(self.tree)
+        """Every SELECT of the query, the outermost first; but not those of `unions`."""
+        inside = {id(select) for union in self.unions for side in branches(union) for select in selects(side)}
         found = []
         for select in selects(self.tree):
+            if id(select) in inside:
+                continue
             aliases = [relation.alias_or_name for relation in relations(select) if isinstance(relation, exp.Table)]
             own = tuple(self.tables[alias] for alias in aliases if alias in self.tables)
-            found.append(Block(select, own, id(select) in needed))
+            found.append(Block(select, own, id(select) in self.needed.selects))
         return tuple(found)
 
 
 def opaque(sql: str) -> exp.Expr:
     """Return PostgreSQL text of ours as one part of a tree, which no rule looks into."""
     return exp.Var(this=sql)
-
-
-def conjuncts(condition: exp.Expr | None) -> list[exp.Expr]:
-    """Return the parts that all must hold: the operands of the outermost ANDs, without their parentheses."""
-    return [] if condition is None else _operands(exp.And, condition)
-
-
-def disjuncts(condition: exp.Or) -> list[exp.Expr]:
-    """Return the parts of which one must hold: the operands of the outermost ORs, without their parentheses."""
-    return _operands(exp.Or, condition)
-
-
-def _operands(connector: type[exp.Connector], condition: exp.Expr) -> list[exp.Expr]:
-    """Take a tree of one connector apart, without recursion: a list of 10,000 operands is as deep."""
-    found: list[exp.Expr] = []
-    waiting = [condition]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, exp.Paren):
-            waiting.append(part.this)
-        elif isinstance(part, connector):
-            waiting += [part.expression, part.this]
-        else:
-            found.append(part)
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,45 +174,15 @@ class Block:
         return tuple(source for source in self.sources if source.home)
 
     def restrictions(self) -> list[exp.Expr]:
-        """Return the conditions that every row meets: conjuncts of WHERE and of the ON of inner joins."""
+        """Return the conditions that every row meets: conjuncts of WHERE and of the ON of inner joins.
+
+        An outer join that keeps its right side makes rows that no ON before it has seen.
+        """
         where = self.select.args.get("where")
         found = conjuncts(where.this if where else None)
-        for join in joins(self.select):
+        for join in reversed(joins(self.select)):
+            if join.side in {"RIGHT", "FULL"}:
+                break
             if not join.side:
                 found += conjuncts(join.args.get("on"))
         return found
-
-
-def _needed(select: exp.Select) -> set[int]:
-    """Return the SELECTs, this one and those that are inner-joined, IN or EXISTS, of which each row of the answer needs a row."""
-    found = {id(select)}
-    optional = [join.side for join in joins(select)]
-    for place, relation in enumerate(relations(select)):
-        kept = not (place and optional[place - 1] in {"LEFT", "FULL"}) and not {"RIGHT", "FULL"} & set(optional[place:])
-        inner = body(relation)
-        if kept and isinstance(relation, exp.Subquery) and isinstance(inner, exp.Select):
-            found |= _needed(inner)
-    where = select.args.get("where")
-    for condition in conjuncts(where.this if where else None):
-        asked = _asked(condition)
-        if isinstance(asked, exp.Select) and _has_no_row_of_none(asked):
-            found |= _needed(asked)
-    return found
-
-
-def _asked(condition: exp.Expr) -> exp.Expr | None:
-    """Return the query that must give a row for a condition to be true, if there is one."""
-    found = (
-        condition.args.get("query")
-        if isinstance(condition, exp.In)
-        else condition.this
-        if isinstance(condition, exp.Exists)
-        else None
-    )
-    return None if found is None else body(found)
-
-
-def _has_no_row_of_none(select: exp.Select) -> bool:
-    """Whether a SELECT gives no row where its tables have none: an aggregate without GROUP BY gives one."""
-    aggregated = select.args.get("having") or any(own(item, exp.AggFunc) for item in select.expressions)
-    return bool(select.args.get("group")) or not aggregated

@@ -13,7 +13,8 @@ from sqlglot import exp
 
 from czar.analyse.constants import Number, number
 from czar.analyse.functions import called
-from czar.analyse.query import Access, Query, Source, conjuncts, disjuncts, opaque
+from czar.analyse.nesting import conjuncts, disjuncts
+from czar.analyse.query import Access, Query, Source, opaque
 from partitioner.ranges import EMPTY, PixelRanges
 from partitioner.regions import Circle, Ellipse, LonLatBox, Polygon
 from schema.model import HEALPIX_COLUMN

@@ -77,7 +77,7 @@ class Names:
 
     def inner(self, node: exp.Expr, outer: Scope, tables: dict[str, CommonTable]) -> list[Output]:
         """Resolve a query inside of another one; its items get names."""
-        tree = body(node)
+        tree = _with_clauses_inside(node)
         if isinstance(tree, exp.SetOperation):
             if not any(tree.args.get(clause) for clause in OUTER_CLAUSES):
                 return self._set_operation(tree, outer, tables)
@@ -185,6 +185,27 @@ def _with_common_tables(tree: exp.Select, tables: dict[str, CommonTable]) -> dic
             node.meta["plain"] = True
         tables = {**tables, node.alias.lower(): known}
     return tables
+
+
+def _with_clauses_inside(node: exp.Expr) -> exp.Expr:
+    """Return the query inside of parentheses, with the clauses behind them: as in PostgreSQL they are its own.
+
+    Raises
+    ------
+    QueryError
+        It has such a clause already.
+    """
+    inner = body(node)
+    while node is not inner:
+        for clause in OUTER_CLAUSES:
+            if node.args.get(clause) and inner.args.get(clause):
+                msg = f"{clause.strip('_').upper()} stands both inside of parentheses and behind them"
+                raise QueryError(msg)
+            if node.args.get(clause):
+                inner.set(clause, node.args[clause])
+                node.set(clause, None)
+        node = node.this
+    return inner
 
 
 def as_select(tree: exp.Expr) -> exp.Select:

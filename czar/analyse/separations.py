@@ -8,8 +8,8 @@ from sqlglot import exp
 
 from czar.analyse.constants import number
 from czar.analyse.functions import called
-from czar.analyse.nesting import joins, optional
-from czar.analyse.query import Source, conjuncts
+from czar.analyse.nesting import conjuncts, joins, optional
+from czar.analyse.query import Source
 from schema.model import TableRole
 
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from czar.analyse.constants import value
-from czar.analyse.query import Query, Source, conjuncts, disjuncts
+from czar.analyse.nesting import conjuncts, disjuncts
+from czar.analyse.query import Query, Source
 from czar.catalogue import ColumnStatistics, Ranges, are_among
 
 Constant = int | float | str

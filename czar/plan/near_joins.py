@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from czar.analyse.nesting import joins, relations, selects
-from czar.analyse.query import conjuncts, opaque
+from czar.analyse.nesting import conjuncts, joins, relations, selects
+from czar.analyse.query import opaque
 from czar.analyse.separations import Near, near_of
 from czar.plan.neighbours import Side, Within, neighbours
 from schema.physical import quote

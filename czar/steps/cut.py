@@ -19,7 +19,7 @@ from czar.analyse.resolve import as_select
 from czar.plan.numbers import Numbers
 from czar.steps.folding import fold
 from czar.steps.intermediate import Intermediate, intermediate
-from czar.steps.leaves import Leaf, from_leaf, group_leaf, query_leaf
+from czar.steps.leaves import Leaf, from_leaf, group_leaf, query_leaf, readable
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +90,8 @@ class _Cutter:
         return next((leaf for leaf in leaves if leaf is not None), None)
 
     def _tables(self, select: exp.Select) -> list[exp.Expr]:
-        """Return the relations of FROM that read tables of a catalogue."""
-        return [node for node in relations(select) if self._reads_tables(node) and not isinstance(node, exp.Lateral)]
+        """Return the relations of FROM that read tables of a catalogue, and nothing of the queries around."""
+        return readable(self.locality, select)
 
     def _inner(self, select: exp.Select) -> list[exp.Expr]:
         """Return the queries directly inside of a SELECT that read tables of a catalogue."""

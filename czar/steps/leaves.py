@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from czar.analyse.inner_conditions import speaks_of, taken_conditions
 from czar.analyse.locality import Locality, is_grouped, same_chunk_groups
-from czar.analyse.nesting import body, defined_aliases, expression_queries, free_aliases, joins, optional, own, relations, within
-from czar.analyse.query import Output, Query, conjuncts
+from czar.analyse.nesting import body, conjuncts, defined_aliases, expression_queries, free_aliases, joins, own, relations, within
+from czar.analyse.query import Output, Query
 from czar.analyse.scope import qualified
 
 DUPLICATES_COUNT_NOT: tuple[type[exp.Expr], ...] = (exp.Min, exp.Max)
@@ -76,7 +77,7 @@ def from_leaf(query: Query, select: exp.Select) -> Leaf:
 def group_leaf(query: Query, locality: Locality, select: exp.Select) -> Leaf:
     """Take out the tables of FROM that can be joined chunk by chunk, one group of them; or one table alone."""
     nodes = {node.alias_or_name: node for node in relations(select)}
-    whole = [alias for alias, node in nodes.items() if locality.reads_tables(node) and not isinstance(node, exp.Lateral)]
+    whole = [node.alias_or_name for node in readable(locality, select)]
     if any(join.side for join in joins(select)):
         return _table_leaf(query, select, nodes[whole[0]])
     groups = same_chunk_groups(select, {alias: locality.of_relation(nodes[alias]).keys for alias in whole})
@@ -86,10 +87,16 @@ def group_leaf(query: Query, locality: Locality, select: exp.Select) -> Leaf:
     return _joined_leaf(query, select, [nodes[alias] for alias in group])
 
 
+def readable(locality: Locality, select: exp.Select) -> list[exp.Expr]:
+    """Return the relations of FROM that read tables of a catalogue and can be read by themselves."""
+    found = [node for node in relations(select) if locality.reads_tables(node)]
+    return [node for node in found if not isinstance(node, exp.Lateral) and not free_aliases(node)]
+
+
 def _table_leaf(query: Query, select: exp.Select, node: exp.Expr) -> Leaf:
     """Take out one table or subquery of FROM, with the conditions on it alone; its alias and its columns keep their names."""
     alias = node.alias_or_name
-    conditions = _taken_conditions(select, alias)
+    conditions = taken_conditions(select, alias, lambda part: speaks_of(part, {alias}))
     needed = dict.fromkeys(column.name for column in select.find_all(exp.Column) if column.table == alias)
     table = _table(alias)
     node.replace(table)
@@ -111,7 +118,7 @@ def _joined_leaf(query: Query, select: exp.Select, nodes: list[exp.Expr]) -> Lea
     conditions = conjuncts(where.this if where else None)
     for join in joins(select):
         conditions += conjuncts(join.args.get("on"))
-    pushed = [part for part in conditions if _speaks_of(part, aliases)]
+    pushed = [part for part in conditions if speaks_of(part, aliases)]
     kept = [part for part in conditions if not any(part is other for other in pushed)]
     others = [node for node in relations(select) if not any(node is taken for taken in nodes)]
     table = _table(alias)
@@ -163,39 +170,6 @@ class _Columns:
 def defined_aliases_of(inside: exp.Select) -> set[str]:
     """Return the aliases that FROM of a SELECT defines."""
     return {relation.alias_or_name for relation in relations(inside)}
-
-
-def _taken_conditions(select: exp.Select, alias: str) -> list[exp.Expr]:
-    """Take the conditions on one table of FROM out of a SELECT: those that can as well be applied before it is joined."""
-    found = []
-    if alias not in optional(select):
-        found += _taken(select.args.get("where"), alias)
-        if not any(join.side in {"RIGHT", "FULL"} for join in joins(select)):
-            for join in joins(select):
-                found += [] if join.side else _taken(join, alias)
-    for join in joins(select):
-        if join.side == "LEFT" and join.this.alias_or_name == alias:
-            found += _taken(join, alias)
-    return found
-
-
-def _taken(holder: exp.Expr | None, alias: str) -> list[exp.Expr]:
-    """Take the conditions that speak of one table alone out of WHERE or of the ON of a join."""
-    if holder is None:
-        return []
-    key = "this" if isinstance(holder, exp.Where) else "on"
-    conditions = conjuncts(holder.args.get(key))
-    found = [part for part in conditions if _speaks_of(part, {alias})]
-    if found:
-        kept = [part.copy() for part in conditions if not any(part is other for other in found)]
-        holder.set(key, exp.and_(*kept, copy=False) if kept else exp.true())
-    return [part.copy() for part in found]
-
-
-def _speaks_of(condition: exp.Expr, aliases: set[str]) -> bool:
-    """Whether a condition speaks of some tables and nothing else, and has no subquery."""
-    columns = {column.table for column in condition.find_all(exp.Column)}
-    return bool(columns) and columns <= aliases and condition.find(exp.Query) is None
 
 
 def _is_membership(select: exp.Select) -> bool:

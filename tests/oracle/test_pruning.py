@@ -57,14 +57,46 @@ FORMS = {
     "region_of_a_subquery_of_dependents": (f"hip IN (SELECT hip FROM observation WHERE {OF_DEPENDENTS})", FEW),
 }
 
+AROUND = "CONTAINS(POINT(s.ra, s.dec), CIRCLE(56.75, 24.12, 0.5)) = 1"
+STARS = "SELECT hip, ra_degrees AS ra, dec_degrees AS dec, magnitude FROM hipparcos"
+OBSERVED = "SELECT hip, ra, dec, flux FROM observation"
+
 RELATIONS = {
     "in_from": (f"(SELECT hip FROM hipparcos WHERE {CONE}) AS s", FEW),
     "joined_by_key": (f"hipparcos JOIN (SELECT hip AS k FROM observation) AS s ON k = hip WHERE {CONE}", FEW),
+    "around": (f"({STARS}) AS s WHERE {AROUND}", FEW),
+    "around_key": (f"({STARS}) AS s WHERE s.hip IN (11767, 71683)", 2),
+    "around_key_between": (f"({STARS}) AS s WHERE s.hip BETWEEN 30000 AND 30100", SOME),
+    "around_statistics": (f"({STARS}) AS s WHERE s.magnitude < 0", FEW),
+    "around_two_levels": (f"(SELECT t.hip, t.ra, t.dec FROM ({STARS}) AS t) AS s WHERE {AROUND}", FEW),
+    "around_a_union": (f"({STARS} UNION ALL {OBSERVED}) AS s WHERE {AROUND}", FEW),
+    "around_a_union_by_key": (f"({STARS} UNION ALL {OBSERVED}) AS s WHERE hip = 11767", 1),
+    "around_groups": ("(SELECT hip, COUNT(*) AS n FROM observation GROUP BY hip) AS s WHERE s.hip = 71683", 1),
+    "around_distinct": ("(SELECT DISTINCT hip, visit FROM observation) AS s WHERE s.hip = 71683", 1),
+    "around_a_joined_one": (f"observation AS o JOIN ({STARS}) AS s USING (hip) WHERE {AROUND}", FEW),
+    "sides_of_a_union": (
+        f"(SELECT hip FROM hipparcos WHERE {CONE} UNION SELECT hip FROM observation WHERE {OF_DEPENDENTS}) AS s",
+        FEW,
+    ),
+}
+
+WITH = {
+    "in_on": (f"SELECT s.hip FROM observation AS o JOIN ({STARS}) AS s ON s.hip = o.hip AND {AROUND}", FEW),
+    "around_a_table": (f"WITH s AS ({STARS}) SELECT s.hip FROM s WHERE {AROUND}", FEW),
+    "around_one_of_two": (
+        f"WITH s AS ({STARS}) SELECT s.hip FROM s JOIN s AS t ON s.hip = t.hip WHERE {AROUND} AND t.magnitude < 20",
+        FEW,
+    ),
+    "around_what_is_brought_together": (
+        "WITH s AS (SELECT magnitude, COUNT(*) AS n FROM hipparcos GROUP BY magnitude) SELECT s.n FROM s WHERE s.magnitude < 0",
+        FEW,
+    ),
 }
 
 ASKED = {
     **{name: (f"SELECT hip FROM hipparcos WHERE {condition}", most) for name, (condition, most) in FORMS.items()},
     **{name: (f"SELECT hip FROM {relation}", most) for name, (relation, most) in RELATIONS.items()},
+    **WITH,
 }
 
 
@@ -104,10 +136,21 @@ def test_a_query_that_gives_a_row_of_no_rows_leaves_no_chunk_out(loaded, every):
         f"EXISTS (SELECT COUNT(*) FROM observation WHERE observation.hip = h.hip AND {OF_DEPENDENTS})",
         f"(h.magnitude < 1 OR EXISTS (SELECT 1 FROM observation WHERE observation.hip = h.hip AND {OF_DEPENDENTS}))",
         f"h.hip NOT IN (SELECT hip FROM hipparcos WHERE {CONE})",
+        f"EXISTS (SELECT 1 FROM ({STARS} ORDER BY hip LIMIT 9) AS s WHERE {AROUND} OR s.hip > 0)",
     ):
         text = f"SELECT hip FROM hipparcos h WHERE h.magnitude < 20 AND {condition}"
         explanation = loaded.runner.run(loaded.session.explain(text, analyze=True))
         assert chunks_of(explanation) > every - SOME, condition
+
+
+def test_conditions_of_an_optional_side_leave_no_chunk_out(loaded, every):
+    for text in (
+        f"SELECT o.hip FROM observation AS o LEFT JOIN ({STARS}) AS s ON s.hip = o.hip AND {AROUND}",
+        f"SELECT o.hip FROM observation AS o FULL JOIN ({STARS}) AS s ON s.hip = o.hip AND {AROUND}",
+        "SELECT c.hip FROM hipparcos a JOIN observation b ON a.hip = b.hip AND a.hip = 9 RIGHT JOIN hipparcos c ON c.hip = a.hip",
+    ):
+        explanation = loaded.runner.run(loaded.session.explain(text, analyze=True))
+        assert chunks_of(explanation) > every - SOME, text
 
 
 def test_a_hundred_thousand_keys_are_looked_up(loaded):

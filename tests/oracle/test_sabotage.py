@@ -53,6 +53,7 @@ RULES = {
 }
 
 LEAVING_CHUNKS_OUT = {
+    "sink_conditions": ["inner_conditions/key", "inner_conditions/region_of_a_union"],
     "find_regions": ["cones/pleiades", "boxes/areaspec"],
     "find_keys": ["keys/one", "keys/list"],
     "prune_by_statistics": ["statistics/brightest", "statistics/faintest"],
@@ -97,6 +98,8 @@ PROOFS = {
     "restrictions_of_outer_joins": ["dependents/left_with_region_in_on", "dependents/left_with_key_in_on"],
     "optional_rows_in_statistics": ["dependents/left_without_partner", "matches/objects_without_match"],
     "conditions_below_outer_joins": ["joins/visits_without_sources", "joins/points_without_mates"],
+    "rows_that_stay_the_same": ["inner_conditions/below_offset", "inner_conditions/windows_by_another_column"],
+    "rows_of_their_own": ["inner_conditions/random_of_a_table_used_twice"],
     "duplicates": ["aggregates_in_steps/mode"],
     "rows_of_members": ["joins/product_of_directors"],
     "one_moment": ["values/now_is_one_time"],

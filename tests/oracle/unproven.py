@@ -13,12 +13,13 @@ from sqlglot import exp
 import czar.analyse
 import czar.planning
 import czar.session
-from czar.analyse import locality
+from czar.analyse import inner_conditions, locality
 from czar.analyse import query as queries
 from czar.analyse.functions import called
 from czar.analyse.locality import Locality, Spread
-from czar.analyse.nesting import joins, selects
-from czar.analyse.query import Block, conjuncts
+from czar.analyse.necessity import Needed
+from czar.analyse.nesting import conjuncts, joins, selects
+from czar.analyse.query import Block
 from czar.analyse.separations import Partners
 from czar.plan import aggregates, build, grouped, neighbours, scan, select
 from czar.plan.numbers import Numbers
@@ -162,10 +163,12 @@ UNPROVEN = {
     "exact_sums": [(aggregates, "_total", lambda _: _in_double)],
     "digits_of_steps": [(Numbers, "carried", always(()))],
     "exact_tests": [(czar.analyse, "PRUNING", _with_rule("find_regions", _without_exact_tests))],
-    "necessary_rows": [(queries, "_needed", lambda _: lambda tree: {id(each) for each in selects(tree)})],
+    "necessary_rows": [(queries, "needed_of", lambda _: lambda tree: Needed(frozenset(map(id, selects(tree)))))],
     "restrictions_of_outer_joins": [(Block, "restrictions", lambda _: _all_restrictions)],
     "optional_rows_in_statistics": [(czar.analyse, "PRUNING", _with_rule("prune_by_statistics", _without_outer))],
-    "conditions_below_outer_joins": [(leaves, "optional", always(frozenset()))],
+    "conditions_below_outer_joins": [(inner_conditions, "optional", always(frozenset()))],
+    "rows_that_stay_the_same": [(inner_conditions, "_passes", always(value=True))],
+    "rows_of_their_own": [(inner_conditions, "_is_alone", always(value=True))],
     "duplicates": [(leaves, "_ignores_duplicates", always(value=True))],
     "rows_of_members": [(leaves, "_is_membership", always(value=True))],
     "one_moment": [(czar.session, "at_moment", lambda _: lambda tree, _: tree)],
