@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ from workers.postgresql import tables
 from workers.postgresql.loads import Batches, Sessions, Target
 from workers.postgresql.loads import load as load_rows
 from workers.postgresql.reads import SILENCE_S, ChunkRows, Reads
-from workers.protocol import BatchMark, ChunkLoad, ChunkQuery, ChunkTask, DropTable, MoveTable, PrepareTable
+from workers.protocol import BatchMark, ChunkLoad, ChunkQuery, ChunkTask, DropTable, Lane, MoveTable, PrepareTable
 from workers.scheduler import Turn
 from workers.template import statement
 from workers.turns import Place
@@ -33,12 +33,22 @@ class Executor:
         libpq URIs of the reading and of the loading role; they hold passwords.
     connections
         Statements of chunk queries at a time; `MAX_LOADS` come on top.
+    kept
+        Idle connections that are kept for the statements of each lane; default: all.
     silence_s
         Seconds after which a silent PostgreSQL is asked whether it lives.
     """
 
-    def __init__(self, *, reader_conninfo: str, loader_conninfo: str, connections: int, silence_s: float = SILENCE_S) -> None:
-        self._reads = Reads(reader_conninfo, connections, silence_s)
+    def __init__(
+        self,
+        *,
+        reader_conninfo: str,
+        loader_conninfo: str,
+        connections: int,
+        kept: Mapping[Lane, int] | None = None,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        self._reads = Reads(reader_conninfo, connections, kept, silence_s)
         self._sessions = Sessions(loader_conninfo, MAX_LOADS)
 
     def query(self, query: ChunkQuery, place: Place) -> "Answer":
@@ -60,11 +70,11 @@ class Executor:
             msg = f"query {query.query_id} names no chunk to run on"
             raise QueryEvaluationError(msg)
 
-        def ask(tasks: Sequence[ChunkTask]) -> ChunkRows:
+        def ask(turn: Turn) -> ChunkRows:
+            tasks = [query.tasks[place] for place in turn.tasks]
             relations = [name for task in tasks for name in task.relations.values()]
-            return self._reads.ask(
-                statement(query.template, [task.relations for task in tasks]), relations, place.deadline_s, place.stop
-            )
+            sql = statement(query.template, [task.relations for task in tasks])
+            return self._reads.ask(sql, relations, place.deadline_s, place.stop, turn.lane)
 
         return Answer(query.tasks, ask, Grouping(place.in_flight, len(query.template) + 1, query.first), place)
 
@@ -121,7 +131,7 @@ class Answer:
     tasks
         At least one.
     ask
-        Begins a statement for some of them, and does not wait for it.
+        Begins the statement of a turn, and does not wait for it.
     grouping
         For how many tasks a statement is.
     place
@@ -133,9 +143,7 @@ class Answer:
         The first statement failed.
     """
 
-    def __init__(
-        self, tasks: Sequence[ChunkTask], ask: Callable[[Sequence[ChunkTask]], ChunkRows], grouping: Grouping, place: Place
-    ) -> None:
+    def __init__(self, tasks: Sequence[ChunkTask], ask: Callable[[Turn], ChunkRows], grouping: Grouping, place: Place) -> None:
         self._tasks = tasks
         self._ask = ask
         self._grouping = grouping
@@ -190,6 +198,6 @@ class Answer:
             ended = None
             if turn is None:
                 break
-            self._asked.append((turn, self._ask([self._tasks[place] for place in turn.tasks])))
+            self._asked.append((turn, self._ask(turn)))
         if self._asked:
             self._asked[0][1].begin()

@@ -30,6 +30,7 @@ def make_server(
         reader_conninfo=node.postgres.conninfo(Role.READER, NODE_DATABASE, secrets),
         loader_conninfo=node.postgres.conninfo(Role.LOADER, NODE_DATABASE, secrets),
         connections=scheduler.most_turns,
+        kept={lane: rule.slots for lane, rule in scheduler.rules.items()},
         silence_s=silence_s,
     )
     endpoint = Endpoint(node.node, node.host, node.worker_port, secrets.cluster.get_secret_value())

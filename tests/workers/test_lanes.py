@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import os
+import subprocess
 import threading
 import time
 
@@ -16,6 +18,7 @@ from qserv.errors import QueryCancelledError, TimeLimitError
 from qserv.settings import Settings
 from workers.client import WorkerClient
 from workers.factory import make_server
+from workers.postgresql.priority import NICENESS, give_way
 from workers.protocol import ChunkQuery, ChunkTask, Lane
 from workers.scheduler import LaneRule, Scheduler
 
@@ -69,6 +72,30 @@ class Asker(threading.Thread):
                     self.chunks += mark.chunks if mark.end else ()
         except QueryCancelledError as error:
             self.error = error
+
+
+def backend(client, query_id, lane):
+    """Return the process that served a query of a lane; it is idle now."""
+    query = ChunkQuery(
+        query_id, "SELECT pg_backend_pid() AS pid FROM {s}", (ChunkTask(100, {"s": "generate_series(1, 1)"}),), 60.0, lane
+    )
+    with client.query(query) as answer:
+        return next(batch["pid"][0].as_py() for batch, _ in answer if batch.num_rows)
+
+
+def test_backends_of_scans_give_way_to_those_of_look_ups(client, query_id):
+    scan, look_up = (backend(client, f"{query_id}-{lane}", lane) for lane in (Lane.SCAN, Lane.INTERACTIVE))
+    assert scan != look_up
+    assert os.getpriority(os.PRIO_PROCESS, scan) == NICENESS
+    assert os.getpriority(os.PRIO_PROCESS, look_up) == os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def test_a_connection_over_a_port_that_is_not_the_process_s_changes_nothing():
+    with subprocess.Popen(["sleep", "60"]) as process:  # noqa: S607 (the system's own)
+        give_way(process.pid, 5432)
+        niceness = os.getpriority(os.PRIO_PROCESS, process.pid)
+        process.terminate()
+    assert niceness == os.getpriority(os.PRIO_PROCESS, 0)
 
 
 def test_a_look_up_does_not_wait_for_scans(narrow, query_id):

@@ -28,10 +28,13 @@ class Pool(Generic[C]):
         Makes one; its errors reach the caller of `take`.
     size
         Most connections at a time; `take` waits for one beyond it.
+    kept
+        Idle ones that are kept, at the most; default: all.
     """
 
-    def __init__(self, connect: Callable[[], C], size: int) -> None:
+    def __init__(self, connect: Callable[[], C], size: int, kept: int | None = None) -> None:
         self._connect = connect
+        self._kept = size if kept is None else kept
         self._free = threading.Semaphore(size)
         self._lock = threading.Lock()
         self._idle: list[C] = []
@@ -50,10 +53,10 @@ class Pool(Generic[C]):
             raise
 
     def give_back(self, connection: C) -> None:
-        """Take a connection back; a worn one is closed."""
+        """Take a connection back; a worn one, or one too many, is closed."""
         try:
             with self._lock:
-                keep = not connection.worn and not self._closed
+                keep = not connection.worn and not self._closed and len(self._idle) < self._kept
                 if keep:
                     self._idle.append(connection)
             if not keep:

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
@@ -12,8 +13,10 @@ import pyarrow as pa
 from qserv.errors import QservError, TimeLimitError
 from workers.postgresql.connections import Pool
 from workers.postgresql.failures import connection_lost, query_error
+from workers.postgresql.priority import give_way
 from workers.postgresql.stream import PARAMETERS, RowStream
 from workers.postgresql.wire import ServerError
+from workers.protocol import Lane
 from workers.stop import Stop
 
 RECYCLE_RELATIONS: Final = 2_000
@@ -45,18 +48,23 @@ class ReadConnection:
         Of libpq.
     silence_s
         Seconds without a word after which the server is asked whether it lives, and so on after as many.
+    lane
+        Of its queries. Backends of scans give way to others where they may.
     """
 
-    def __init__(self, uri: str, silence_s: float = SILENCE_S) -> None:
+    def __init__(self, uri: str, silence_s: float = SILENCE_S, lane: Lane = Lane.INTERACTIVE) -> None:
         self._uri, self._silence_s = uri, silence_s
         self._asked_s = 0.0
         """Silence after which the server was last asked."""
         self._stop: Stop | None = None
         try:
-            self._stream = RowStream(psycopg.connect(uri, autocommit=True), self._while_silent)
+            connection = psycopg.connect(uri, autocommit=True)
         except psycopg.Error as error:
             # Refused before there is a session: whatever the reason, this node cannot answer.
             raise query_error(None, _first_line(error)) from error
+        self._stream = RowStream(connection, self._while_silent)
+        if lane is Lane.SCAN:
+            give_way(connection.info.backend_pid, self._stream.port)
         self._timeout_ms = 0
         self.used = False
         """Whether a query was answered on it before."""
@@ -239,24 +247,32 @@ class Reads:
     conninfo
         libpq URI of the reading role; it holds the password.
     connections
-        Most of them at a time.
+        Most of a lane at a time.
+    kept
+        Idle ones that are kept of each lane; default: all.
     silence_s
         As in `ReadConnection`.
     """
 
-    def __init__(self, conninfo: str, connections: int, silence_s: float = SILENCE_S) -> None:
+    def __init__(
+        self, conninfo: str, connections: int, kept: Mapping[Lane, int] | None = None, silence_s: float = SILENCE_S
+    ) -> None:
         connect_s = max(1, min(CONNECT_TIMEOUT_S, int(silence_s)))
         options = f"application_name=qserv-worker&connect_timeout={connect_s}&{_KEEPALIVE}&{PARAMETERS}&options={quote(_SESSION)}"
         self._uri = f"{conninfo}{'&' if '?' in conninfo else '?'}{options}"
-        self._pool = Pool(lambda: ReadConnection(self._uri, silence_s), connections)
+        self._pools = {
+            lane: Pool(partial(ReadConnection, self._uri, silence_s, lane), connections, kept[lane] if kept else None)
+            for lane in Lane
+        }
 
-    def ask(self, sql: str, relations: Iterable[str], deadline_s: float, stop: Stop) -> ChunkRows:
+    def ask(self, sql: str, relations: Iterable[str], deadline_s: float, stop: Stop, lane: Lane) -> ChunkRows:
         """Send a chunk query, and do not wait for its rows. Parameters and errors are those of `ChunkRows`."""
-        return ChunkRows(self._pool, sql, relations, deadline_s, stop)
+        return ChunkRows(self._pools[lane], sql, relations, deadline_s, stop)
 
     def close(self) -> None:
         """End the idle connections."""
-        self._pool.close()
+        for pool in self._pools.values():
+            pool.close()
 
 
 def remaining_ms(remaining_s: float) -> int:

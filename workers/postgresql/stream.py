@@ -85,6 +85,12 @@ class RowStream:
         """Times that ReadyForQuery is to come."""
 
     @property
+    def port(self) -> int:
+        """Of TCP, at this end of the connection; 0 where it is another one."""
+        name = self._socket.getsockname()
+        return int(name[1]) if isinstance(name, tuple) else 0
+
+    @property
     def ended(self) -> bool:
         """Whether the last query has been read to its end, so that another one may begin."""
         return self._awaited == 0
