@@ -270,10 +270,16 @@ def _few(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _whole_numbers(schema: pa.Schema, wide: set[str]) -> pa.Schema:
-    """Return the schema with int64 in place of DuckDB's HUGEINT, the type of its integer sums, save for some columns."""
-    return pa.schema(
-        [field.with_type(pa.int64()) if pa.types.is_decimal(field.type) and field.name not in wide else field for field in schema]
-    )
+    """Return the schema with int64 in place of DuckDB's HUGEINT, the type of its integer sums, save for some columns; and with the
+    name that Arrow gives the elements of lists.
+    """
+    return pa.schema([field if field.name in wide else field.with_type(_plain(field.type)) for field in schema])
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_type)
+    return pa.int64() if pa.types.is_decimal(kind) else kind
 
 
 def _given_up() -> QueryCancelledError:

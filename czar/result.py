@@ -1,6 +1,6 @@
 """What a column of an answer is: the declaration of the table column it shows, or what its type says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -22,11 +22,15 @@ INFERRED: dict[pa.DataType, ColumnType] = {
 
 @dataclass(frozen=True)
 class ResultColumn:
-    """A column of an answer. ``table`` is the table that it shows a column of, or None for an expression."""
+    """A column of an answer. ``table`` is the table that it shows a column of, or None for an expression.
+
+    Where ``is_array``, ``column`` says what the elements are.
+    """
 
     name: str
     column: Column
     table: Table | None = None
+    is_array: bool = False
 
 
 def result_column(output: Output, found: pa.DataType) -> ResultColumn:
@@ -40,14 +44,11 @@ def result_column(output: Output, found: pa.DataType) -> ResultColumn:
     if output.source is not None and output.column is not None:
         table = output.source.entry.table
         return ResultColumn(output.name, table.by_name.get(output.column, HEALPIX), table)
+    if pa.types.is_list(found):
+        return replace(result_column(output, found.value_type), is_array=True)
     if pa.types.is_timestamp(found) or pa.types.is_date(found):
         return ResultColumn(output.name, Column(output.name, ColumnType.TIMESTAMP))
     if found not in INFERRED and not pa.types.is_string(found):
-        instead = (
-            "ARRAY_TO_STRING makes a text of an array"
-            if pa.types.is_list(found)
-            else "an interval is read with EXTRACT(EPOCH FROM ...)"
-        )
-        msg = f"not yet supported: column {output.name} of type {found}; {instead}"
+        msg = f"not yet supported: column {output.name} of type {found}; an interval is read with EXTRACT(EPOCH FROM ...)"
         raise NotYetSupportedError(msg)
     return ResultColumn(output.name, Column(output.name, INFERRED.get(found, ColumnType.TEXT)))

@@ -5,6 +5,7 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import adbc_driver_manager
 import psycopg
@@ -12,7 +13,7 @@ import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 from czar.limits import TOO_LARGE, guarded_insert, step_size_error
-from czar.steps.intermediate import NUMERIC
+from czar.steps.intermediate import NUMERIC, NUMERICS
 from qserv.errors import (
     MetadataError,
     QservError,
@@ -145,9 +146,10 @@ class Workspace:
             rows = pa.RecordBatchReader.from_batches(schema, _watched(batches, failure))
             cursor.adbc_ingest(name, rows, mode="create", temporary=True)
             for column in schema:
-                if column.type == NUMERIC:
+                if column.type in {NUMERIC, NUMERICS}:
+                    kind = "NUMERIC" if column.type == NUMERIC else "NUMERIC[]"
                     cursor.execute(
-                        f"ALTER TABLE {quote(name)} ALTER {quote(column.name)} TYPE NUMERIC USING {quote(column.name)}::numeric"
+                        f"ALTER TABLE {quote(name)} ALTER {quote(column.name)} TYPE {kind} USING {quote(column.name)}::{kind}"
                     )
             cursor.execute(f"ANALYZE {quote(name)}")
         self._loaded.add(name)
@@ -183,13 +185,15 @@ class Workspace:
     def read(self, name: str) -> pa.Table:
         """Return a table with the types of a step's rows: numeric with all its digits."""
         with self._at_work() as cursor:
-            cursor.execute(f"SELECT * FROM {quote(name)} LIMIT 0")  # noqa: S608 (quoted)
-            schema = cursor.fetch_record_batch().schema
-        numeric = {column.name for column in schema if (column.metadata or {}).get(b"POSTGRESQL:type") == b"numeric"}
-        shown = [f"{quote(column)}::text" if column in numeric else quote(column) for column in schema.names]
+            described = cursor.adbc_execute_schema(f"SELECT * FROM {quote(name)}")  # noqa: S608 (quoted)
+        numeric = {column.name: _DIGITS[kind] for column in described if (kind := _postgres_type(column)) in _DIGITS}
+        shown = [f"{quote(column)}::{numeric[column][0]}" if column in numeric else quote(column) for column in described.names]
         found = self.ask(f"SELECT {', '.join(shown)} FROM {quote(name)}").read_all()  # noqa: S608 (quoted)
-        types = [NUMERIC if column.name in numeric else kind for column, kind in zip(schema, found.schema.types, strict=True)]
-        return found.cast(pa.schema(list(zip(found.column_names, types, strict=True))))
+        types = [
+            numeric[column.name][1] if column.name in numeric else kind
+            for column, kind in zip(described, found.schema.types, strict=True)
+        ]
+        return found.cast(pa.schema(list(zip(described.names, types, strict=True))))
 
     def ask(self, sql: str) -> pa.RecordBatchReader:
         """Return what a statement answers. Read it to its end, or close the workspace.
@@ -200,7 +204,7 @@ class Workspace:
             PostgreSQL stopped, such as by a division by zero.
         """
         with self._at_work() as cursor:
-            cursor.execute(sql)
+            cursor.execute(_as_lists(sql, cursor.adbc_execute_schema(sql)))
             reader = cursor.fetch_record_batch()
             schema = plain_schema(reader.schema)
 
@@ -256,6 +260,33 @@ class Workspace:
         if self._closed:
             self._dispose()
             raise _given_up()
+
+
+_DIGITS: Final = {"numeric": ("text", NUMERIC), "_numeric": ("text[]", NUMERICS)}
+"""What numbers with all their digits are read as: in PostgreSQL, and in Arrow."""
+
+
+_DOUBLES: Final = "::double precision[]"
+
+
+def _postgres_type(column: pa.Field) -> str:
+    name: bytes = (column.metadata or {}).get(b"POSTGRESQL:type", b"")
+    return name.decode()
+
+
+def _as_lists(sql: str, schema: pa.Schema) -> str:
+    """Return a statement whose arrays are such as lists can hold, where ADBC would make one dimension of several, and those of
+    numeric in double precision, as all that is shown.
+    """
+    if not any(pa.types.is_list(column.type) for column in schema):
+        return sql
+    names = [quote(column) for column in schema.names]
+    casts = [_DOUBLES if _postgres_type(column) == "_numeric" else "" for column in schema]
+    items = [
+        f"qserv.as_list({name}{cast}) AS {name}" if pa.types.is_list(column.type) else name
+        for name, cast, column in zip(names, casts, schema, strict=True)
+    ]
+    return f"SELECT {', '.join(items)} FROM ({sql}) AS answer"  # noqa: S608 (quoted names, and a statement of ours)
 
 
 def _given_up() -> QueryCancelledError:

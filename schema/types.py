@@ -128,11 +128,16 @@ def votable_type(column: Column) -> VOTableType:
 def votable_type_of(arrow: pa.DataType) -> VOTableType:
     """Return the VOTable type for an expression's result of an Arrow type.
 
+    Arrays of what VOTable has as arrays themselves, texts and times, are one text.
+
     Raises
     ------
     SchemaError
         VOTable output has no form for the type. PostgreSQL's ``numeric`` is among them: the planner casts it to double precision.
     """
+    if pa.types.is_list(arrow):
+        element = votable_type_of(arrow.value_type)
+        return _TEXT if element.arraysize else VOTableType(element.datatype, "*")
     found = _VOTABLE_OF_ARROW.get(arrow)
     if found is None:
         msg = f"values of Arrow type {arrow} cannot be sent as VOTable; cast the expression to a type such as DOUBLE PRECISION"

@@ -103,6 +103,8 @@ class Numbers:
                 return MEANS.get(self.kind(node.this), Kind.NUMERIC)
             case exp.WithinGroup() if not isinstance(node.this, FLOATS):
                 return self.kind(node.expression.expressions[0])
+            case exp.ArrayAgg(this=exp.Order() as ordered):
+                return self.kind(ordered.this)
             case exp.Sub() if self.kind(node.left) == self.kind(node.right) == Kind.TIME:
                 return Kind.INTERVAL
             case exp.Dot():

@@ -1,8 +1,8 @@
 """The rows of a step: a table that the rest of a query reads, on the nodes if it is small, else in the scratch database."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,9 @@ SENT_ANYWAY_BYTES: Final = 65_536
 
 NUMERIC: Final = pa.large_string()
 """A column of numeric, as its digits: Arrow's decimals have a fixed number of them."""
+
+NUMERICS: Final = pa.list_(NUMERIC)
+"""A column of arrays of numeric."""
 
 TYPES: Final[dict[pa.DataType, str]] = {
     pa.bool_(): "BOOLEAN",
@@ -76,7 +79,9 @@ def intermediate(name: str, outputs: Sequence[Output], rows: pa.Table | None = N
 
 
 def _kinds(schema: pa.Schema) -> dict[str, Kind]:
-    return {column.name: _KINDS[column.type] for column in schema if column.type in _KINDS}
+    """Kinds of columns; of arrays, that of their elements, as everywhere."""
+    kinds = ((column.name, _KINDS.get(_of_elements(column.type))) for column in schema)
+    return {name: kind for name, kind in kinds if kind is not None}
 
 
 _KINDS: Final = {
@@ -99,18 +104,21 @@ def sendable_bytes(chunk_count: int) -> int:
 
 def step_schema(outputs: Sequence[Output], schema: pa.Schema, carried: Collection[int]) -> pa.Schema:
     """Return the schema of a step's rows, whose columns are those of an answer; what is carried as binary is numeric."""
-    return pa.schema(
-        [
-            pa.field(output.name, NUMERIC if place in carried and pa.types.is_binary(found.type) else found.type)
-            for place, (output, found) in enumerate(zip(outputs, schema, strict=False))
-        ]
-    )
+    kinds = [_carried(found.type) if place in carried else found.type for place, found in enumerate(schema)]
+    return pa.schema([(output.name, kind) for output, kind in zip(outputs, kinds, strict=False)])
+
+
+def _carried(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_list(kind):
+        return pa.list_(_carried(kind.value_type))
+    return NUMERIC if pa.types.is_binary(kind) else kind
 
 
 def step_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """Return rows of an answer as those of a step; hidden columns, which order them, are left out."""
+    texts = {NUMERIC: pa.string(), NUMERICS: pa.list_(pa.string())}
     columns = [
-        column.cast(pa.string()).cast(NUMERIC) if kind == NUMERIC else column
+        column.cast(texts[kind]).cast(kind) if kind in texts else column
         for column, kind in zip(batch.columns, schema.types, strict=False)
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
@@ -118,37 +126,54 @@ def step_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 def can_be_sent(schema: pa.Schema) -> bool:
     """Whether rows of a schema can be written as text for PostgreSQL."""
-    return all(field.type in TYPES for field in schema)
+    return all(_of_elements(field.type) in TYPES for field in schema)
 
 
 def inline(rows: pa.Table) -> str:
-    """Return a table as ``(SELECT * FROM UNNEST(...))``, one array a column."""
-    names = ", ".join(quote(name) for name in rows.column_names)
+    """Return a table as ``(SELECT * FROM UNNEST(...))``, one array a column, in which arrays are texts: UNNEST takes all apart."""
+    names = [quote(name) for name in rows.column_names]
+    items = [
+        f"CAST({name} AS {_postgres(field.type)}) AS {name}" if pa.types.is_list(field.type) else name
+        for name, field in zip(names, rows.schema, strict=True)
+    ]
     arrays = ", ".join(_array(column.combine_chunks()) for column in rows.columns)
-    return f"(SELECT * FROM UNNEST({arrays}) AS step({names}))"  # noqa: S608 (names are quoted, values are literals)
+    shown = "*" if items == names else ", ".join(items)
+    return f"(SELECT {shown} FROM UNNEST({arrays}) AS step({', '.join(names)}))"  # noqa: S608 (names are quoted, values are literals)
 
 
 def literal(value: pa.Scalar) -> str:
     """Return one value as a literal of its type."""
-    text = "NULL" if not value.is_valid else _quoted(_writer(value.type)(value.as_py()))
-    return f"CAST({text} AS {TYPES[value.type]})"
+    text = "NULL" if not value.is_valid else _quoted(_written(value.as_py(), value.type))
+    return f"CAST({text} AS {_postgres(value.type)})"
 
 
 def _array(values: pa.Array) -> str:
-    write = _writer(values.type)
-    parts = ["NULL" if value is None else f'"{write(value)}"' for value in _escaped(values)]
-    return f"CAST({_quoted('{' + ','.join(parts) + '}')} AS {TYPES[values.type]}[])"
+    kind = "TEXT" if pa.types.is_list(values.type) else TYPES[values.type]
+    return f"CAST({_quoted(_written(values.to_pylist(), pa.list_(values.type)))} AS {kind}[])"
 
 
-def _escaped(values: pa.Array) -> list[object]:
-    listed: list[object] = values.to_pylist()
-    if not pa.types.is_string(values.type):
-        return listed
-    return [None if value is None else str(value).replace("\\", "\\\\").replace('"', '\\"') for value in listed]
+def _of_elements(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_list(kind) else kind
 
 
-def _writer(kind: pa.DataType) -> Callable[[object], str]:
-    return repr if pa.types.is_floating(kind) else str
+def _postgres(kind: pa.DataType) -> str:
+    return TYPES[_of_elements(kind)] + ("[]" if pa.types.is_list(kind) else "")
+
+
+def _written(value: Any, kind: pa.DataType) -> str:  # noqa: ANN401 (whatever a column holds)
+    """Return a value as PostgreSQL reads it."""
+    if pa.types.is_list(kind):
+        return "{" + ",".join([_element(each, kind.value_type) for each in value]) + "}"
+    return repr(value) if pa.types.is_floating(kind) else str(value)
+
+
+def _element(value: Any, kind: pa.DataType) -> str:  # noqa: ANN401 (as above)
+    if value is None:
+        return "NULL"
+    text = _written(value, kind)
+    if pa.types.is_string(kind) or pa.types.is_list(kind):
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 def _quoted(text: str) -> str:

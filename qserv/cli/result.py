@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
@@ -72,7 +72,36 @@ def _written(rows: "Rows", path: Path) -> int:
     return count
 
 
-def _writer(path: Path) -> "Callable[..., pa.ipc.RecordBatchFileWriter]":
+class CsvWriter:
+    """Writes CSV, arrays as texts of PostgreSQL's form."""
+
+    def __init__(self, path: str, schema: "pa.Schema") -> None:
+        from pyarrow import csv  # noqa: PLC0415 (heavy, not needed for --help)
+
+        self._writer = csv.CSVWriter(path, _flat(schema.empty_table()).schema)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self._writer.close()
+
+    def write_batch(self, batch: "pa.RecordBatch") -> None:
+        """Write some rows."""
+        import pyarrow as pa  # noqa: PLC0415 (as above)
+
+        self._writer.write_table(_flat(pa.Table.from_batches([batch])))
+
+
+def _flat(table: "pa.Table") -> "pa.Table":
+    import pyarrow as pa  # noqa: PLC0415 (as above)
+
+    from qserv.cli.showing import with_texts  # noqa: PLC0415 (as above)
+
+    return with_texts(table, lambda values: values.cast(pa.large_string()))
+
+
+def _writer(path: Path) -> "Callable[..., pa.ipc.RecordBatchFileWriter | CsvWriter]":
     """Return what writes the format that a file's name tells.
 
     Raises
@@ -81,12 +110,12 @@ def _writer(path: Path) -> "Callable[..., pa.ipc.RecordBatchFileWriter]":
         It tells none.
     """
     import pyarrow as pa  # noqa: PLC0415 (heavy, not needed for --help)
-    from pyarrow import csv, parquet  # noqa: PLC0415
+    from pyarrow import parquet  # noqa: PLC0415
 
-    writers: dict[str, Callable[..., pa.ipc.RecordBatchFileWriter]] = {
+    writers: dict[str, Callable[..., pa.ipc.RecordBatchFileWriter | CsvWriter]] = {
         ".parquet": parquet.ParquetWriter,
         ".arrow": pa.ipc.new_file,
-        ".csv": csv.CSVWriter,
+        ".csv": CsvWriter,
     }
     if path.suffix not in writers:
         msg = f"{path} names no format: end it with {', '.join(writers)}"

@@ -1,7 +1,7 @@
 """Answers and tables as text for a terminal."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -27,9 +27,28 @@ MAX_WIDTH = 100_000
 def show_rows(console: Console, table: "pa.Table", *, paged: bool) -> None:
     """Print the rows of an answer; through a pager if they are more than the terminal shows at once."""
     shown = plain_table(table.column_names)
-    for row in table.to_pylist():
+    for row in with_texts(table, _as_python).to_pylist():
         shown.add_row(*(Text("" if value is None else str(value)) for value in row.values()))  # not Rich's markup
     show(console, shown, paged=paged)
+
+
+def with_texts(table: "pa.Table", element_text: "Callable[[pa.Array], pa.Array]") -> "pa.Table":
+    """Return rows with texts for arrays, as `schema.array_text` makes them."""
+    import pyarrow as pa  # noqa: PLC0415 (heavy, not needed for --help)
+
+    from schema.array_text import array_text  # noqa: PLC0415 (as above)
+
+    columns = [
+        array_text(column.combine_chunks(), element_text) if pa.types.is_list(column.type) else column for column in table.columns
+    ]
+    return pa.table(columns, table.column_names)
+
+
+def _as_python(values: "pa.Array") -> "pa.Array":
+    """Return values as texts of Python's, as those beside them are shown."""
+    import pyarrow as pa  # noqa: PLC0415 (heavy, not needed for --help)
+
+    return pa.array([None if value is None else str(value) for value in values.to_pylist()], pa.large_string())
 
 
 def show(console: Console, shown: Table, *, paged: bool) -> None:

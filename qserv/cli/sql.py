@@ -61,4 +61,6 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 (whatever a column holds)
     """Return a value as JSON has it; what JSON has not, NaN and infinities included, as text."""
     if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, list):
+        return [_plain(element) for element in value]
     return value if isinstance(value, float) and abs(value) < float("inf") else str(value)

@@ -67,7 +67,16 @@ def _aggregates() -> list[Function]:
             ("VAR_SAMP", "Variance of a sample (aggregate)."),
         )
     ]
-    return standard + declared
+    arrays = Function(
+        "ARRAY_AGG",
+        1,
+        1,
+        exp.ArrayAgg.from_arg_list,
+        "ARRAY_AGG(x DOUBLE PRECISION) -> DOUBLE PRECISION[]",
+        "All values of a group as an array, in any order (aggregate); of any type, which its elements have.",
+        aggregate=True,
+    )
+    return [*standard, *declared, arrays]
 
 
 def _scalars() -> list[Function]:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tap.formats.arrays import ArrayWatch, array_bytes, filled_elements, is_array
 from tap.formats.encoder import Facts, Outcome
 from tap.formats.fields import Field
 from tap.formats.text import as_text
@@ -121,7 +122,12 @@ def encode_rows(columns: Sequence[pa.Array], fields: Sequence[Field], segments: 
 
 
 def variable_values(column: pa.Array, field: Field) -> tuple[pa.Array, "np.ndarray[tuple[int], np.dtype[np.int64]]"]:
-    """Return the bytes of texts or byte arrays, NULL as none, and the number of elements of each."""
+    """Return the bytes of texts or arrays, NULL as none, and the number of elements of each."""
+    if is_array(column.type):
+        datatype = field.votable.datatype
+        elements = fixed_values(filled_elements(column, field), datatype).astype(FIXED[datatype])
+        values = array_bytes(elements, column)
+        return values, pc.binary_length(values).to_numpy() // elements.itemsize
     if field.votable.datatype == "unsignedByte":
         values, width = column.cast(pa.large_binary()), 1
     elif field.votable.datatype == "unicodeChar":
@@ -170,7 +176,7 @@ class Binary2Encoder:
         self._facts = facts
         self._segments = segments_of(self._fields)
         self._base64 = Base64Stream()
-        self._ascii = AsciiWatch(self._fields)
+        self._arrays, self._ascii = ArrayWatch(self._fields), AsciiWatch(self._fields)
 
     def head(self) -> bytes:
         """Return the document up to the first row."""
@@ -180,8 +186,13 @@ class Binary2Encoder:
         """Return the rows of a batch."""
         if not batch.num_rows:
             return b""
-        return self._base64.feed(encode_rows(self._ascii.watch(batch), self._fields, self._segments))
+        columns = self._ascii.watch(self._arrays.watch(batch.columns))
+        return self._base64.feed(encode_rows(columns, self._fields, self._segments))
 
     def tail(self, outcome: Outcome) -> bytes:
         """Return the document behind the last row."""
-        return self._base64.finish() + b"\n</STREAM></BINARY2>" + document_tail(outcome, self._ascii.warnings())
+        return (
+            self._base64.finish()
+            + b"\n</STREAM></BINARY2>"
+            + document_tail(outcome, (*self._arrays.warnings(), *self._ascii.warnings()))
+        )

@@ -14,7 +14,9 @@ from tap.formats.text import as_text
 
 
 def csv_cells(column: pa.Array) -> pa.Array:
-    """Return a column as cells of CSV: texts that hold a quote, comma or line end, or are empty, stand in quotes; NULL is empty."""
+    """Return a column as cells of CSV: NULL is empty; texts and arrays that hold a quote, comma or line end, or are empty, stand in
+    quotes.
+    """
     texts = as_text(column)
     if not _is_text(column.type):
         return texts
@@ -33,7 +35,9 @@ def tsv_cells(column: pa.Array) -> pa.Array:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_list(kind)
+    )
 
 
 class DelimitedEncoder(ABC):

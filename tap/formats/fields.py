@@ -22,6 +22,11 @@ class Field:
     """Coordinate system of a position or proper motion."""
     time_system: TimeSystem | None = None
     """Time system of a time."""
+    null: int | None = None
+    """What stands for NULL among the elements of an array of integers: the smallest number of the type."""
+
+
+NULL_ELEMENTS = {"short": -(2**15), "int": -(2**31), "long": -(2**63)}
 
 
 def fields_of(columns: Iterable[ResultColumn], schema: pa.Schema) -> tuple[Field, ...]:
@@ -41,6 +46,8 @@ def _field(result: ResultColumn, arrow: pa.DataType) -> Field:
     """Return the field of one column."""
     column, table = result.column, result.table
     of_rows = votable_type_of(arrow)
+    if pa.types.is_list(arrow):
+        return Field(result.name, arrow, of_rows, column, null=NULL_ELEMENTS.get(of_rows.datatype))
     declared = votable_type(column)
     if column.datatype is ColumnType.UNICODE and of_rows.datatype == "char":
         votable = declared

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tap.formats.arrays import ArrayWatch, array_cells, is_array
 from tap.formats.encoder import Facts, Outcome
 from tap.formats.fields import Field
 from tap.formats.text import as_text
@@ -21,6 +22,8 @@ ILLEGAL = "[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"
 
 def cells(column: pa.Array, field: Field) -> pa.Array:
     """Return a column as the text of its cells; NULL is an empty cell (section 5.1)."""
+    if is_array(column.type):
+        return array_cells(column, field)
     is_bytes = pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)
     texts = byte_numbers(column) if is_bytes else as_text(column)
     if field.votable.datatype in {"char", "unicodeChar"} and field.votable.xtype != "timestamp":
@@ -59,7 +62,7 @@ class TabledataEncoder:
     def __init__(self, fields: Sequence[Field], facts: Facts) -> None:
         self._fields = tuple(fields)
         self._facts = facts
-        self._ascii = AsciiWatch(self._fields)
+        self._arrays, self._ascii = ArrayWatch(self._fields), AsciiWatch(self._fields)
 
     def head(self) -> bytes:
         """Return the document up to the first row."""
@@ -69,9 +72,10 @@ class TabledataEncoder:
         """Return the rows of a batch."""
         if not batch.num_rows:
             return b""
-        columns = [cells(column, field) for column, field in zip(self._ascii.watch(batch), self._fields, strict=True)]
+        watched = self._ascii.watch(self._arrays.watch(batch.columns))
+        columns = [cells(column, field) for column, field in zip(watched, self._fields, strict=True)]
         return joined_rows(columns, "<TR><TD>", "</TD><TD>", "</TD></TR>\n")
 
     def tail(self, outcome: Outcome) -> bytes:
         """Return the document behind the last row."""
-        return b"</TABLEDATA>" + document_tail(outcome, self._ascii.warnings())
+        return b"</TABLEDATA>" + document_tail(outcome, (*self._arrays.warnings(), *self._ascii.warnings()))

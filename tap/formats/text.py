@@ -3,12 +3,14 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schema.array_text import array_text
+
 
 def as_text(column: pa.Array) -> pa.Array:
     """Return the values of a column as texts (``large_string``); NULL stays NULL.
 
     Times are written as DALI 1.1 (section 3.3.3) has them, infinities and NaN as VOTable 1.4 (section 2.1) does, bytes in
-    hexadecimal.
+    hexadecimal, arrays as PostgreSQL does.
     """
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -17,6 +19,8 @@ def as_text(column: pa.Array) -> pa.Array:
         return float_text(column)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return pa.array([None if value is None else value.hex() for value in column.to_pylist()], pa.large_string())
+    if pa.types.is_list(kind):
+        return array_text(column, as_text)
     return column.cast(pa.large_string())
 
 

@@ -39,9 +39,8 @@ class AsciiWatch:
         self._names = {index: field.name for index, field in enumerate(fields) if _is_plain_text(field)}
         self._lossy: set[int] = set()
 
-    def watch(self, batch: pa.RecordBatch) -> list[pa.Array]:
-        """Return the columns of a batch."""
-        columns = list(batch.columns)
+    def watch(self, columns: list[pa.Array]) -> list[pa.Array]:
+        """Return the columns of a batch, changed in place."""
         for index in self._names:
             if pc.all(pc.string_is_ascii(columns[index])).as_py() is False:
                 columns[index] = pc.replace_substring_regex(columns[index], r"[^\x00-\x7F]", "?")
@@ -57,4 +56,5 @@ class AsciiWatch:
 
 
 def _is_plain_text(field: Field) -> bool:
-    return field.votable.datatype == "char" and (pa.types.is_string(field.arrow) or pa.types.is_large_string(field.arrow))
+    kind = field.arrow.value_type if pa.types.is_list(field.arrow) else field.arrow
+    return field.votable.datatype == "char" and (pa.types.is_string(kind) or pa.types.is_large_string(kind))

@@ -79,9 +79,13 @@ def _field(field: Field) -> str:
         "ref": _coosys_id(field.frame) if field.frame else _timesys_id(field.time_system) if field.time_system else None,
     }
     text = "".join(f" {name}={attribute(value)}" for name, value in attributes.items() if value)
-    if not column.description:
-        return f"<FIELD{text}/>"
-    return f"<FIELD{text}>\n<DESCRIPTION>{escape(column.description.translate(ILLEGAL))}</DESCRIPTION>\n</FIELD>"
+    inside = []
+    if column.description:
+        inside.append(f"<DESCRIPTION>{escape(column.description.translate(ILLEGAL))}</DESCRIPTION>")
+    if field.null is not None:
+        # Of elements of an array; whether a value is NULL as a whole is told apart (section 5.5).
+        inside.append(f'<VALUES null="{field.null}"/>')
+    return "\n".join([f"<FIELD{text}>", *inside, "</FIELD>"]) if inside else f"<FIELD{text}/>"
 
 
 def _coosys_id(frame: Frame) -> str:

@@ -20,7 +20,13 @@ FAMILIES = {
     1082: "date",
     1114: "timestamp",
     NUMERIC_OID: "number",
-    **dict.fromkeys((1000, 1005, 1007, 1009, 1015, 1016, 1021, 1022, 1115), "array"),
+}
+FAMILIES |= {
+    array: f"array of {FAMILIES[element]}"
+    for array, element in (
+        *((1000, 16), (1001, 17), (1005, 21), (1007, 23), (1009, 25), (1015, 1043), (1016, 20)),
+        *((1021, 700), (1022, 701), (1115, 1114), (1182, 1082), (1231, NUMERIC_OID)),
+    )
 }
 """Families of types by PostgreSQL's object identifiers."""
 

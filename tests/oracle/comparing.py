@@ -13,6 +13,9 @@ from tests.oracle.asking import RELATIVE
 
 SHOWN_ROWS = 5
 
+NUMBER = "number"
+"""The family of numeric, which no answer has: it is an integer or a float there."""
+
 
 def families(schema):
     """Return the family of each field's type."""
@@ -20,6 +23,8 @@ def families(schema):
 
 
 def _family(kind):
+    if types.is_list(kind):
+        return f"array of {_family(kind.value_type)}"
     tests = {
         "boolean": types.is_boolean,
         "integer": types.is_integer,
@@ -28,7 +33,6 @@ def _family(kind):
         "date": types.is_date,
         "timestamp": types.is_timestamp,
         "binary": types.is_binary,
-        "array": types.is_list,
     }
     return next((name for name, test in tests.items() if test(kind)), str(kind))
 
@@ -39,7 +43,8 @@ def differences(answer, batches, oracle, within=RELATIVE):
     if not all(map(_same_family, families(answer.schema), oracle.families)):
         found.append(f"types {families(answer.schema)}, the oracle's are {oracle.families}")
     for result, field in zip(answer.columns, answer.schema, strict=True):
-        if arrow_type(result.column) != field.type and not types.is_date(field.type):
+        kind = field.type.value_type if result.is_array else field.type
+        if arrow_type(result.column) != kind and not types.is_date(kind):
             found.append(f"column {result.name} says {result.column.datatype}, its values are {field.type}")
     if any(batch.schema != answer.schema for batch in batches):
         found.append("a batch has another schema than the answer")
@@ -47,25 +52,31 @@ def differences(answer, batches, oracle, within=RELATIVE):
         return found
     table = pa.Table.from_batches(batches, answer.schema)
     ours = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    if "number" in oracle.families:
+    if any(family.endswith(NUMBER) for family in oracle.families):
         oracle = dataclasses.replace(oracle, rows=list(_read_numbers(oracle, families(answer.schema))))
     return list(itertools.islice(_wrong_rows(ours, oracle, within), SHOWN_ROWS))
 
 
 def _same_family(ours, theirs):
-    return ours == theirs or (theirs == "number" and ours in {"integer", "float"})
+    return ours == theirs or (theirs.endswith(NUMBER) and ours in {theirs.replace(NUMBER, kind) for kind in ("integer", "float")})
 
 
 def _read_numbers(oracle, ours):
     """Yield the oracle's rows, numeric read as what the column is in our answer: a fraction is never an integer."""
-    places = [place for place, family in enumerate(oracle.families) if family == "number"]
+    places = [place for place, family in enumerate(oracle.families) if family.endswith(NUMBER)]
     for row in oracle.rows:
         values = list(row.values)
         for place in places:
-            if values[place] is not None:
-                whole = ours[place] == "integer" and values[place] == values[place].to_integral_value()
-                values[place] = int(values[place]) if whole else float(values[place])
+            values[place] = _read_number(values[place], ours[place])
         yield dataclasses.replace(row, values=tuple(values))
+
+
+def _read_number(value, family):
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return [_read_number(each, family.removeprefix("array of ")) for each in value]
+    return int(value) if family == "integer" and value == value.to_integral_value() else float(value)
 
 
 def _wrong_rows(ours, oracle, within):
@@ -122,14 +133,28 @@ def _marked_row(values):
 
 
 def _exact_part(values):
-    return tuple("float" if isinstance(value, float) else _marked(value) for value in values)
+    return tuple(_without_float(value) for value in values)
+
+
+def _without_float(value):
+    if isinstance(value, list):
+        return tuple(map(_without_float, value))
+    return "float" if isinstance(value, float) else _marked(value)
 
 
 def _close(values, row, within):
     return all(
-        _marked(value) == _marked(expected)
-        or (isinstance(value, float) and _within(value, expected, max(within * abs(expected), tolerance or 0.0)))
+        _close_value(value, expected, within, tolerance or 0.0)
         for value, expected, tolerance in zip(values, row.values, row.tolerances, strict=True)
+    )
+
+
+def _close_value(value, expected, within, tolerance):
+    if isinstance(value, list):
+        # Of the same length, and without NULL in another place, because their exact parts are the same.
+        return all(_close_value(*pair, within, tolerance) for pair in zip(value, expected, strict=True))
+    return _marked(value) == _marked(expected) or (
+        isinstance(value, float) and _within(value, expected, max(within * abs(expected), tolerance))
     )
 
 

@@ -12,6 +12,7 @@ from textwrap import dedent
 import httpx
 import numpy as np
 import psycopg
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import pyvo
@@ -49,6 +50,16 @@ def sync(archive, query, **parameters):
 def cone(stars, ra, dec, radius_deg):
     separation = angular_separation_deg(stars["ra_degrees"].to_numpy(), stars["dec_degrees"].to_numpy(), ra, dec)
     return sorted(np.array(stars["hip"])[separation <= radius_deg].tolist())
+
+
+def test_pyvo_gets_arrays(archive, client, stars):
+    query = "SELECT ARRAY_AGG(hip) AS members, ARRAY_AGG(bv) AS bv FROM stars.hipparcos WHERE magnitude < 0"
+    expected = sorted(stars.filter(pc.less(stars["magnitude"], 0))["hip"].to_pylist())
+    (row,) = client.search(query)
+    assert sorted(row["members"].tolist()) == expected
+    assert len(row["bv"]) == len(expected)
+    text = sync(archive, query, RESPONSEFORMAT="csv").text.splitlines()[1]
+    assert sorted(map(int, re.search("{(.*?)}", text)[1].split(","))) == expected
 
 
 @pytest.mark.parametrize(

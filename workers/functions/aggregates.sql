@@ -83,6 +83,7 @@ CREATE OR REPLACE FUNCTION qserv.mean(total double precision, count bigint) RETU
     LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN total / NULLIF(count, 0);
 
 -- A number on its way to another step of the query: numeric as its digits in a bytea, which no other number is; the rest as it is.
+-- And arrays of numbers.
 CREATE OR REPLACE FUNCTION qserv.carried(x smallint) RETURNS smallint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
 
@@ -101,5 +102,38 @@ CREATE OR REPLACE FUNCTION qserv.carried(x double precision) RETURNS double prec
 CREATE OR REPLACE FUNCTION qserv.carried(x numeric) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x::text::bytea;
 
+CREATE OR REPLACE FUNCTION qserv.carried(x smallint[]) RETURNS smallint[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+CREATE OR REPLACE FUNCTION qserv.carried(x integer[]) RETURNS integer[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+CREATE OR REPLACE FUNCTION qserv.carried(x bigint[]) RETURNS bigint[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+CREATE OR REPLACE FUNCTION qserv.carried(x real[]) RETURNS real[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+CREATE OR REPLACE FUNCTION qserv.carried(x double precision[]) RETURNS double precision[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x;
+
+CREATE OR REPLACE FUNCTION qserv.carried(x numeric[]) RETURNS bytea[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN x::text[]::bytea[];
+
 CREATE OR REPLACE FUNCTION qserv.carried(x anyelement) RETURNS anyelement
     LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT x';
+
+-- An array as a list, which has one dimension and begins at 1.
+CREATE OR REPLACE FUNCTION qserv.as_list(x anyarray) RETURNS anyarray
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN
+    IF array_ndims(x) > 1 THEN
+        RAISE array_subscript_error USING
+            MESSAGE = format('an array of %s dimensions cannot be sent, only one of one; CAST(... AS TEXT) makes a text of it', array_ndims(x));
+    ELSIF array_lower(x, 1) <> 1 THEN
+        RAISE array_subscript_error USING
+            MESSAGE = format('an array whose first subscript is %s cannot be sent, only one that begins at 1', array_lower(x, 1));
+    END IF;
+    RETURN x;
+END
+$$;

@@ -114,7 +114,7 @@ class VaryingType:
 
     def read(self, data: Bytes, at: Positions) -> tuple[pa.Array, Positions]:
         """Return a column, and the positions behind it."""
-        length, valid = _lengths(data, at)
+        length, valid = value_lengths(data, at)
         if not valid.any():
             return pa.nulls(len(at), self.arrow), at + 4
         # Arrow's offsets may have any bytes between two values: as values of their own, which are then left out.
@@ -140,7 +140,7 @@ class NumericType:
 
     def read(self, data: Bytes, at: Positions) -> tuple[pa.Array, Positions]:
         """Return a column, and the positions behind it."""
-        length, valid = _lengths(data, at)
+        length, valid = value_lengths(data, at)
         words = numbers_at_every_byte(data, ">i2")
         start = np.where(valid, at + 4, 0)
         count, weight, sign = (np.where(valid, words[start + place], 0).astype(np.int64) for place in (0, 2, 4))
@@ -183,7 +183,7 @@ def numbers_at_every_byte(data: Bytes, number: str) -> Values:
     return np.ndarray((len(data) - kind.itemsize + 1,), kind, data, strides=(1,))
 
 
-def _lengths(data: Bytes, at: Positions) -> tuple[Positions, npt.NDArray[np.bool_]]:
+def value_lengths(data: Bytes, at: Positions) -> tuple[Positions, npt.NDArray[np.bool_]]:
     """Return the number of bytes of values, 0 for NULL, and whether they are not NULL."""
     length = numbers_at_every_byte(data, ">i4")[at].astype(np.int64)
     valid = length >= 0

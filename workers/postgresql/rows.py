@@ -11,10 +11,10 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from qserv.errors import NotYetSupportedError
+from workers.postgresql.arrays import ARRAY_TYPES, walked
 from workers.postgresql.columns import COLUMN_TYPES, Bytes, ColumnType, FixedType, MalformedError, Positions, numbers_at_every_byte
 from workers.postgresql.wire import HEADER_BYTES, ResultField
 
@@ -24,6 +24,8 @@ FEW_ROWS: Final = 32
 
 FEW_BYTES: Final = 1 << 16
 """More are never few rows: only the first one's length is looked at, and others may be shorter."""
+
+_TYPES: Final = COLUMN_TYPES | ARRAY_TYPES
 
 _ROW: Final = ord("D")
 _ROW_BEGIN: Final = struct.Struct(">BiH")
@@ -53,34 +55,24 @@ def complete_rows(data: Bytes, fields: int) -> tuple[Positions, int]:
     if not len(begins) or begins[0] != 0:
         return np.empty(0, np.int64), 0
     if (begins[1:] != ends[:-1]).any():
-        reached = _reached(begins, ends)
+        count = len(begins)
+        following = np.append(np.searchsorted(begins, ends), count)
+        # The end of the way, `count`, follows where no candidate begins.
+        following[:-1][np.append(begins, -1)[following[:-1]] != ends] = count
+        reached = walked(following, np.zeros(1, np.int64), count)
         begins, ends = begins[reached], ends[reached]
     return begins, int(ends[-1])
-
-
-def _reached(begins: Positions, ends: Positions) -> npt.NDArray[np.bool_]:
-    """Tell which candidates are met on the way from the first one, from end to begin, in about log2(candidates) steps."""
-    count = len(begins)
-    following = np.append(np.searchsorted(begins, ends), count)
-    # The end of the way, `count`, follows where no candidate begins.
-    following[:-1][np.append(begins, -1)[following[:-1]] != ends] = count
-    reached = np.zeros(count + 1, np.bool_)
-    reached[0] = True
-    for _ in range(count.bit_length()):
-        reached[following[reached]] = True
-        following = following[following]
-    return reached[:count]
 
 
 @lru_cache(maxsize=256)
 def _layout(fields: tuple[ResultField, ...]) -> tuple[tuple[ColumnType, ...], pa.Schema, pa.StructType]:
     """Return types of columns, schema of rows and type of a row; kept, because the statements of a query all answer alike."""
-    unknown = next((field for field in fields if field.type_oid not in COLUMN_TYPES), None)
+    unknown = next((field for field in fields if field.type_oid not in _TYPES), None)
     if unknown is not None:
         what = f"column {unknown.name} of PostgreSQL's type number {unknown.type_oid}"
         msg = f"not yet supported: {what}; cast it to a number or a text"
         raise NotYetSupportedError(msg)
-    types = tuple(COLUMN_TYPES[field.type_oid] for field in fields)
+    types = tuple(_TYPES[field.type_oid] for field in fields)
     schema = pa.schema([pa.field(field.name, kind.arrow) for field, kind in zip(fields, types, strict=True)])
     return types, schema, pa.struct(schema)
 
@@ -125,7 +117,7 @@ class RowDecoder:
         MalformedError
             A value is not of its type's length.
         QueryEvaluationError
-            A time is infinite.
+            A time is infinite, or an array not of one dimension.
         """
         if len(self._ones) == len(self._types) and _are_few(data, size):
             return self._take_few(data[:size].tobytes())

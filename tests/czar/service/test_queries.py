@@ -60,6 +60,14 @@ def test_an_answer_may_be_parquet(asked, czar):
     assert table.num_rows == czar.query("SELECT COUNT(*) FROM stars.hipparcos")[0][0].as_py() == 118_218
 
 
+def test_arrays_are_lists(asked, czar):
+    query = "SELECT ARRAY_AGG(hip ORDER BY hip) AS stars, ARRAY['a b', NULL] AS texts FROM stars.hipparcos WHERE hip < 4"
+    expected = [{"stars": [1, 2, 3], "texts": ["a b", None]}]
+    assert czar.query(query).to_pylist() == expected
+    answer = asked.post("/query", json={"query": query, "format": "parquet"})
+    assert pq.read_table(io.BytesIO(answer.content)).to_pylist() == expected
+
+
 def test_an_error_is_json_with_code_place_and_hint(asked):
     answer = asked.post("/query", json={"query": "SELECT hipp FROM stars.hipparcos"})
     assert answer.status_code == 400
