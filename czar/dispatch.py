@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from czar.buffer import ChunkBuffer
 from czar.handover import Handover
-from qserv.errors import NodeUnavailableError, QservError, QueryCancelledError
+from qserv.errors import NodeUnavailableError, QservError, QueryCancelledError, TimeLimitError
 from qserv.ids import NodeId
 from workers.client import Answer, WorkerClient
 from workers.protocol import ChunkQuery, ChunkTask, Lane
@@ -30,6 +30,13 @@ OWN_CHUNKS = 4
 """Chunks of a lone node that the reader's own thread reads, rather than another one: a change of threads is a millisecond of an
 interactive query. With more chunks, it gains more that one is read while another one is encoded, unless they share
 a statement."""
+
+
+LOOK_S = 0.25
+"""How often it is looked whether a lost node is back, which is waited for where no other one has its chunks."""
+
+LOOKS = 20
+"""How many times: its worker is started again in two seconds, PostgreSQL after a crash in a few."""
 
 
 class Assignment(NamedTuple):
@@ -86,6 +93,8 @@ class Dispatch:
         """Nodes that were asked and have not begun to answer."""
         self._failed: dict[NodeId, NodeUnavailableError] = {}
         """Nodes that cannot go on, and why."""
+        self._again: set[NodeId] = set()
+        """Of these, those that were waited for, or are: once."""
         self._error: Exception | None = None
         self.chunks_total, self.chunks_done = len(assignments), 0
         self._to_start: Sequence[Assignment] = assignments
@@ -168,9 +177,11 @@ class Dispatch:
         with self._lock:
             for assignment in assignments:
                 ready = [node for node in assignment.nodes if node not in self._failed]
+                ready = ready or [node for node in assignment.nodes if node not in self._again]
                 if not ready:
                     raise _lost(assignment, self._failed)
                 by_node.setdefault(ready[0], []).append(assignment)
+            self._again.update(node for node in by_node if node in self._failed)
             if by_reader and len(by_node) == 1 and len(assignments) <= max(OWN_CHUNKS, self._first):
                 ((node, tasks),) = by_node.items()
                 self._own = self._chunks(node, _by_chunk(tasks), by_reader=True)
@@ -216,6 +227,8 @@ class Dispatch:
     def _chunks(self, node: NodeId, left: dict[int, Assignment], *, by_reader: bool) -> Iterator[ChunkBuffer | None]:
         """Yield None when a node begins to answer, then its chunks; leave what it does not finish to other replicas."""
         try:
+            if node in self._failed:
+                self._wait_for(node)
             yield from self._stream(node, left)
         except NodeUnavailableError as error:
             with self._lock:
@@ -225,6 +238,25 @@ class Dispatch:
             if by_reader:
                 self._own = None
             self._start(list(left.values()), by_reader=by_reader)
+
+    def _wait_for(self, node: NodeId) -> None:
+        """Wait until a lost node is back.
+
+        Raises
+        ------
+        NodeUnavailableError
+            It is not.
+        """
+        for _ in range(LOOKS):
+            if self._closed.wait(LOOK_S):
+                return
+            # It does not answer, or not in time.
+            with contextlib.suppress(NodeUnavailableError, TimeLimitError):
+                self._workers[node].health(LOOK_S)
+                with self._lock:
+                    del self._failed[node]
+                return
+        raise self._failed[node]
 
     def _stream(self, node: NodeId, left: dict[int, Assignment]) -> Iterator[ChunkBuffer | None]:
         tasks = tuple(assignment.task for assignment in left.values())

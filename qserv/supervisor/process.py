@@ -38,6 +38,18 @@ class ServiceProcess:
         """Whether the process has ended by itself or was never started."""
         return self._child is None or self._child.poll() is not None
 
+    @property
+    def pid(self) -> int | None:
+        """Number of the process while it runs."""
+        child = self._child
+        return child.pid if child is not None and child.poll() is None else None
+
+    def kill(self, pid: int) -> None:
+        """End the process at once, if it is still this one."""
+        child = self._child
+        if child is not None and child.pid == pid:
+            child.kill()
+
     def start(self) -> None:
         """Start the process; it is not ready yet."""
         # -P: a directory of the home must not be taken for a Python package.

@@ -19,6 +19,7 @@ from qserv.errors import ClusterError, QservError
 from qserv.metadata.startup import prepare_metadata
 from qserv.settings import Settings
 from qserv.supervisor.backoff import Backoff
+from qserv.supervisor.heartbeat import Heartbeat
 from qserv.supervisor.process import ServiceProcess
 from qserv.supervisor.services import ChooseServices, all_services
 
@@ -51,6 +52,8 @@ class Supervisor:
         self._postgres = EmbeddedPostgres(settings, cancelled)
         self._services = tuple(ServiceProcess(service, settings) for service in services(self._postgres.cluster()))
         self._stopping = threading.Event()
+        workers = [process for process in self._services if process.service.kind == "worker"]
+        self._heartbeat = Heartbeat(workers, settings.worker_silence_s)
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def start(self) -> Cluster:
@@ -71,12 +74,14 @@ class Supervisor:
             for process in together:
                 process.wait_ready(self._cancelled)
         self._watcher.start()
+        self._heartbeat.start()
         return self._postgres.cluster()
 
     def stop(self) -> None:
         """Stop the services in reverse order of start, then the PostgreSQL servers."""
         self._stopping.set()
         self._cancelled.set()
+        self._heartbeat.stop()
         if self._watcher.is_alive():
             self._watcher.join()
         for _, group in itertools.groupby(reversed(self._services), key=lambda process: process.service.kind):

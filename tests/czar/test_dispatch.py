@@ -1,6 +1,7 @@
 """Chunks from nodes that answer, that are lost half-way, that fail: whole chunks only, each once."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -19,11 +20,18 @@ ROWS = 5
 class Worker:
     """Answers each task with two batches and an empty one that carries the end mark; may break off inside a chunk."""
 
-    def __init__(self, *, breaks_in=None, error=None, answer=None):
+    def __init__(self, *, breaks_in=None, error=None, answer=None, back_after_s=None, stays_lost=False):
         self.breaks_in, self.error, self.answer = breaks_in, error, answer or Answer
+        self.back_after_s, self.stays_lost, self.since_s = back_after_s, stays_lost, time.monotonic()
         self.asked = []
         self.thread = None
         self.closed = threading.Event()
+
+    def health(self, _timeout_s):
+        if self.back_after_s is None or time.monotonic() < self.since_s + self.back_after_s:
+            raise self.error
+        if not self.stays_lost:
+            self.error = None
 
     @contextmanager
     def query(self, query):
@@ -44,7 +52,7 @@ class Answer:
         for task in self.query.tasks:
             self.worker.asked.append(task.chunk)
             yield self.batch(task.chunk, 0, ROWS - 2), BatchMark((task.chunk,), end=False)
-            if task.chunk == self.worker.breaks_in:
+            if task.chunk == self.worker.breaks_in and self.worker.error:
                 raise self.worker.error
             yield self.batch(task.chunk, ROWS - 2, ROWS), BatchMark((task.chunk,), end=False)
             yield self.batch(task.chunk, 0, 0), BatchMark((task.chunk,), end=True)
@@ -134,7 +142,43 @@ def test_chunks_that_end_together_count_together():
     assert dispatch.chunks_done == dispatch.chunks_total == 3
 
 
-def test_without_a_replica_the_error_names_the_chunk_and_the_node():
+@pytest.mark.parametrize("breaks_in", [None, 1, 2, 7])
+@pytest.mark.parametrize("chunks", [2, 10])
+def test_without_a_replica_a_lost_node_that_is_soon_back_is_asked_again(breaks_in, chunks):
+    gone = NodeUnavailableError("gone")
+    workers = {"a": Worker(breaks_in=breaks_in, error=gone, back_after_s=0.5), "b": Worker()}
+    dispatch = dispatched(workers, {chunk: "a" if chunk < 9 else "b" for chunk in range(1, chunks + 1)})
+    assert dispatch.schema == SCHEMA
+    assert rows_of(dispatch) == expected(range(1, chunks + 1))
+    assert dispatch.chunks_done == chunks
+
+
+def test_a_node_is_waited_for_where_its_replica_is_lost_as_well():
+    gone = NodeUnavailableError("gone")
+    workers = {"a": Worker(error=gone), "b": Worker(breaks_in=2, error=gone, back_after_s=0.1)}
+    assert rows_of(dispatched(workers, dict.fromkeys((1, 2, 3), "ba"))) == expected([1, 2, 3])
+
+
+@pytest.mark.parametrize("breaks_in", [None, 1])
+def test_a_node_is_asked_again_once(breaks_in):
+    worker = Worker(breaks_in=breaks_in, error=NodeUnavailableError("gone"), back_after_s=0.0, stays_lost=True)
+    with pytest.raises(NodeUnavailableError, match=r"^no node could answer for chunk 1 \(a: gone\); try again$"):
+        list(dispatched({"a": worker}, {1: "a", 2: "a"}))
+    assert worker.asked == ([1, 1] if breaks_in else [])
+
+
+def test_who_is_waited_for_may_be_given_up():
+    dispatch = dispatched({"a": Worker(error=NodeUnavailableError("gone"))}, {1: "a"})
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(lambda: dispatch.schema)
+        time.sleep(0.3)
+        dispatch.close()
+        with pytest.raises(QueryCancelledError):
+            waiting.result(2)
+
+
+def test_without_a_replica_the_error_names_the_chunk_and_the_node(monkeypatch):
+    monkeypatch.setattr("czar.dispatch.LOOKS", 1)
     workers = {"a": Worker(breaks_in=1, error=NodeUnavailableError("gone"))}
     with pytest.raises(NodeUnavailableError, match=r"^no node could answer for chunk 1 \(a: gone\); try again$"):
         list(dispatched(workers, {1: "a", 2: "a"}))

@@ -75,11 +75,64 @@ def test_nulls_anywhere_in_any_batch_stay_where_they_are(monkeypatch, few_bytes,
         assert list(zip(*(column.to_pylist() for column in batch.columns), strict=True)) == rows
 
 
-def test_a_value_of_another_length_is_no_value_of_the_type():
-    row = data_row([b"1234", b"x" * FEW_BYTES])
-    decoder = RowDecoder([ResultField("n", INT8), ResultField("t", TEXT)])
-    with pytest.raises(MalformedError, match="8 bytes"):
-        decoder.take(in_memory(row), len(row))
+LENGTHS = {16: 1, 20: 8, 21: 2, 23: 4, 700: 4, 701: 8, 1082: 4, 1114: 8, 1184: 8}
+"""Bytes of values by type."""
+
+
+def damaged(row, length):
+    """Return a row whose first field says that it has another length."""
+    return row[:7] + struct.pack(">i", length) + row[11:]
+
+
+@pytest.fixture(params=[0, FEW_BYTES], ids=["by columns", "by values"])
+def take(request, monkeypatch):
+    monkeypatch.setattr("workers.postgresql.rows.FEW_BYTES", request.param)
+
+    def taken(oids, rows):
+        fields = [ResultField(f"c{place}", oid) for place, oid in enumerate(oids)]
+        return RowDecoder(fields).take(in_memory(rows), len(rows))[0]
+
+    return taken
+
+
+@pytest.mark.parametrize("oid", LENGTHS)
+@pytest.mark.parametrize("off", [-1, 1, 8])
+def test_a_value_of_another_length_is_no_value_of_the_type(oid, off, take):
+    good = data_row([bytes(LENGTHS[oid]), b"text"])
+    assert take([oid, TEXT], good + good).num_rows == 2
+    with pytest.raises(MalformedError, match=f"does not have {LENGTHS[oid]} bytes"):
+        take([oid, TEXT], good + data_row([bytes(LENGTHS[oid] + off), b"text"]))
+
+
+@pytest.mark.parametrize("oid", [TEXT, 17, 20, 1700])
+@pytest.mark.parametrize("length", [-(2**31), -2, 3, 9, 40, 1000, 2**31 - 1])
+def test_a_damaged_length_is_an_error_wherever_it_leads(oid, length, take):
+    good = data_row([struct.pack(">hhhh", 0, 0, 0, 0), b"text"])  # eight bytes; as a numeric it is zero
+    assert take([oid, TEXT], good).num_rows == 1
+    for rows in (damaged(good, length), good + damaged(good, length) + good):
+        with pytest.raises(MalformedError):
+            take([oid, TEXT], rows)
+
+
+@pytest.mark.parametrize(("oid", "value"), [(1016, b"\0\0\0\0\0\0\0\7"), (1009, b"seven")])
+def test_a_damaged_array_is_an_error(oid, value, take):
+    def array(count, length):
+        return struct.pack(">iiiiii", 1, 0, 0, count, 1, length) + value
+
+    good = data_row([array(1, len(value)), b"text"])
+    assert take([oid, TEXT], good + good).num_rows == 2
+    for count, length in ((1, len(value) + 1), (1, 1000), (1, -2), (2, len(value)), (2**31 - 1, len(value)), (-1, len(value))):
+        if (count, oid) == (-1, 1016) or count >= 0:
+            with pytest.raises(MalformedError):
+                take([oid, TEXT], good + data_row([array(count, length), b"text"]))
+    for short in (1, 4, 19):
+        with pytest.raises(MalformedError):
+            take([oid, TEXT], good + data_row([array(1, len(value))[:short], b"text"]))
+
+
+def test_a_numeric_with_more_digits_than_bytes_is_an_error(take):
+    with pytest.raises(MalformedError, match="as many bytes as its digits"):
+        take([1700], data_row([struct.pack(">hhhh", 32_000, 0, 0, 0)]))
 
 
 @pytest.fixture

@@ -26,10 +26,14 @@ from workers.postgresql.columns import (
     bitmap,
     numbers_at_every_byte,
     value_lengths,
+    wrong_length,
 )
 
 HEADER_BYTES: Final = 20
 """Before the elements of an array of one dimension."""
+
+EMPTY_BYTES: Final = 12
+"""Of an array without elements."""
 
 _HEADER: Final = struct.Struct(">i8xii")
 _DIMENSIONS: Final = struct.Struct(">i")
@@ -41,6 +45,7 @@ class ArrayType:
     """Arrays, read as lists."""
 
     element: ColumnType
+    value_bytes = None
 
     @cached_property
     def arrow(self) -> pa.DataType:
@@ -51,7 +56,7 @@ class ArrayType:
     def one(self) -> Callable[[bytes], object] | None:
         """Reads one value."""
         element = self.element.one
-        return None if element is None else lambda value: _one(value, element)
+        return None if element is None else lambda value: _one(value, element, self.element)
 
     def read(self, data: Bytes, at: Positions) -> tuple[pa.Array, Positions]:
         """Return a column, and the positions behind it.
@@ -66,6 +71,8 @@ class ArrayType:
         start = np.where(valid, at + 4, 0)
         dimensions = np.where(valid, words[start], 0)
         full = dimensions > 0
+        if (valid & (length < np.where(full, HEADER_BYTES, EMPTY_BYTES))).any():
+            raise _too_short()
         begins, ends = start[full] + HEADER_BYTES, (start + length)[full]
         _check(dimensions, words[start[full] + 16])
         counts = np.zeros(len(at), np.int64)
@@ -79,6 +86,8 @@ class ArrayType:
 
     def _elements(self, data: Bytes, begins: Positions, ends: Positions, counts: Positions) -> pa.Array:
         """Return the elements of arrays that have some, which begin and end at some positions, one after another."""
+        if (begins > ends).any():
+            raise _too_short()
         if not len(begins):
             return pa.nulls(0, self.element.arrow)
         size = self.element.field_bytes if isinstance(self.element, FixedType) else None
@@ -130,7 +139,14 @@ def walked(following: Positions, first: Positions, steps: int) -> npt.NDArray[np
     return met[:count]
 
 
-def _one(value: bytes, element: Callable[[bytes], object]) -> list[object]:
+def _one(value: bytes, element: Callable[[bytes], object], kind: ColumnType) -> list[object]:
+    try:
+        return _elements_of(value, element, kind)
+    except struct.error as error:
+        raise _too_short() from error
+
+
+def _elements_of(value: bytes, element: Callable[[bytes], object], kind: ColumnType) -> list[object]:
     (dimensions,) = _DIMENSIONS.unpack_from(value)
     if not dimensions:
         return []
@@ -141,9 +157,20 @@ def _one(value: bytes, element: Callable[[bytes], object]) -> list[object]:
     for _ in range(count):
         (length,) = _LENGTH.unpack_from(value, at)
         at += _LENGTH.size
-        found.append(None if length < 0 else element(value[at : at + length]))
-        at += max(length, 0)
+        if length == -1:
+            found.append(None)
+            continue
+        if length != kind.value_bytes and (kind.value_bytes is not None or not 0 <= length <= len(value) - at):
+            raise wrong_length(kind)
+        found.append(element(value[at : at + length]))
+        at += length
+    if at != len(value):
+        raise _too_short()
     return found
+
+
+def _too_short() -> MalformedError:
+    return MalformedError("an array does not have as many bytes as its elements")
 
 
 def _check(dimensions: npt.NDArray[np.int32], lower: npt.NDArray[np.int32]) -> None:

@@ -44,6 +44,10 @@ class ColumnType(Protocol):
     def one(self) -> Callable[[bytes], object] | None:
         """Reads one value, as Python's; None where only columns can be read."""
 
+    @property
+    def value_bytes(self) -> int | None:
+        """Bytes of a value; None where it may have any number."""
+
     def read(self, data: Bytes, at: Positions) -> tuple[pa.Array, Positions]:
         """Return the column whose fields are at some positions, and the positions behind them."""
 
@@ -69,6 +73,11 @@ class FixedType:
     convert: Callable[[Values], Values]
     one: Callable[[bytes], object] | None
 
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of a value."""
+        return self.stored.itemsize
+
     @cached_property
     def field_bytes(self) -> int:
         """Bytes of a field that is not NULL."""
@@ -79,8 +88,7 @@ class FixedType:
         lengths, values = self._fields(data, at, 1)
         valid = lengths[0] == self.stored.itemsize
         if (lengths[0][~valid] != -1).any():
-            msg = f"a value of type {self.arrow} does not have {self.stored.itemsize} bytes"
-            raise MalformedError(msg)
+            raise wrong_length(self)
         values[0][~valid] = np.zeros((), self.stored)
         return self._array(self.convert(values[0]), bitmap(valid)), at + (4 + self.stored.itemsize * valid)
 
@@ -111,6 +119,7 @@ class VaryingType:
 
     arrow: pa.DataType
     one = bytes
+    value_bytes = None
 
     def read(self, data: Bytes, at: Positions) -> tuple[pa.Array, Positions]:
         """Return a column, and the positions behind it."""
@@ -137,6 +146,7 @@ class NumericType:
 
     arrow: pa.DataType
     one = None
+    value_bytes = None
 
     def read(self, data: Bytes, at: Positions) -> tuple[pa.Array, Positions]:
         """Return a column, and the positions behind it."""
@@ -144,6 +154,9 @@ class NumericType:
         words = numbers_at_every_byte(data, ">i2")
         start = np.where(valid, at + 4, 0)
         count, weight, sign = (np.where(valid, words[start + place], 0).astype(np.int64) for place in (0, 2, 4))
+        if (valid & (length != 8 + 2 * count)).any():
+            msg = "a value of type numeric does not have as many bytes as its digits"
+            raise MalformedError(msg)
         most = max(int(count.max(initial=0)), 1)
         places = np.arange(most)
         present = places < count[:, None]
@@ -172,6 +185,12 @@ _SPECIAL: Final = {0xC000 - 0x10000: np.nan, 0xD000 - 0x10000: np.inf, 0xF000 - 
 """Signs of values that have no digits, as int16."""
 
 
+def wrong_length(kind: ColumnType) -> MalformedError:
+    """Return the error of a value that cannot be of its type."""
+    expected = "as many bytes as it says" if kind.value_bytes is None else f"{kind.value_bytes} bytes"
+    return MalformedError(f"a value of type {kind.arrow} does not have {expected}")
+
+
 def bitmap(values: Values) -> pa.Buffer:
     """Return booleans, or bytes that are 0 or 1, as Arrow's bits."""
     return pa.py_buffer(np.packbits(values.view(np.bool_), bitorder="little"))
@@ -186,6 +205,9 @@ def numbers_at_every_byte(data: Bytes, number: str) -> Values:
 def value_lengths(data: Bytes, at: Positions) -> tuple[Positions, npt.NDArray[np.bool_]]:
     """Return the number of bytes of values, 0 for NULL, and whether they are not NULL."""
     length = numbers_at_every_byte(data, ">i4")[at].astype(np.int64)
+    if ((length < -1) | (at + 4 + length > len(data) - SLACK_BYTES)).any():
+        msg = "a value has more bytes than there are"
+        raise MalformedError(msg)
     valid = length >= 0
     return np.maximum(length, 0, out=length), valid
 

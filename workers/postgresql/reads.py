@@ -10,7 +10,8 @@ from urllib.parse import quote
 import psycopg
 import pyarrow as pa
 
-from qserv.errors import QservError, TimeLimitError
+from qserv.errors import NodeUnavailableError, QservError, TimeLimitError
+from workers.postgresql.columns import MalformedError
 from workers.postgresql.connections import Pool
 from workers.postgresql.failures import connection_lost, query_error
 from workers.postgresql.priority import give_way
@@ -183,6 +184,8 @@ class ChunkRows:
             try:
                 self.schema = connection.schema()
                 self._first = self._next(connection)
+            except MalformedError as error:
+                raise _damaged(error) from error
             except ServerError as error:
                 if not connection.used or connection.lost or self._stop.reason is not None or not connection_lost(error.sqlstate):
                     raise self._meaning(error) from error
@@ -203,6 +206,8 @@ class ChunkRows:
                 following = self._next(self._connection)
                 yield batch, following is None
                 batch = following
+        except MalformedError as error:
+            raise _damaged(error) from error
         except ServerError as error:
             raise self._meaning(error) from error
 
@@ -287,6 +292,12 @@ def remaining_ms(remaining_s: float) -> int:
         msg = "the query ran longer than its time limit; restrict it further, or raise the limit"
         raise TimeLimitError(msg)
     return max(1, math.ceil(remaining_s * 1000)) if remaining_s < 1 else math.ceil(remaining_s) * 1000
+
+
+def _damaged(error: MalformedError) -> NodeUnavailableError:
+    return NodeUnavailableError(
+        f"what PostgreSQL of this node sends are no rows of the query: {error}; look at its log and its disk"
+    )
 
 
 def _first_line(error: Exception) -> str:

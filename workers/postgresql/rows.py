@@ -15,7 +15,16 @@ import pyarrow as pa
 
 from qserv.errors import NotYetSupportedError
 from workers.postgresql.arrays import ARRAY_TYPES, walked
-from workers.postgresql.columns import COLUMN_TYPES, Bytes, ColumnType, FixedType, MalformedError, Positions, numbers_at_every_byte
+from workers.postgresql.columns import (
+    COLUMN_TYPES,
+    Bytes,
+    ColumnType,
+    FixedType,
+    MalformedError,
+    Positions,
+    numbers_at_every_byte,
+    wrong_length,
+)
 from workers.postgresql.wire import HEADER_BYTES, ResultField
 
 FEW_ROWS: Final = 32
@@ -82,6 +91,10 @@ def _are_few(data: Bytes, size: int) -> bool:
     return size < HEADER_BYTES or size <= min(FEW_BYTES, FEW_ROWS * (1 + _LENGTH.unpack_from(data.data, 1)[0]))
 
 
+def _not_its_fields() -> MalformedError:
+    return MalformedError("a row does not have as many bytes as its fields")
+
+
 class RowDecoder:
     """Turns rows of some columns into record batches.
 
@@ -98,7 +111,7 @@ class RowDecoder:
 
     def __init__(self, fields: Sequence[ResultField]) -> None:
         self._types, self.schema, self._row_type = _layout(tuple(fields))
-        self._ones = [kind.one for kind in self._types if kind.one is not None]
+        self._ones = [(kind, kind.one, kind.value_bytes) for kind in self._types if kind.one is not None]
         self._has_nulls = [False] * len(fields)
         """As far as is known. Columns of one type that have none are read together."""
 
@@ -122,7 +135,7 @@ class RowDecoder:
         if len(self._ones) == len(self._types) and _are_few(data, size):
             return self._take_few(data[:size].tobytes())
         begins, end = complete_rows(data[:size], len(self._types))
-        return (self._columns(data, begins) if end else None), end
+        return (self._columns(data, begins, end) if end else None), end
 
     def _take_few(self, data: bytes) -> tuple[pa.RecordBatch | None, int]:
         """Read rows value by value."""
@@ -135,18 +148,26 @@ class RowDecoder:
                 break
             at += _ROW_BEGIN.size
             row: list[object] = []
-            for one in self._ones:
+            for column, one, value_bytes in self._ones:
+                if end - at < _LENGTH.size:
+                    raise _not_its_fields()
                 (length,) = _LENGTH.unpack_from(data, at)
                 at += _LENGTH.size
-                row.append(None if length < 0 else one(data[at : at + length]))
-                at += max(length, 0)
+                if length == -1:
+                    row.append(None)
+                    continue
+                if length != value_bytes and value_bytes is not None:
+                    raise wrong_length(column)
+                if not 0 <= length <= end - at:
+                    raise _not_its_fields()
+                row.append(one(data[at : at + length]))
+                at += length
             if at != end:
-                msg = f"a row of {end - at} more bytes than its fields"
-                raise MalformedError(msg)
+                raise _not_its_fields()
             rows.append(tuple(row))
         return (pa.RecordBatch.from_struct_array(pa.array(rows, self._row_type)) if rows else None), at
 
-    def _columns(self, data: Bytes, begins: Positions) -> pa.RecordBatch:
+    def _columns(self, data: Bytes, begins: Positions, end: int) -> pa.RecordBatch:
         """Read rows column by column."""
         at = begins + (HEADER_BYTES + 2)
         columns: list[pa.Array] = []
@@ -162,6 +183,8 @@ class RowDecoder:
             else:
                 column, at = kind.read(data, at)
                 columns.append(column)
+        if (at[:-1] != begins[1:]).any() or at[-1] != end:
+            raise _not_its_fields()
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     def _alike(self, first: int) -> int:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from czar import dispatch
 from tests.czar.failures.blows import BLOWS
 from tests.czar.failures.stages import STAGES
 from tests.czar.failures.survey import ONCE, TWICE
@@ -53,10 +54,17 @@ def test_another_replica_makes_it_good(battered, stage, blow):
         ("in_the_scratch_database", "scratch_restarted", "scratch database stopped answering"),
     ],
 )
-def test_without_one_the_error_says_what_is_lost(battered, stage, blow, says):
+def test_without_one_the_error_says_what_is_lost(battered, stage, blow, says, monkeypatch):
+    monkeypatch.setattr(dispatch, "LOOKS", 0)
     error = struck(battered, stage, blow, ONCE)
     assert error is not None
     assert re.search(says, str(error))
+
+
+@pytest.mark.parametrize(("stage", "blow"), [("between_chunks", "worker_killed"), ("inside_a_chunk", "connection_reset")])
+def test_without_one_who_is_soon_back_makes_it_good(battered, stage, blow, monkeypatch):
+    monkeypatch.setattr(dispatch, "LOOKS", 200)  # a busy machine takes longer to start a worker
+    assert struck(battered, stage, blow, ONCE) is None
 
 
 def test_who_is_not_needed_any_more_may_die(battered):

@@ -3,6 +3,7 @@ import socket
 import threading
 
 import pytest
+from pyarrow import flight
 
 from qserv.supervisor import probe
 from qserv.supervisor.probe import answers
@@ -45,9 +46,14 @@ def test_tap_on_all_addresses_is_asked_on_this_machine(http_port):
     assert answers("tap", "0.0.0.0", http_port)  # noqa: S104 (asked, not bound)
 
 
-def test_listening_is_enough_for_a_worker_and_not_for_tap(silent_port, monkeypatch):
+def test_a_worker_answers_when_it_says_how_it_speaks():
+    with flight.FlightServerBase("grpc://127.0.0.1:0") as server:
+        assert answers("worker", "127.0.0.1", server.port)
+
+
+def test_listening_is_not_enough(silent_port, monkeypatch):
     monkeypatch.setattr(probe, "ANSWER_TIMEOUT_S", 0.2)
-    assert answers("worker", "127.0.0.1", silent_port)
+    assert not answers("worker", "127.0.0.1", silent_port)
     assert not answers("tap", "127.0.0.1", silent_port)
 
 

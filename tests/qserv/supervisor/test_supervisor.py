@@ -22,7 +22,10 @@ print("settings:", os.environ["QSERV_NODES"], "arguments:", *sys.argv[1:], flush
 time.sleep(float(os.environ.get("LISTENER_DELAY_S", "0")))
 with socket.create_server(("127.0.0.1", int(sys.argv[-1])), reuse_port=True) as server:
     while True:
-        server.accept()[0].close()
+        connection = server.accept()[0]
+        connection.recv(100)
+        connection.sendall(b"here")
+        connection.close()
 """
 
 
@@ -90,6 +93,19 @@ def test_a_dead_process_is_started_again(settings, name):
                 assert connection.execute("SELECT 1").fetchone() == (1,)
         last = record(settings, name).process
     assert not last.alive
+
+
+def test_a_frozen_worker_is_ended_and_started_again(settings, caplog):
+    quick = settings.model_copy(update={"worker_silence_s": 0.5})
+    with embedded_cluster(quick, services=listener):
+        first = record(settings, "node-1-worker").process
+        time.sleep(1.5)  # longer than it may be silent
+        assert record(settings, "node-1-worker").process == first
+        os.kill(first.pid, signal.SIGSTOP)
+        wait_for(lambda: record(settings, "node-1-worker").process != first)
+        wait_for(lambda: all(process.answers for process in cluster_status(settings.home).processes))
+        assert not first.alive
+    assert "node-1-worker said nothing for 1.0 s; it is ended and started again" in caplog.text
 
 
 def test_status_tells_a_process_that_hangs(settings):
