@@ -8,8 +8,7 @@ import pytest
 from qserv.errors import NodeUnavailableError
 from schema.model import Column, ColumnType, Table, TableRole
 from schema.types import arrow_schema
-from workers.postgresql.columns import COLUMN_TYPES
-from workers.postgresql.rows import _layout
+from workers.postgresql.rows import _TYPES, _layout
 from workers.protocol import BatchMark, ChunkQuery, ChunkTask, Lane
 
 STAR = Table(
@@ -116,7 +115,7 @@ def test_numeric_comes_as_double_precision(ask):
 
 @pytest.mark.parametrize("rows", [1, 100_000])
 def test_values_that_are_not_of_their_type_are_an_error_and_the_next_query_is_answered(rows, ask, monkeypatch):
-    monkeypatch.setitem(COLUMN_TYPES, 23, COLUMN_TYPES[20])  # as if the server sent numbers cut off
+    monkeypatch.setitem(_TYPES, 23, _TYPES[20])  # as if the server sent numbers cut off
     monkeypatch.setattr("workers.postgresql.rows._layout", _layout.__wrapped__)
     sql = f"SELECT i, repeat('x', 9) AS x FROM generate_series(1, {rows}) AS i"  # noqa: S608 (a number)
     with pytest.raises(NodeUnavailableError, match="no rows of the query: a value of type int64 does not have 8 bytes") as met:
