@@ -1,7 +1,7 @@
 """What a czar knows of published tables: declarations, chunk maps, places of chunks, statistics. One version at a time."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -82,6 +82,10 @@ class TableEntry:
     def home_chunks(self) -> NDArray[np.int64]:
         """Chunks that are home to rows; others have overlap rows alone."""
         return self.chunks[self.row_counts > 0]
+
+    def numbers(self, columns: Sequence[str]) -> list[tuple[int | float | None, ...]] | None:  # noqa: ARG002 (for those that are known)
+        """Return the values of some columns in all rows, if these are at hand and the values are numbers; else None."""
+        return None
 
     def is_never_null(self, column: str) -> bool:
         """Whether no row has NULL in a column."""

@@ -164,13 +164,13 @@ async def _explained(
             on_nodes |= _steps_read(query)
             explanation = explain(planned, pace)
             break
-        cut = next_cut(query, next(names), planned)
+        cut = next_cut(query, next(names), planned.reason, planned.first)
         if cut is None:
             explanation = _over_steps(rest(query, None), [step.part for step in steps])
             break
         part, read = await _explained(cut.step, locate, names, pace)
         on_nodes |= read
-        steps.append(Step(cut.name, planned, part))
+        steps.append(Step(cut.name, planned.reason, part))
         few_bytes[cut.name] = sendable_bytes(len(cut.rest.chunks))
         query = cut.rest
     went = (replace(step, rows_go_to=_destination(few_bytes[step.name], sent=step.name in on_nodes)) for step in steps)

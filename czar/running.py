@@ -110,10 +110,10 @@ class Run:
             if isinstance(planned, Plan):
                 part.plan = planned
                 return planned
-            cut = next_cut(query, next(self._names), planned)
+            cut = next_cut(query, next(self._names), planned.reason, planned.first)
             if cut is None:
                 return query
-            step = part.step(cut.name, planned)
+            step = part.step(cut.name, planned.reason)
             query = cut.with_rows(await self._step(cut, step))
             step.is_written = all(source.entry is not step.found for source in query.sources)
 

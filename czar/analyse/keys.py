@@ -2,7 +2,8 @@
 
 from sqlglot import exp
 
-from czar.analyse.constants import number
+from czar.analyse.constants import Number, number
+from czar.analyse.lists import listed, met
 from czar.analyse.query import KeyRestriction, Query, Source
 from schema.model import TableRole
 
@@ -23,11 +24,28 @@ def find_keys(query: Query) -> Query:
             table = source.entry.table
             if table.role not in {TableRole.DIRECTOR, TableRole.DEPENDENT} or table.director_key is None:
                 continue
-            for condition in block.restrictions():
+            for condition, select in met(block):
                 keys = _keys(condition, source, table.director_key)
+                if keys is None and isinstance(condition, exp.EQ):
+                    keys = _joined_keys(query, select, condition, source)
                 if keys is not None and len(keys) <= MAX_KEYS:
                     found.append(KeyRestriction(source.entry.database, table.director or table.name, keys))
     return query.with_keys(tuple(found))
+
+
+def _joined_keys(query: Query, select: exp.Select, condition: exp.EQ, source: Source) -> tuple[int, ...] | None:
+    """Return the keys of a list that a table is joined with."""
+    for key, other in ((condition.left, condition.right), (condition.right, condition.left)):
+        if isinstance(key, exp.Column) and (key.table, key.name) == (source.alias, source.entry.table.director_key):
+            rows = listed(query, select, other)
+            if rows is not None and all(value is None or isinstance(value, int) for (value,) in rows):
+                return _bigints([value for (value,) in rows if value is not None])
+    return None
+
+
+def _bigints(values: list[Number]) -> tuple[int, ...]:
+    """Return the keys among whole numbers: one beyond bigint is none."""
+    return tuple(sorted({int(value) for value in values if -BIGINT <= value < BIGINT}))
 
 
 def _keys(condition: exp.Expr, source: Source, key: str) -> tuple[int, ...] | None:
@@ -38,12 +56,11 @@ def _keys(condition: exp.Expr, source: Source, key: str) -> tuple[int, ...] | No
         sides = (condition.left, condition.right)
         values = [number(other) for side, other in (sides, sides[::-1]) if is_key(side)]
     elif isinstance(condition, exp.In) and is_key(condition.this) and "keys" in condition.meta:
-        values = list(condition.meta["keys"])
+        return _bigints(list(condition.meta["keys"]))
     elif isinstance(condition, exp.In) and is_key(condition.this) and condition.expressions:
         values = [number(value) for value in condition.expressions]
     else:
         return None
     if not values or not all(isinstance(value, int) for value in values):
         return None
-    # A number beyond bigint is no key.
-    return tuple(sorted({int(value) for value in values if value is not None and -BIGINT <= value < BIGINT}))
+    return _bigints([value for value in values if value is not None])

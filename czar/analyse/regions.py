@@ -5,16 +5,21 @@ with numbers; several of them, under AND and OR. The conditions themselves stay:
 """
 
 import functools
+import math
 import operator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from sqlglot import exp
 
 from czar.analyse.constants import Number, number
 from czar.analyse.functions import called
+from czar.analyse.lists import listed
 from czar.analyse.nesting import conjuncts, disjuncts
-from czar.analyse.query import Access, Query, Source, opaque
+from czar.analyse.query import Access, Block, Query, Source, opaque
+from czar.analyse.scope import qualified
+from czar.analyse.separations import Near, near_of
 from partitioner.ranges import EMPTY, PixelRanges
 from partitioner.regions import Circle, Ellipse, LonLatBox, Polygon
 from schema.model import HEALPIX_COLUMN
@@ -29,6 +34,11 @@ SPOT_DEG2 = 0.1
 
 MAX_RANGES = 24
 """Most ranges of pixels given to PostgreSQL: each is one descent of the index (about 10 microseconds) and 60 bytes of SQL."""
+
+MAX_CENTRES = 100
+"""Longest list of positions whose circles are looked at: each takes 2 ms."""
+
+MAX_LATITUDE_DEG = 90.0
 
 MAX_CIRCLE_DEG = 180.0
 """No two points are further apart."""
@@ -49,28 +59,30 @@ def find_regions(query: Query) -> Query:
             table = source.entry.table
             if not (table.partitioned and table.ra and table.dec):
                 continue
-            covered = _Reader(source).all_of(conditions)
+            read = partial(_Reader, query, block, source)
+            covered = read().all_of(conditions)
             if covered is None:
                 continue
             if block.necessary:
-                query = _in_chunks(query, source, covered, conditions)
+                query = _in_chunks(query, read, covered, conditions)
             if covered.area_deg2 < MAX_INDEXED_DEG2:
                 block.select.where(_in_pixels(source, covered.coarsened(MAX_RANGES)), copy=False)
     return query
 
 
-def _in_chunks(query: Query, source: Source, covered: PixelRanges, conditions: list[exp.Expr]) -> Query:
+def _in_chunks(query: Query, read: "partial[_Reader]", covered: PixelRanges, conditions: list[exp.Expr]) -> Query:
     """Keep the chunks of a region.
 
     A dependent lies in its director's chunk, up to the recorded separation away; a row of the overlap, up to the overlap radius.
     """
+    source = read().source
     margin: float | None = 0.0
     if source.overlap:
         margin = next(each.overlap_deg for each in query.catalogue.databases if each.name == source.entry.database)
     elif source.entry.table.director is not None:
         margin = source.entry.max_separation_deg
     if margin != 0.0:
-        grown = None if margin is None else _Reader(source, margin).all_of(conditions)
+        grown = None if margin is None else read(margin).all_of(conditions)
         if grown is None:
             return query
         covered = grown
@@ -110,6 +122,8 @@ class _Bounds:
 class _Reader:
     """Reads the pixels of one source's position, grown by ``margin_deg``, out of conditions."""
 
+    query: Query
+    block: Block
     source: Source
     margin_deg: float = 0.0
 
@@ -126,6 +140,8 @@ class _Reader:
         match condition:
             case exp.Or():
                 return self._any_of(condition)
+            case _ if (near := near_of(condition)) is not None:
+                return self._near_list(near)
             case exp.LT() | exp.LTE():
                 return self._near(condition.left, number(condition.right))
             case exp.GT() | exp.GTE():
@@ -170,6 +186,21 @@ class _Reader:
             lon, lat = (number(value) for value in centre)
             if self._is_position(position) and lon is not None and lat is not None:
                 return EMPTY if limit < 0 else Circle(float(lon), float(lat), float(limit)).ranges(self.margin_deg)
+        return None
+
+    def _near_list(self, near: Near) -> PixelRanges | None:
+        """Return the pixels near the positions of a list that is part of the query."""
+        table = self.source.entry.table
+        for one, other in ((near.left, near.right), (near.right, near.left)):
+            if one != (self.source.alias, table.ra, table.dec):
+                continue
+            centres = listed(self.query, self.block.select, *(qualified(other[0], name) for name in other[1:]))
+            if centres is None or len(centres) > MAX_CENTRES or not 0 <= near.limit_deg < MAX_CIRCLE_DEG:
+                return None
+            known = [(float(lon), float(lat)) for lon, lat in centres if lon is not None and lat is not None]
+            if not all(math.isfinite(lon) and abs(lat) <= MAX_LATITUDE_DEG for lon, lat in known):
+                return None
+            return PixelRanges.union_of(Circle(lon % 360, lat, near.limit_deg).ranges(self.margin_deg) for lon, lat in known)
         return None
 
     def _is_position(self, arguments: list[exp.Expr]) -> bool:

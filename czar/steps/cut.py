@@ -19,7 +19,7 @@ from czar.analyse.resolve import as_select
 from czar.plan.numbers import Numbers
 from czar.steps.folding import fold
 from czar.steps.intermediate import Intermediate, intermediate
-from czar.steps.leaves import Leaf, from_leaf, group_leaf, query_leaf, readable
+from czar.steps.leaves import Leaf, from_leaf, group_leaf, list_leaf, query_leaf, readable
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +44,13 @@ class Cut:
         return replace(self.rest, sources=sources)
 
 
-def next_cut(query: Query, name: str, reason: str) -> Cut | None:
-    """Cut the next step out of a query that is not chunk-local; None where no table of a catalogue is left in it.
+def next_cut(query: Query, name: str, reason: str, first: exp.Expr | None = None) -> Cut | None:
+    """Cut the next step out of a query that is not answered at once; None where no table of a catalogue is left in it.
 
-    ``name`` is given to the step's rows. The query's tree is changed in place.
+    ``name`` is given to the step's rows; ``first`` is the part to be cut out, if that is known. The query's tree is
+    changed in place.
     """
-    part = _Cutter(query, locality_of(query)).cut(query.tree)
+    part = _Cutter(query, locality_of(query)).cut(query.tree) if first is None else list_leaf(query, first)
     if part is None:
         return None
     numbers = Numbers(query.tables, part.tree)

@@ -45,10 +45,10 @@ def _is_value(subquery: exp.Subquery) -> bool:
 
 def _fold_list(member: exp.In, rows: pa.Table) -> None:
     kind = rows.schema[0].type
-    if kind not in WHOLE_NUMBERS or rows.num_rows == 0:
+    if kind not in WHOLE_NUMBERS:
         return
     values = rows.column(0)
-    if rows.num_rows <= LISTED_VALUES:
+    if 0 < rows.num_rows <= LISTED_VALUES:
         member.set("query", None)
         member.set("expressions", [_constant(value) for value in values])
     else:

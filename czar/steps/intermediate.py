@@ -22,6 +22,8 @@ SENT_IN_ALL_BYTES: Final = 32_000_000
 SENT_ANYWAY_BYTES: Final = 65_536
 """A step of this size costs a chunk query less than a millisecond."""
 
+NUMBERS: Final = frozenset({pa.int16(), pa.int32(), pa.int64(), pa.float32(), pa.float64()})
+
 NUMERIC: Final = pa.large_string()
 """A column of numeric, as its digits: Arrow's decimals have a fixed number of them."""
 
@@ -52,6 +54,12 @@ class Intermediate(TableEntry):
     """Columns that are sums of integers: shown in an answer, they are bigint."""
     rows: pa.Table | None = None
     """The rows, if they are few enough to be sent; None before the step has run, and if they are in the scratch database."""
+
+    def numbers(self, columns: Sequence[str]) -> list[tuple[int | float | None, ...]] | None:
+        """Return the values of some columns in all rows, if these are at hand and the values are numbers; else None."""
+        if self.rows is None or not all(self.rows.schema.field(name).type in NUMBERS for name in columns):
+            return None
+        return list(zip(*(self.rows.column(name).to_pylist() for name in columns), strict=True))
 
     @property
     def sql(self) -> str:

@@ -54,6 +54,14 @@ def _other_uses(query: Query, node: exp.Expr) -> list[exp.Expr]:
     return [other for other in query.tree.find_all(exp.Subquery) if other is not node and other.meta.get("cte") == cte]
 
 
+def list_leaf(query: Query, node: exp.Expr) -> Leaf:
+    """Take out a table of FROM, or a query inside."""
+    select = node.find_ancestor(exp.Select)
+    if isinstance(node, exp.Table) and select is not None:
+        return _table_leaf(query, select, node)
+    return query_leaf(query, node)
+
+
 def from_leaf(query: Query, select: exp.Select) -> Leaf:
     """Take out FROM and WHERE of a SELECT, with the subqueries that its items compute a row at a time."""
     alias = _fresh(query, "part")

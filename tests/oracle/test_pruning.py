@@ -80,7 +80,29 @@ RELATIONS = {
     ),
 }
 
+AT = "(VALUES (1, 56.75, 24.12), (2, NULL, 3)) AS p(n, ra, dec)"
+LISTS = {
+    "values": ("hipparcos JOIN (VALUES (11767), (71683), (NULL)) AS v(id) ON hip = v.id", 2),
+    "values_by_comma": ("hipparcos, (VALUES (11767, 'a'), (71683, 'b')) AS v(id, name) WHERE v.id = hip", 2),
+    "values_in_in": ("hipparcos WHERE hip IN (VALUES (11767), (71683))", 2),
+    "array": ("hipparcos WHERE hip = ANY (ARRAY[11767, 71683])", 2),
+    "what_exists": ("hipparcos AS h WHERE EXISTS (SELECT 1 FROM (VALUES (11767), (71683)) AS v(id) WHERE v.id = h.hip)", 2),
+    "positions": (f"hipparcos JOIN {AT} ON DISTANCE(POINT(ra_degrees, dec_degrees), POINT(p.ra, p.dec)) < 0.5", FEW),
+    "positions_the_other_way": (
+        f"hipparcos JOIN {AT} ON CONTAINS(POINT(p.ra, p.dec), CIRCLE(ra_degrees, dec_degrees, 0.5)) = 1",
+        FEW,
+    ),
+    "replicated": ("hipparcos JOIN visit ON hip = visit WHERE airmass > 1.5", SOME),
+    "replicated_and_grouped": ("(SELECT hip FROM hipparcos JOIN visit ON hip = visit GROUP BY hip) AS s", SOME),
+    "replicated_in_in": ("hipparcos WHERE hip IN (SELECT visit FROM visit WHERE airmass > 1.5)", SOME),
+    "replicated_that_exists": ("hipparcos AS h WHERE EXISTS (SELECT 1 FROM visit WHERE visit = h.hip AND airmass > 1.5)", SOME),
+    "no_row_of_replicated": ("hipparcos JOIN visit ON hip = visit WHERE airmass > 1000", 0),
+    "no_row_of_replicated_in_in": ("hipparcos WHERE hip IN (SELECT visit FROM visit WHERE airmass > 1000)", 0),
+}
+
 WITH = {
+    "ids": ("WITH v(id) AS (VALUES (11767), (71683)) SELECT hip FROM hipparcos JOIN v ON hip = v.id", 2),
+    "ids_of_replicated": ("WITH v AS (SELECT visit AS id FROM visit) SELECT hip FROM hipparcos JOIN v ON hip = v.id", SOME),
     "in_on": (f"SELECT s.hip FROM observation AS o JOIN ({STARS}) AS s ON s.hip = o.hip AND {AROUND}", FEW),
     "around_a_table": (f"WITH s AS ({STARS}) SELECT s.hip FROM s WHERE {AROUND}", FEW),
     "around_one_of_two": (
@@ -95,7 +117,7 @@ WITH = {
 
 ASKED = {
     **{name: (f"SELECT hip FROM hipparcos WHERE {condition}", most) for name, (condition, most) in FORMS.items()},
-    **{name: (f"SELECT hip FROM {relation}", most) for name, (relation, most) in RELATIONS.items()},
+    **{name: (f"SELECT hip FROM {relation}", most) for name, (relation, most) in {**RELATIONS, **LISTS}.items()},
     **WITH,
 }
 
@@ -148,6 +170,28 @@ def test_conditions_of_an_optional_side_leave_no_chunk_out(loaded, every):
         f"SELECT o.hip FROM observation AS o LEFT JOIN ({STARS}) AS s ON s.hip = o.hip AND {AROUND}",
         f"SELECT o.hip FROM observation AS o FULL JOIN ({STARS}) AS s ON s.hip = o.hip AND {AROUND}",
         "SELECT c.hip FROM hipparcos a JOIN observation b ON a.hip = b.hip AND a.hip = 9 RIGHT JOIN hipparcos c ON c.hip = a.hip",
+    ):
+        explanation = loaded.runner.run(loaded.session.explain(text, analyze=True))
+        assert chunks_of(explanation) > every - SOME, text
+
+
+def test_rows_of_a_step_leave_chunks_out(loaded):
+    for text in (
+        "SELECT h.hip FROM (SELECT hip FROM observation ORDER BY hip LIMIT 3) AS s JOIN hipparcos AS h ON h.hip = s.hip",
+        f"SELECT hip FROM hipparcos JOIN ({STARS} ORDER BY hip LIMIT 3) s (k, x, y) ON DISTANCE(ra_degrees, dec_degrees, x, y) < 1",
+    ):
+        explanation = loaded.runner.run(loaded.session.explain(text, analyze=True))
+        assert [chunks_of(step.part) > SOME for step in explanation.steps] == [True], text
+        assert explanation.chunks <= FEW, text
+
+
+def test_a_list_on_the_optional_side_leaves_no_chunk_out(loaded, every):
+    for text in (
+        "SELECT hip FROM hipparcos LEFT JOIN (VALUES (11767)) AS v(id) ON hip = v.id",
+        "SELECT hip FROM hipparcos LEFT JOIN visit ON hip = visit",
+        "SELECT hip FROM hipparcos WHERE hip NOT IN (SELECT visit FROM visit)",
+        "SELECT hip FROM hipparcos AS h WHERE NOT EXISTS (SELECT 1 FROM visit WHERE visit = h.hip)",
+        "SELECT hip FROM hipparcos JOIN visit ON hip = visit OR hip > 0 WHERE visit = 1",
     ):
         explanation = loaded.runner.run(loaded.session.explain(text, analyze=True))
         assert chunks_of(explanation) > every - SOME, text
