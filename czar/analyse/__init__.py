@@ -13,6 +13,7 @@ from czar.analyse.keys import find_keys
 from czar.analyse.locality import NotLocalError, Spread, locality_of
 from czar.analyse.necessity import branches
 from czar.analyse.plain_forms import plain_forms
+from czar.analyse.plain_items import plain_items
 from czar.analyse.query import Access, Query
 from czar.analyse.regions import find_regions
 from czar.analyse.resolve import as_select, resolve
@@ -27,7 +28,7 @@ __all__ = ["NAMING", "PRUNING", "NotLocalError", "Query", "analyse", "locality_o
 Rule = Callable[[Query], Query]
 
 NAMING: tuple[Rule, ...] = (
-    *(sampled, supported, plain_forms, resolve, dependent_columns, known_functions, lower_geometry),
+    *(sampled, supported, plain_forms, resolve, plain_items, dependent_columns, known_functions, lower_geometry),
     sink_conditions,
 )
 """What makes every part of a query, and of the queries in it, mean one thing."""

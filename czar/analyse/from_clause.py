@@ -57,7 +57,7 @@ class FromClause:
         if any(relation.written.lower() == other.written.lower() for other in scope.relations):
             msg = f"two tables of FROM are called {relation.written}; give one of them an alias"
             raise QueryError(msg, place_of(node, self.names.text))
-        shown = [(relation.qualified(output.name), output) for output in relation.outputs]
+        shown = [(relation, output) for output in relation.outputs]
         return replace(scope, relations=(*scope.relations, relation), shown=(*scope.shown, *shown))
 
     def _parenthesised(self, node: exp.Subquery, scope: Scope, outer: Scope) -> Scope:
@@ -88,7 +88,7 @@ class FromClause:
         def outside(part: exp.Expr) -> exp.Expr:
             return qualified(alias, f"{part.table}.{part.name}") if isinstance(part, exp.Column) else part
 
-        shown = [(part.copy().transform(outside), output) for part, output in inside.shown]
+        shown = [(part.transform(outside), output) for part, output in inside.star()]
         merged = {name: part.copy().transform(outside) for name, part in inside.merged.items()}
         return replace(
             scope,

@@ -85,33 +85,38 @@ def known_functions(query: Query) -> Query:
     NotYetSupportedError
         It is a function or a type of PostgreSQL that the engine does not answer yet.
     """
-
-    def rewrite(node: exp.Expr) -> exp.Expr:
-        if isinstance(node, exp.Dot):
-            return _node_function(node, query)
-        if isinstance(node, exp.Anonymous):
-            return _anonymous(node, query)
-        if isinstance(node, exp.Collate):
-            other = node.expression.sql("postgres")
-            msg = f'not yet supported: COLLATE {other}; texts are ordered by their bytes, as COLLATE "C" does'
-            raise NotYetSupportedError(msg, place_of(node, query.text))
-        if isinstance(node, exp.Func) and type(node) not in PARSED:
-            msg = f"unknown function {node.sql_name()}{nearest(node.sql_name().lower(), _known_names())}"
-            raise UnknownNameError(msg, place_of(node, query.text))
-        if isinstance(node, exp.Unnest | exp.Explode | exp.ExplodingGenerateSeries) and not isinstance(
-            node.parent, exp.From | exp.Join | exp.Lateral | exp.Table | exp.Unnest
-        ):
-            msg = f"not yet supported: {node.sql_name()} outside of FROM; it makes rows, not a value"
-            raise NotYetSupportedError(msg, place_of(node, query.text))
-        if isinstance(node, exp.Literal) and _is_numeric(node):
-            return exp.cast(node, exp.DType.DOUBLE, copy=False)
-        change = _REWRITES.get(type(node))
-        return change(node) if change else _checked_cast(node, query)
-
-    for node in [part for part in parts(query.tree) if isinstance(part, exp.Collate) and part.expression.name in BYTE_ORDERS]:
-        node.replace(node.this)
-    query.tree.transform(rewrite, copy=False)
+    for collation in [part for part in parts(query.tree) if isinstance(part, exp.Collate) and part.expression.name in BYTE_ORDERS]:
+        collation.replace(collation.this)
+    for node in reversed([part for part in parts(query.tree) if not isinstance(part, exp.Column)]):  # what is inside comes first
+        around, key, index = node.parent, node.arg_key, node.index
+        meant = _meant(node, query)
+        if meant is not node and around is not None and key is not None:
+            around.set(key, meant, index)
     return query
+
+
+def _meant(node: exp.Expr, query: Query) -> exp.Expr:
+    """Return what stands for a part of the query in PostgreSQL."""
+    if isinstance(node, exp.Dot):
+        return _node_function(node, query)
+    if isinstance(node, exp.Anonymous):
+        return _anonymous(node, query)
+    if isinstance(node, exp.Collate):
+        other = node.expression.sql("postgres")
+        msg = f'not yet supported: COLLATE {other}; texts are ordered by their bytes, as COLLATE "C" does'
+        raise NotYetSupportedError(msg, place_of(node, query.text))
+    if isinstance(node, exp.Func) and type(node) not in PARSED:
+        msg = f"unknown function {node.sql_name()}{nearest(node.sql_name().lower(), _known_names())}"
+        raise UnknownNameError(msg, place_of(node, query.text))
+    if isinstance(node, exp.Unnest | exp.Explode | exp.ExplodingGenerateSeries) and not isinstance(
+        node.parent, exp.From | exp.Join | exp.Lateral | exp.Table | exp.Unnest
+    ):
+        msg = f"not yet supported: {node.sql_name()} outside of FROM; it makes rows, not a value"
+        raise NotYetSupportedError(msg, place_of(node, query.text))
+    if isinstance(node, exp.Literal) and _is_numeric(node):
+        return exp.cast(node, exp.DType.DOUBLE, copy=False)
+    change = _REWRITES.get(type(node))
+    return change(node) if change else _checked_cast(node, query)
 
 
 def _is_numeric(node: exp.Literal) -> bool:

@@ -109,12 +109,13 @@ class Names:
         items: list[exp.Expr] = []
         outputs: list[Output] = []
         for item in tree.expressions:
-            for part, spelled in spelled_out(item, scope):
-                # Columns that a star stands for are qualified already.
-                bare = part.unalias() if isinstance(part, exp.Alias) else part
-                expression = bare if spelled else self.expression(bare, scope, tables)
+            shown = spelled_out(item, scope)
+            if shown is None:
+                expression = self.expression(item.unalias(), scope, tables)
+                shown = [(expression, output_of(item, expression, scope, len(outputs) + 1))]
+            for expression, output in shown:
                 items.append(expression)
-                outputs.append(output_of(part, expression, scope, len(outputs) + 1))
+                outputs.append(output)
         outputs = distinct_names(outputs)
         for clause in ("where", "having"):
             if tree.args.get(clause):

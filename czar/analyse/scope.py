@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from sqlglot import exp
 
@@ -25,14 +26,15 @@ class Relation:
     prefix: str = ""
     """What comes before the names of its columns, where several relations are joined in parentheses."""
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """Names of all columns, the hidden ones last."""
         return [*(output.name for output in self.outputs), *self.hidden]
 
-    def star(self) -> list[exp.Column]:
-        """Return the columns that ``alias.*`` stands for."""
-        return [self.qualified(output.name) for output in self.outputs]
+    @cached_property
+    def _shows(self) -> dict[str, Output]:
+        """The outputs by name; of two with one name, the first."""
+        return {output.name: output for output in reversed(self.outputs)}
 
     def qualified(self, column: str) -> exp.Column:
         """Return a column under the alias that it has in the tree."""
@@ -40,7 +42,7 @@ class Relation:
 
     def output(self, column: str) -> Output:
         """Return what a column shows."""
-        return next((output for output in self.outputs if output.name == column), Output(column))
+        return self._shows.get(column) or Output(column)
 
     def named(self, node: exp.Column) -> bool:
         """Whether a column may be one of this relation, by the table that it names."""
@@ -61,8 +63,18 @@ class Scope:
     """Of the query around a subquery: a name that is unknown inside is looked up there."""
     merged: dict[str, exp.Expr] = field(default_factory=dict)
     """Columns that USING made one of two, by their names in lower case."""
-    shown: tuple[tuple[exp.Expr, Output], ...] = ()
-    """The columns that ``*`` stands for; as in PostgreSQL those of each USING come first, once."""
+    shown: tuple[tuple[Relation | exp.Expr, Output], ...] = ()
+    """The columns that ``*`` stands for: whose each is, or what it is computed from. As in PostgreSQL those of each USING come
+    first, once."""
+
+    def star(self) -> list[tuple[exp.Expr, Output]]:
+        """Return what ``*`` stands for, and what each column shows."""
+        return [
+            (of.qualified(output.name), output)
+            if isinstance(of, Relation)
+            else (of.copy(), self.shows(of) if isinstance(of, exp.Column) else Output(output.name))
+            for of, output in self.shown
+        ]
 
     def shows(self, column: exp.Column) -> Output:
         """Return what a resolved column shows, here or in a scope around."""

@@ -13,22 +13,18 @@ from schema.physical import IDENTIFIER_BYTES
 Resolve = Callable[[exp.Expr], exp.Expr]
 
 
-def spelled_out(item: exp.Expr, scope: Scope) -> list[tuple[exp.Expr, bool]]:
-    """Return the items that one item of SELECT stands for, and whether they are qualified already: ``*``, ``alias.*``."""
+def spelled_out(item: exp.Expr, scope: Scope) -> list[tuple[exp.Expr, Output]] | None:
+    """Return the qualified columns that ``*`` or ``alias.*`` stands for, and what they show; None for any other item of SELECT."""
     if isinstance(item, exp.Star):
         if not scope.relations:
             msg = "* stands for the columns of FROM, and there is no FROM"
             raise QueryError(msg)
-        return [(_shown(node, output), True) for node, output in scope.shown]
+        return scope.star()
     if isinstance(item, exp.Column) and isinstance(item.this, exp.Star):
         wanted = {relation.alias for relation in scope.of_star(item)}
         relations = [relation for relation in scope.relations if relation.alias in wanted]
-        return [(column, True) for relation in relations for column in relation.star()]
-    return [(item, False)]
-
-
-def _shown(node: exp.Expr, output: Output) -> exp.Expr:
-    return node.copy() if isinstance(node, exp.Column) else exp.alias_(node.copy(), exp.to_identifier(output.name, quoted=True))
+        return [(relation.qualified(output.name), output) for relation in relations for output in relation.outputs]
+    return None
 
 
 def output_of(item: exp.Expr, expression: exp.Expr, scope: Scope, position: int) -> Output:

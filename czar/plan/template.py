@@ -21,8 +21,11 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
         if isinstance(part, exp.Table):
             if part.alias in tables:
                 named.append((part, tables[part.alias]))
-        elif isinstance(part, exp.Literal | exp.Identifier | exp.Var) and ("{" in part.name or "}" in part.name):
-            part.set("this", part.name.replace("{", "{{").replace("}", "}}"))
+        elif isinstance(part, exp.Column):
+            for name in part.parts:
+                _double_braces(name)
+        elif isinstance(part, exp.Literal | exp.Identifier | exp.Var):
+            _double_braces(part)
     slots: list[Slot] = []
     texts = {}
     for node, source in named:
@@ -37,6 +40,12 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
     for node, _ in named:
         node.replace(exp.alias_(exp.Table(this=exp.Var(this=texts[node.alias])), node.args["alias"].this, table=True))
     return tree.sql("postgres", comments=False, copy=False), tuple(slots)
+
+
+def _double_braces(part: exp.Expr) -> None:
+    text = part.this
+    if "{" in text or "}" in text:
+        part.set("this", text.replace("{", "{{").replace("}", "}}"))
 
 
 def _slots(before: list[Slot], source: Source) -> list[Slot]:
