@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from czar.analyse import Query
 from czar.estimate import Estimate, sent
@@ -14,10 +14,13 @@ from czar.plan.model import Plan
 from czar.plan.rest import rest
 from czar.planning import planned_query
 from czar.shown_sql import amount, indented, statement
+from czar.steps.counts import CountCut
 from czar.steps.cut import next_cut
 from czar.steps.intermediate import Intermediate, sendable_bytes
 from czar.times import STATED, Pace, Times, expected, of_steps
 from schema.physical import quote
+
+AS_CONSTANTS: Final = "the query, as constants"
 
 
 @dataclass(frozen=True)
@@ -171,9 +174,10 @@ async def _explained(
         part, read = await _explained(cut.step, locate, names, pace)
         on_nodes |= read
         steps.append(Step(cut.name, planned.reason, part))
-        few_bytes[cut.name] = sendable_bytes(len(cut.rest.chunks))
-        query = cut.rest
-    went = (replace(step, rows_go_to=_destination(few_bytes[step.name], sent=step.name in on_nodes)) for step in steps)
+        if not isinstance(cut, CountCut):
+            few_bytes[cut.name] = sendable_bytes(len(cut.rest.chunks))
+        query = cut.without_rows()
+    went = (replace(step, rows_go_to=_destination(few_bytes.get(step.name), sent=step.name in on_nodes)) for step in steps)
     return replace(explanation, steps=tuple(went)), on_nodes
 
 
@@ -181,7 +185,9 @@ def _steps_read(query: Query) -> frozenset[str]:
     return frozenset(source.entry.table.name for source in query.sources if isinstance(source.entry, Intermediate))
 
 
-def _destination(few_bytes: int, *, sent: bool) -> str:
+def _destination(few_bytes: int | None, *, sent: bool) -> str:
+    if few_bytes is None:
+        return AS_CONSTANTS
     if not sent:
         return "the scratch database"
     return f"the nodes, with the query, if they are at most {amount(few_bytes)}; else the scratch database"
@@ -233,7 +239,7 @@ def _ran(step: StepRun, around: PartRun, pace: Pace) -> Step:
     if step.found is None:
         where = "nowhere"
     elif step.is_written:
-        where = "the query, as constants"
+        where = AS_CONSTANTS
     elif step.found.rows is not None and _sends(around, step.found):
         where = "the nodes, with the query"
     else:

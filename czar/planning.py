@@ -7,6 +7,7 @@ from typing import Final
 from sqlglot import exp
 
 from czar.analyse import NotLocalError, Query, locality_of, pruned
+from czar.analyse.counts import computed_counts
 from czar.analyse.lists import sought
 from czar.plan.build import build, check_shape
 from czar.plan.model import Plan
@@ -27,6 +28,8 @@ class Obstacle:
 
 async def planned_query(query: Query, locate: Callable[[Query], Awaitable[Query]], max_rows: int | None) -> Plan | Obstacle:
     """Return the plan of a query, or the reason why it must be answered in steps."""
+    for clause in computed_counts(query.tree):
+        return Obstacle(f"{clause.upper()} is computed before the rows that it counts")
     locality = locality_of(query)
     if not any(source.entry.database for source in query.sources):
         return Obstacle("no table of a catalogue is left to be read")

@@ -24,6 +24,7 @@ from czar.plan.model import Plan
 from czar.plan.rest import rest
 from czar.planning import planned_query
 from czar.scratch import Scratch, Workspace
+from czar.steps.counts import CountCut
 from czar.steps.cut import Cut, next_cut
 from czar.steps.intermediate import Intermediate, can_be_sent, intermediate, sendable_bytes, step_batch, step_schema
 from qserv.errors import QueryLimitError
@@ -117,7 +118,7 @@ class Run:
             query = cut.with_rows(await self._step(cut, step))
             step.is_written = all(source.entry is not step.found for source in query.sources)
 
-    async def _step(self, cut: Cut, step: StepRun) -> Intermediate:
+    async def _step(self, cut: Cut | CountCut, step: StepRun) -> Intermediate:
         """Answer a part of a query; few rows are kept here, many in the scratch database."""
         try:
             with step.timed():

@@ -171,7 +171,7 @@ class Workspace:
             try:
                 cursor.execute(guarded_insert(name, sql, limit_bytes))
             except adbc_driver_manager.Error as error:
-                if TOO_LARGE in str(error):
+                if TOO_LARGE in _message(error):  # the whole text has the statement, too
                     failure.append(step_size_error(limit_bytes))
                 raise
             cursor.execute(f"ANALYZE {quote(name)}")

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
+from czar.analyse.counts import CLAUSES, count_of, set_count
 from czar.analyse.from_clause import FromClause
-from czar.analyse.nesting import body, own_parts
+from czar.analyse.nesting import body, own, own_parts
 from czar.analyse.query import Output, Query, Source
 from czar.analyse.scope import Scope
 from czar.analyse.select_list import Resolve, distinct_names, grouped, ordered, output_of, spelled_out
@@ -124,10 +125,22 @@ class Names:
         def resolved(node: exp.Expr) -> exp.Expr:
             return self.expression(node, scope, tables)
 
+        self._counts(tree, outer, tables)
         _resolve_groups(tree, items, outputs, resolved)
         _resolve_orders(tree, items, outputs, resolved)
         tree.set("expressions", items)
         return outputs
+
+    def _counts(self, tree: exp.Select, outer: Scope, tables: dict[str, CommonTable]) -> None:
+        """Resolve LIMIT and OFFSET: they are before all rows, and know the queries around alone."""
+        for clause in CLAUSES:
+            node = count_of(tree, clause)
+            if node is None:
+                continue
+            if not outer.relations and own(node, exp.Column):
+                msg = f"{clause.upper()} has one value for all rows: it cannot depend on a column"
+                raise QueryError(msg, place_of(node, self.text))
+            set_count(tree, clause, self.expression(node, outer, tables))
 
     def expression(self, node: exp.Expr, scope: Scope, tables: dict[str, CommonTable]) -> exp.Expr:
         """Return an expression with every column qualified, those of subqueries in it too."""

@@ -125,7 +125,7 @@ class Scope:
         place = place_of(node, self.text)
         known = self._all_relations()
         relations = [relation for relation in known if relation.named(node)]
-        if not relations:
+        if not relations and node.table:
             return _unknown_table(node.table, f" in {_written(node)}", known, place)
         columns = [name for relation in relations for name in relation.columns]
         return UnknownNameError(f"unknown column {_written(node)}{nearest(node.name, columns)}", place)

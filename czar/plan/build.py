@@ -1,6 +1,5 @@
 """Analysed query -> plan. Pure: a query gives the same plan for the same catalogue."""
 
-import math
 from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -8,6 +7,7 @@ from sqlglot import exp
 
 from czar.analyse import locality_of
 from czar.analyse.constants import number
+from czar.analyse.counts import count_of
 from czar.analyse.locality import NotLocalError, Spread, is_grouped
 from czar.analyse.nesting import relations
 from czar.analyse.query import Query
@@ -19,7 +19,7 @@ from czar.plan.scan import scan
 from czar.plan.select import Window, canonical_tree, carrying, numbered, orderings
 from czar.plan.template import chunk_query
 from czar.snapshot import Snapshot
-from qserv.errors import NotYetSupportedError, QueryError
+from qserv.errors import InternalError, QueryError
 
 
 def build(query: Query, rows: Spread, snapshot: Snapshot, *, max_rows: int | None = None) -> Plan:
@@ -150,20 +150,16 @@ def _known_row(query: Query, window: Window) -> tuple[int, ...] | None:
 
 
 def _count(query: Query, clause: str) -> int | None:
-    node = query.tree.args.get(clause)
+    node = count_of(query.tree, clause)
     if node is None:
         return None
-    if isinstance(node, exp.Fetch):
-        node = exp.Limit(expression=node.args.get("count") or exp.Literal.number(1))
-    if isinstance(node.expression, exp.Null) or node.expression == exp.var("ALL"):
-        return None
-    value = number(node.expression)
-    if isinstance(value, float) and math.isfinite(value):
+    value = number(node)
+    if isinstance(value, float):
         # PostgreSQL rounds to bigint, halves away from zero.
         value = int(Decimal(value).to_integral_value(ROUND_HALF_UP))
-    if not isinstance(value, int):
-        msg = f"not yet supported: {clause.upper()} of anything but a whole number"
-        raise NotYetSupportedError(msg, place_of(node, query.text))
+    if value is None:
+        msg = f"{clause.upper()} should have been computed before"
+        raise InternalError(msg)
     if value < 0:
         msg = f"{clause.upper()} {value}: a count cannot be negative"
         raise QueryError(msg, place_of(node, query.text))

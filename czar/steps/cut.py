@@ -17,6 +17,7 @@ from czar.analyse.nesting import body, expression_queries, free_aliases, relatio
 from czar.analyse.query import Source
 from czar.analyse.resolve import as_select
 from czar.plan.numbers import Numbers
+from czar.steps.counts import CountCut, count_cut
 from czar.steps.folding import fold
 from czar.steps.intermediate import Intermediate, intermediate
 from czar.steps.leaves import Leaf, from_leaf, group_leaf, list_leaf, query_leaf, readable
@@ -43,13 +44,20 @@ class Cut:
         )
         return replace(self.rest, sources=sources)
 
+    def without_rows(self) -> Query:
+        """Return the rest of the query, which names the step: for an explanation."""
+        return self.rest
 
-def next_cut(query: Query, name: str, reason: str, first: exp.Expr | None = None) -> Cut | None:
+
+def next_cut(query: Query, name: str, reason: str, first: exp.Expr | None = None) -> Cut | CountCut | None:
     """Cut the next step out of a query that is not answered at once; None where no table of a catalogue is left in it.
 
     ``name`` is given to the step's rows; ``first`` is the part to be cut out, if that is known. The query's tree is
     changed in place.
     """
+    count = count_cut(query, name, reason)
+    if count is not None:
+        return count
     part = _Cutter(query, locality_of(query)).cut(query.tree) if first is None else list_leaf(query, first)
     if part is None:
         return None

@@ -77,6 +77,9 @@ def test_a_step_says_where_its_rows_go(catalogue):
     value = explained("SELECT hip FROM hipparcos WHERE magnitude = (SELECT MIN(magnitude) FROM hipparcos)", catalogue)
     assert [step.rows_go_to.split(",")[0] for step in value.steps] == ["the nodes"]
     assert value.to_json()["steps"][0]["part"]["chunks"] == 49
+    limited = explained("SELECT hip FROM hipparcos LIMIT (SELECT COUNT(*) FROM observation)", catalogue)
+    assert [step.rows_go_to for step in limited.steps] == ["the query, as constants"]
+    assert limited.notes[0] == "LIMIT is known when step s0 is answered"
     together = explained("SELECT STRING_AGG(tyc_id, ',') FROM bigsky", catalogue)
     assert [step.rows_go_to for step in together.steps] == ["the scratch database"]
     assert "STRING_AGG" in together.steps[0].reason

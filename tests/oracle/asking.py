@@ -63,7 +63,7 @@ class OracleAnswer:
 
 def ask_plain(plain, text):
     """Return the oracle's whole answer, in its order."""
-    cut = Cut.of(text)
+    cut = Cut.of(text, lambda count: int(count) if count.isdigit() else _computed(plain, count))
     described = plain.cursor(binary=True).execute(cut.select(tail="LIMIT 0")).description
     names = [column.name for column in described]
     # A star stands for several columns; then no item is known by its place.
@@ -88,6 +88,11 @@ def ask_plain(plain, text):
         limit=cut.limit,
         offset=cut.offset,
     )
+
+
+def _computed(plain, count):
+    """Return a number of rows that is an expression; None where it is NULL."""
+    return plain.execute(f"SELECT CAST(({count}) AS BIGINT)").fetchone()[0]
 
 
 def _rows(found, read, places, rounding):

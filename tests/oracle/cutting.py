@@ -22,6 +22,9 @@ CLAUSES = {
 OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET}
 CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET}
 
+COUNT_WORDS = {"FIRST", "NEXT", "ROW", "ROWS", "ONLY", "WITH", "TIES"}
+"""What stands around the number of FETCH and OFFSET."""
+
 DIRECTIONS = {"ASC", "DESC", "NULLS", "FIRST", "LAST"}
 
 
@@ -42,7 +45,8 @@ class Cut:
     """Whether further items can be selected."""
 
     @classmethod
-    def of(cls, text):
+    def of(cls, text, count_of=int):
+        """Cut a text; ``count_of`` reads the number of LIMIT or OFFSET, which may be an expression: then it must ask for it."""
         found, commas = _top_level(text)
         tail = [found[name].start for name in ("order", "limit", "offset") if name in found]
         ends = sorted([*tail, len(text)])
@@ -55,7 +59,13 @@ class Cut:
             if name not in found:
                 return None
             low, high = body(name)
-            return next((int(word) for word in text[low:high].split() if word.isdigit()), None)
+            words = text[low:high].split()
+            while words and words[0].upper() in COUNT_WORDS:
+                words.pop(0)
+            while words and words[-1].upper() in COUNT_WORDS:
+                words.pop()
+            written = " ".join(words)
+            return None if written.upper() in {"ALL", "NULL"} else count_of(written or "1")
 
         common = {
             "order": _parts(text, *body("order"), commas) if "order" in found else (),
