@@ -9,8 +9,10 @@ import multiprocessing
 import random
 import sys
 import time
+from collections import Counter
 
 import psycopg
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -21,8 +23,11 @@ from qserv.settings import Settings
 from qserv.supervisor.services import worker_services
 from qserv.supervisor.supervisor import embedded_cluster
 from schema.felis import read_database
+from tests.oracle.asking import ask_plain
+from tests.oracle.comparing import differences
 from tests.oracle.corpora import read_entries, read_pending
-from tests.oracle.limited import MEGABYTE, SMALL, answer, held_bytes
+from tests.oracle.cutting import Cut
+from tests.oracle.limited import FEW_ROWS, MEGABYTE, SMALL, answer, held_bytes, rows_file
 from tests.oracle.plain import make_plain, plain_conninfo
 from tests.support.sky import FELIS, TABLES, Survey
 
@@ -39,6 +44,9 @@ LEAST_S = 60
 
 SLOWEST_S = 60
 """Queries that take longer are counted: products of tables grow as the square of their rows."""
+
+MOST_ROWS = 200_000
+"""Rows that the oracle may hold for a comparison, where LIMIT takes any of them."""
 
 LOOK_S = 0.01
 """How often it is looked at how much memory the czar holds."""
@@ -117,7 +125,7 @@ async def _load(cluster, secrets, database, files, directory):
 
 @pytest.mark.nightly(share=20)
 @pytest.mark.timeout(0)
-def test_corpus_is_answered_in_little_memory(large, seconds, request, capsys):
+def test_corpus_is_answered_in_little_memory(large, seconds, request, capsys, tmp_path):
     settings, plain, size_bytes = large
     asked = list(entries().items())
     # In another order each night, because the time may not be enough for all.
@@ -126,7 +134,7 @@ def test_corpus_is_answered_in_little_memory(large, seconds, request, capsys):
     queries = [(name, entry.statement) for name, entry in asked]
     spawning = multiprocessing.get_context("spawn")
     ours, theirs = spawning.Pipe(duplex=False)
-    czar = spawning.Process(target=answer, args=(settings, queries, theirs), daemon=True)
+    czar = spawning.Process(target=answer, args=(settings, queries, tmp_path, theirs), daemon=True)
     czar.start()
     theirs.close()
     told, wrong, most, until = [], [], (0, ""), time.monotonic() + seconds
@@ -143,13 +151,17 @@ def test_corpus_is_answered_in_little_memory(large, seconds, request, capsys):
         czar.join()
     plain.execute(f"SET statement_timeout = '{SLOWEST_S}s'")
     until = time.monotonic() + seconds
-    compared = [checked(plain, entry, each) for (_, entry), each in zip(asked, told, strict=False) if time.monotonic() < until]
-    wrong += [sentence for found in compared for sentence in found]
+    how = Counter()
+    for (_, entry), each in zip(asked, told, strict=False):
+        if time.monotonic() < until:
+            compared, found = checked(plain, entry, each, tmp_path)
+            how[compared] += 1
+            wrong += [f"{each.name}: {sentence}" for sentence in found]
     unanswered = [each for each in told if each.error]
     peak_bytes, name = most
     with capsys.disabled():
         over, held = f"{len(told)} of {len(queries)} queries over {size_bytes / 1e9:.2f} GB", f"{peak_bytes / MEGABYTE:.0f} MB"
-        lines = [f"{over}: at most {held}, at {name}; {len(compared)} compared"]
+        lines = [f"{over}: at most {held}, at {name}; compared by {dict(how)}"]
         lines += [f"no answer to {each.name}: {each.error[:120]}" for each in unanswered]
         sys.stdout.write("\n".join(["", *lines, ""]))
     assert not wrong, "\n".join(wrong)
@@ -157,12 +169,37 @@ def test_corpus_is_answered_in_little_memory(large, seconds, request, capsys):
     assert len(unanswered) < 0.05 * len(told)
 
 
-def checked(plain, entry, told):
-    """Return what is wrong with an answer's number of rows, or with its error, in sentences."""
+def checked(plain, entry, told, directory):
+    """Return by what an answer was compared with the oracle's, and what is wrong with it, in sentences."""
     if told.error:
-        return [] if told.error.startswith(UNREACHED) else [f"{told.name}: {told.error}"]
+        return "a limit", [] if told.error.startswith(UNREACHED) else [told.error]
+    query = entry.oracle or entry.query
     try:
-        (count,) = plain.execute(f"SELECT COUNT(*) FROM ({entry.oracle or entry.query}) AS q").fetchone()  # noqa: S608 (the corpus)
+        if told.rows <= FEW_ROWS and cut_rows(plain, query) <= MOST_ROWS:
+            with pa.ipc.open_stream(rows_file(directory, told.name)) as rows:
+                batches = list(rows)
+            return "rows", differences(told, batches, ask_plain(plain, query), entry.within)
+        return compared_by_sums(plain, query, told)
     except (psycopg.errors.QueryCanceled, psycopg.errors.SyntaxError, psycopg.errors.DuplicateAlias):
-        return []  # too slow for one PostgreSQL, or no subquery
-    return [] if count == told.rows else [f"{told.name}: {told.rows:,} rows, the oracle has {count:,}"]
+        return "nothing: too slow for one PostgreSQL, or no subquery", []
+
+
+def cut_rows(plain, query):
+    """Return the rows that the oracle has where LIMIT and OFFSET are taken off."""
+    cut = Cut.of(query)
+    if cut.limit is None:
+        return 0
+    return plain.execute(f"SELECT COUNT(*) FROM ({cut.select([], cut.window())}) AS q").fetchone()[0]  # noqa: S608 (the corpus)
+
+
+def compared_by_sums(plain, query, told):
+    """Compare the number of rows, and the sums of each column unless the oracle may have cut other rows."""
+    has_limit = Cut.of(query).limit is not None
+    names = [f"c{place}" for place in range(len(told.sums))]
+    sums = [] if has_limit else [each.sql(name) for each, name in zip(told.sums, names, strict=True)]
+    found = plain.execute(f"SELECT {', '.join(['COUNT(*)', *sums])} FROM ({query}) AS q ({', '.join(names)})").fetchone()  # noqa: S608 (the corpus)
+    wrong = [] if found[0] == told.rows else [f"{told.rows:,} rows, the oracle has {found[0]:,}"]
+    for column, each, (count, total) in zip(told.schema or [], told.sums, zip(found[1::2], found[2::2], strict=True), strict=False):
+        if each.differs(count, total):
+            wrong.append(f"column {column.name} has {each}, the oracle {count} and {total}")
+    return "numbers of rows" if has_limit else "sums of columns", wrong
