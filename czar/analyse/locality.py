@@ -85,7 +85,8 @@ class Locality:
             for table in query.find_all(exp.Table):
                 self.of_relation(table)
             if self.partitioned(query):
-                partners |= self._of_subquery(query, select, rows)
+                home = [alias for alias, spread in spreads.items() if spread.partitioned and alias not in rows.partners]
+                partners |= self._of_subquery(query, select, rows, home)
         return replace(rows, partners=partners)
 
     def of_query(self, tree: exp.Expr) -> Spread:
@@ -213,14 +214,17 @@ class Locality:
         )
         raise NotLocalError(reason, next(node for node in relations(select) if node.alias_or_name == lonely))
 
-    def _of_subquery(self, query: exp.Expr, select: exp.Select, rows: Spread) -> frozenset[str]:
-        """Prove that a subquery in an expression needs only rows of the key of the row that it is computed for.
+    def _of_subquery(self, query: exp.Expr, select: exp.Select, rows: Spread, home: list[str]) -> frozenset[str]:
+        """Prove that a subquery in an expression needs only rows of the key of the row that it is computed for, or near it.
 
         Returns the aliases of its tables that must be read with overlap.
         """
         inner = body(query)
         columns = {(key[1], key[2]): key[0] for key in rows.keys}
         if isinstance(inner, exp.Select) and rows.partitioned:
+            near = self._beside(inner, home, rows.family)
+            if near:
+                return near
             inside = self.of_rows(inner)
             where = inner.args.get("where")
             for left, right in equal_columns(conjuncts(where.this if where else None)):
@@ -232,6 +236,15 @@ class Locality:
         what = "a correlated subquery" if related else "a subquery"
         reason = f"{what} needs rows of several chunks; equating the director's key inside with that outside would keep it in one"
         raise NotLocalError(reason, query)
+
+    def _beside(self, inner: exp.Select, home: list[str], family: str) -> frozenset[str]:
+        """Return the tables of a subquery, if all rows that meet its conditions lie within the overlap of the row that asks."""
+        if any(self.partitioned(query) for query in expression_queries(inner)):
+            return frozenset()
+        spreads = {node.alias_or_name: self.of_relation(node) for node in relations(inner) if self.partitioned(node)}
+        partners = Partners(inner, self.tables, self.overlap_deg.get(family, 0.0))
+        same_family = all(spread.family == family for spread in spreads.values())
+        return frozenset(spreads) if same_family and partners.reach(home, list(spreads)) else frozenset()
 
     def _of_set_operation(self, tree: exp.SetOperation) -> Spread:
         left, right = self.of_query(tree.this), self.of_query(tree.expression)

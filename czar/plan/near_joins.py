@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from czar.analyse.nesting import conjuncts, joins, relations, selects
+from czar.analyse.nesting import body, conjuncts, joins, relations, selects
 from czar.analyse.query import opaque
 from czar.analyse.separations import Near, near_of
 from czar.plan.neighbours import Side, Within, neighbours
@@ -39,7 +39,9 @@ def with_cells(tree: exp.Expr, texts: Mapping[str, str]) -> dict[str, str]:
         The same, with the cells of those that are joined.
     """
     found = dict(texts)
-    for number, join in enumerate(join for select in selects(tree) for join in _near_joins(select, texts)):
+    for number, join in enumerate(
+        join for select in selects(tree) for join in (*_near_joins(select, texts), *_near_members(select, texts))
+    ):
         sides = {
             alias: Side(found[alias], alias, *(f"{quote(alias)}.{quote(name)}" for name in position[1:]))
             for alias, position in ((point[0], point) for point in (join.near.left, join.near.right))
@@ -71,6 +73,25 @@ def _near_joins(select: exp.Select, texts: Mapping[str, str]) -> list[_Join]:
         # The second side is copied: an outer join may keep the rows of the first one alone.
         if {sides.get(alias, "") for alias in order} <= {"", "LEFT"} and added in {"", second}:
             found.append(_Join(condition, near, first, second))
+    return found
+
+
+def _near_members(select: exp.Select, texts: Mapping[str, str]) -> list[_Join]:
+    """Return the near neighbours of rows of FROM that [NOT] EXISTS as conditions of WHERE ask for: PostgreSQL joins them, too."""
+    around = {node.alias for node in relations(select) if isinstance(node, exp.Table)} & set(texts)
+    where = select.args.get("where")
+    found = []
+    for condition in conjuncts(where.this if where else None):
+        asked = condition.this.unnest() if isinstance(condition, exp.Not) else condition
+        inner = body(asked.this) if isinstance(asked, exp.Exists) else None
+        if not isinstance(inner, exp.Select) or not inner.args.get("where") or {join.side for join in joins(inner)} - {"", "LEFT"}:
+            continue
+        inside = {node.alias for node in relations(inner) if isinstance(node, exp.Table)} & set(texts)
+        for part in conjuncts(inner.args["where"].this):
+            near = near_of(part)
+            for first, second in ((near.left[0], near.right[0]), (near.right[0], near.left[0])) if near else ():
+                if first in around and second in inside and near:
+                    found.append(_Join(part, near, first, second))
     return found
 
 

@@ -16,6 +16,8 @@ OF_DEPENDENTS = "CONTAINS(POINT(ra, dec), CIRCLE(56.75, 24.12, 0.5)) = 1"
 ELSEWHERE = "CONTAINS(POINT(ra_degrees, dec_degrees), CIRCLE(200, -60, 0.5)) = 1"
 WIDE, BESIDE = "qserv_areaspec_circle(56.75, 24.12, 20)", "qserv_areaspec_circle(94.75, 24.12, 20)"
 
+NEAR = "DISTANCE(hipparcos.ra_degrees, hipparcos.dec_degrees, n.ra_degrees, n.dec_degrees) < 0.01"
+
 FEW, SOME = 6, 20
 """Chunks that a small region meets, or two of them; and that a wider one does. All are some seventy."""
 
@@ -54,6 +56,10 @@ FORMS = {
         FEW,
     ),
     "keys_of_what_exists": ("EXISTS (SELECT 1 FROM observation o WHERE o.hip = hipparcos.hip AND o.hip IN (32349, 91262))", 2),
+    "region_around_who_has_no_neighbour": (
+        f"{CONE} AND NOT EXISTS (SELECT 1 FROM hipparcos AS n WHERE n.hip <> hipparcos.hip AND {NEAR})",
+        FEW,
+    ),
     "region_of_a_subquery_of_dependents": (f"hip IN (SELECT hip FROM observation WHERE {OF_DEPENDENTS})", FEW),
 }
 

@@ -41,7 +41,7 @@ CATALOGUES = {
     ],
 }
 
-PARTNERS = ["directors/mates", "directors/mates_counted"]
+PARTNERS = ["directors/mates", "directors/mates_counted", "neighbours/points_without_another_near"]
 
 RULES = {
     "sampled": ["shapes/sample_of_all_rows"],
