@@ -5,6 +5,7 @@ of other replicas.
 """
 
 import contextlib
+import math
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,9 +36,6 @@ a statement."""
 LOOK_S = 0.25
 """How often it is looked whether a lost node is back, which is waited for where no other one has its chunks."""
 
-LOOKS = 20
-"""How many times: its worker is started again in two seconds, PostgreSQL after a crash in a few."""
-
 
 class Assignment(NamedTuple):
     """A task, and the nodes that can run it, the preferred one first. (A tuple, because a scan has 100,000 of them.)"""
@@ -61,6 +59,8 @@ class Dispatch:
         A client for every node of the assignments.
     held_bytes
         Bytes of one chunk that are held in memory before the rest goes to disk.
+    return_s
+        Seconds for which a lost node is waited for, once, where no other one has its chunks.
     """
 
     def __init__(  # noqa: PLR0913 (the parts of a chunk query and its limits)
@@ -74,9 +74,11 @@ class Dispatch:
         held_bytes: int,
         lane: Lane = Lane.SCAN,
         first: int = 1,
+        return_s: float = 0.0,
     ) -> None:
         self._query_id, self._template, self._timeout_s, self._lane, self._first = query_id, template, timeout_s, lane, first
         self._held_bytes = held_bytes
+        self._looks = math.ceil(return_s / LOOK_S)
         self._workers = workers
         nodes = len({assignment.nodes[0] for assignment in assignments})
         self._done: Handover[ChunkBuffer | Exception | None] = Handover(HELD_CHUNKS * nodes, HELD_TIMES * held_bytes)
@@ -247,7 +249,7 @@ class Dispatch:
         NodeUnavailableError
             It is not.
         """
-        for _ in range(LOOKS):
+        for _ in range(self._looks):
             if self._closed.wait(LOOK_S):
                 return
             # It does not answer, or not in time.

@@ -159,6 +159,7 @@ class Run:
                 held_bytes=self._engine.settings.result_spill_bytes,
                 lane=lane_of(plan),
                 first=first_of(plan),
+                return_s=self._engine.settings.node_return_s,
             )
             self._dispatches.append(dispatch)
             self._stoppable(dispatch.close)

@@ -93,6 +93,12 @@ class Settings(BaseSettings):
         description="Seconds without a sign of life after which a worker, or the PostgreSQL beside it, is taken for lost: its"
         " chunks are asked of other replicas, or the query ends with an error.",
     )
+    node_return_s: float = Field(
+        default=5.0,
+        ge=0,
+        description="Seconds for which a query waits, once, for a lost node that alone has some of its chunks, before it ends with"
+        " an error: a worker that died is started again in two.",
+    )
     query_timeout_s: float = Field(default=600.0, gt=0, description="Seconds after which a query is stopped.")
     max_rows: int = Field(
         default=50_000_000,

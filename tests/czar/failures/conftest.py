@@ -162,7 +162,14 @@ def until(holds, within_s=20.0):
 
 @pytest.fixture(scope="session")
 def whole(cluster_home, tmp_path_factory):
-    settings = Settings(home=cluster_home / "battered", nodes=NODES, tap_port=0, memory_share=0.1, worker_silence_s=SILENCE_S)
+    settings = Settings(
+        home=cluster_home / "battered",
+        nodes=NODES,
+        tap_port=0,
+        memory_share=0.1,
+        worker_silence_s=SILENCE_S,
+        node_return_s=0.0,  # what is lost is told at once
+    )
     directory = tmp_path_factory.mktemp("czar")
     with (
         embedded_cluster(settings, services=lambda cluster: worker_services(cluster) + czar_services(cluster)) as cluster,

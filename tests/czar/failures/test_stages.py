@@ -1,6 +1,7 @@
 """Workers and nodes that die, freeze or restart at each stage of a query: the answer is right, or the error says to try again."""
 
 import contextlib
+import dataclasses
 import random
 import re
 import sys
@@ -8,7 +9,6 @@ import time
 
 import pytest
 
-from czar import dispatch
 from tests.czar.failures.blows import BLOWS
 from tests.czar.failures.stages import STAGES
 from tests.czar.failures.survey import ONCE, TWICE
@@ -54,8 +54,7 @@ def test_another_replica_makes_it_good(battered, stage, blow):
         ("in_the_scratch_database", "scratch_restarted", "scratch database stopped answering"),
     ],
 )
-def test_without_one_the_error_says_what_is_lost(battered, stage, blow, says, monkeypatch):
-    monkeypatch.setattr(dispatch, "LOOKS", 0)
+def test_without_one_the_error_says_what_is_lost(battered, stage, blow, says):
     error = struck(battered, stage, blow, ONCE)
     assert error is not None
     assert re.search(says, str(error))
@@ -63,7 +62,9 @@ def test_without_one_the_error_says_what_is_lost(battered, stage, blow, says, mo
 
 @pytest.mark.parametrize(("stage", "blow"), [("between_chunks", "worker_killed"), ("inside_a_chunk", "connection_reset")])
 def test_without_one_who_is_soon_back_makes_it_good(battered, stage, blow, monkeypatch):
-    monkeypatch.setattr(dispatch, "LOOKS", 200)  # a busy machine takes longer to start a worker
+    engine = battered.session._engine  # noqa: SLF001 (each query waits as long as it says)
+    patient = engine.settings.model_copy(update={"node_return_s": 50.0})  # a busy machine takes longer to start a worker
+    monkeypatch.setattr(battered.session, "_engine", dataclasses.replace(engine, settings=patient))
     assert struck(battered, stage, blow, ONCE) is None
 
 
