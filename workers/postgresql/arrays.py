@@ -106,7 +106,9 @@ def _fields(data: Bytes, begins: Positions, ends: Positions, counts: Positions, 
     """
     first = int(begins[0])
     length = numbers_at_every_byte(data, ">i4")[first : int(ends[-1]) - 3]
-    places = np.flatnonzero((length == -1) | ((length >= 0) if size is None else (length == size - 4)))
+    # Letters are lengths beyond those of all arrays: most places are ruled out at once.
+    longest = int((ends - begins).max()) - 4
+    places = np.flatnonzero((length >= -1) & (length <= longest) if size is None else (length == -1) | (length == size - 4))
     behind = places + (first + 4) + np.maximum(length[places], 0)
     places += first
     end = ends[np.searchsorted(begins, places, side="right") - 1]
