@@ -27,11 +27,12 @@ BRIGHT_BYTES = 172 * 8
 class Keeper:
     """A czar that runs jobs."""
 
-    def __init__(self, jobs, results):
-        self.jobs, self.results = jobs, results
+    def __init__(self, jobs, results, wake):
+        self.jobs, self.results, self.wake = jobs, results, wake
 
     async def ended(self, owner, text=BRIGHT):
         job = await self.jobs.submit(owner, OWN, text, 1_000_000)
+        self.wake()
         async with asyncio.timeout(60):
             while not (job := await self.jobs.read(job.job_id)).state.ended:  # noqa: ASYNC110 (the database sets no event)
                 await asyncio.sleep(0.02)
@@ -48,7 +49,7 @@ def keeper(archive, tmp_path):
         runner = JobRunner(Asking(session, {OWN: lambda text: parse(text, "native")}), jobs, results)
         runner.start()
         try:
-            yield Keeper(jobs, results)
+            yield Keeper(jobs, results, runner.wake)
         finally:
             await runner.close()
             await session.close()
