@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from czar.buffer import ChunkBuffer
 from czar.handover import Handover
+from czar.joining import joined
 from qserv.errors import NodeUnavailableError, QservError, QueryCancelledError, TimeLimitError
 from qserv.ids import NodeId
 from workers.client import Answer, WorkerClient
@@ -120,7 +121,7 @@ class Dispatch:
         return self._schema
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        """Yield the batches of complete chunks.
+        """Yield the batches of complete chunks; small ones that are here at once are joined.
 
         Raises
         ------
@@ -132,19 +133,26 @@ class Dispatch:
             self._begin()
             while self._own is not None:
                 yield from self._next_own() or ()
-            while True:
-                taken = taken or self._done.take()
-                if self._closed.is_set():
-                    raise _given_up()
-                done = taken.popleft()
-                if done is None:
-                    return
-                if isinstance(done, Exception):
-                    raise done
-                yield from done
+            ended = False
+            while not ended:
+                taken = self._done.take()
+                ended = bool(taken) and taken[-1] is None
+                yield from joined(self._complete(taken))
         finally:
             self.close()
             _let_go(taken)
+
+    def _complete(self, taken: deque[ChunkBuffer | Exception | None]) -> Iterator[ChunkBuffer]:
+        """Yield the chunks that the reader took."""
+        while True:
+            if self._closed.is_set():
+                raise _given_up()
+            done = taken.popleft() if taken else None
+            if done is None:
+                return
+            if isinstance(done, Exception):
+                raise done
+            yield done
 
     def close(self) -> None:
         """Stop whatever still runs, here and on the nodes. Any thread may call it; who waits for rows is woken."""

@@ -26,27 +26,32 @@ class Handover(Generic[T]):
         self._read, self._read_bytes = 0, 0
         """What the reader took last."""
         self._closed = False
-        lock = threading.Lock()
-        self._given, self._taken = threading.Condition(lock), threading.Condition(lock)
+        self._is_awaited = False
+        """Whether the reader waits. It is woken only then: to find out that nobody waits takes a condition a microsecond."""
+        self._lock = threading.Lock()
+        self._given, self._taken = threading.Condition(self._lock), threading.Condition(self._lock)
 
     def put(self, one: T, size_bytes: int = 0) -> bool:
         """Give something, once there is room; return whether it was taken in, which it is not after `close`."""
-        with self._taken:
+        with self._lock:
             while not self._closed and self._is_full(size_bytes):
                 self._taken.wait()
             if self._closed:
                 return False
             self._waiting.append(one)
             self._waiting_bytes += size_bytes
-            self._given.notify()
+            if self._is_awaited:
+                self._is_awaited = False
+                self._given.notify()
             return True
 
     def take(self) -> deque[T]:
         """Wait for more, and return all there is; nothing after `close`. What was taken before is done with."""
-        with self._given:
+        with self._lock:
             self._read, self._read_bytes = 0, 0
             self._taken.notify_all()
             while not self._closed and not self._waiting:
+                self._is_awaited = True
                 self._given.wait()
             found, self._waiting = self._waiting, deque()
             self._read, self._read_bytes, self._waiting_bytes = len(found), self._waiting_bytes, 0
@@ -54,7 +59,7 @@ class Handover(Generic[T]):
 
     def close(self) -> deque[T]:
         """Wake everybody; return what nobody took."""
-        with self._given:
+        with self._lock:
             self._closed = True
             found, self._waiting = self._waiting, deque()
             self._given.notify_all()

@@ -89,7 +89,7 @@ class Worker:
     def query(self, query: ChunkQuery) -> Iterator["Answer"]:
         """Answer every task of a chunk query."""
         query.encode()
-        tasks = [task.chunk for task in query.tasks]
+        tasks = tuple(task.chunk for task in query.tasks)
         yield Answer([tasks[start : start + self._grouped] for start in range(0, len(tasks), self._grouped)], self._batch)
 
     def cancel(self, _query_id: str) -> int:
@@ -100,13 +100,13 @@ class Worker:
 class Answer:
     """One batch a statement, with its mark."""
 
-    def __init__(self, groups: list[list[int]], batch: pa.RecordBatch) -> None:
+    def __init__(self, groups: list[tuple[int, ...]], batch: pa.RecordBatch) -> None:
         self._groups, self._batch = groups, batch
         self.schema = batch.schema
 
     def __iter__(self) -> Iterator[tuple[pa.RecordBatch, BatchMark]]:
         for chunks in self._groups:
-            yield self._batch, BatchMark.decode(f'{{"chunks":{chunks},"end":true}}'.encode())
+            yield self._batch, BatchMark.decode(BatchMark(chunks, end=True).encode())
 
     def close(self) -> None:
         """Stop nothing."""

@@ -1,0 +1,31 @@
+"""Joins small batches: each of them costs whoever handles it some 100 microseconds, be it of one row or of a thousand."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import pyarrow as pa
+
+from czar.buffer import ChunkBuffer
+
+SMALL_BYTES: Final = 1 << 16
+"""Of a chunk whose rows are joined with others': so few that to copy them takes some ten microseconds."""
+
+JOINED_BYTES: Final = 1 << 20
+"""Of joined batches; larger ones spoil caches."""
+
+
+def joined(chunks: Iterable[ChunkBuffer]) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of chunks of one schema, those of small ones joined. The order of chunks is not kept: it means nothing."""
+    held: list[pa.RecordBatch] = []
+    held_bytes = 0
+    for chunk in chunks:
+        if chunk.size_bytes > SMALL_BYTES:
+            yield from chunk
+            continue
+        held += chunk
+        held_bytes += chunk.size_bytes
+        if held_bytes > JOINED_BYTES:
+            yield pa.concat_batches(held)
+            held, held_bytes = [], 0
+    if held:
+        yield pa.concat_batches(held) if len(held) > 1 else held[0]

@@ -1,0 +1,48 @@
+"""Rows of small chunks come in few batches, those of large ones as they are; none is lost, and none held back."""
+
+import pyarrow as pa
+import pytest
+
+from czar.buffer import ChunkBuffer
+from czar.joining import JOINED_BYTES, SMALL_BYTES, joined
+
+
+def chunk(*sizes_bytes, limit_bytes=1 << 30):
+    """A chunk with a batch of each size, whose rows count on."""
+    held = ChunkBuffer(limit_bytes)
+    for size_bytes in sizes_bytes:
+        held.add(pa.record_batch({"size": pa.array([size_bytes] * (size_bytes // 8), pa.int64())}))
+    return held
+
+
+def sizes(batches):
+    return [batch.num_rows * 8 for batch in batches]
+
+
+def test_small_chunks_are_joined_and_large_ones_are_not():
+    large = [SMALL_BYTES, SMALL_BYTES]
+    assert sizes(joined([chunk(8), chunk(16, 24), chunk(*large), chunk(32)])) == [*large, 80]
+
+
+def test_joined_batches_have_a_largest_size():
+    found = sizes(joined(chunk(SMALL_BYTES) for _ in range(100)))
+    assert sum(found) == 100 * SMALL_BYTES
+    assert max(found) <= JOINED_BYTES + SMALL_BYTES
+    assert len(found) <= 1 + 100 * SMALL_BYTES // JOINED_BYTES
+
+
+def test_chunks_on_disk_and_chunks_without_rows_are_joined_too():
+    found = list(joined([chunk(8, limit_bytes=0), chunk(), chunk(16)]))
+    assert [row for batch in found for row in batch["size"].to_pylist()] == [8, 16, 16]
+    assert list(joined([chunk(), chunk()])) == []
+
+
+def test_rows_are_there_before_an_error_of_a_later_reading():
+    def failing():
+        yield chunk(SMALL_BYTES * 2)
+        raise RuntimeError
+
+    found = joined(failing())
+    assert sizes([next(found)]) == [SMALL_BYTES * 2]
+    with pytest.raises(RuntimeError):
+        next(found)
