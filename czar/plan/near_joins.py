@@ -1,18 +1,28 @@
 """Joins of near neighbours in a tree -> joins that PostgreSQL hashes, by cells of the sky (`czar.plan.neighbours`)."""
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
 
-from czar.analyse.nesting import body, conjuncts, joins, relations, selects
-from czar.analyse.query import opaque
+from czar.analyse.nesting import body, conjuncts, joins, parts, relations, selects
+from czar.analyse.query import Source, opaque
 from czar.analyse.separations import Near, near_of
 from czar.plan.neighbours import Side, Within, neighbours
+from czar.steps.intermediate import Intermediate
 from schema.physical import quote
 
 FORMS: dict[type[exp.Expr], Within] = {exp.LT: Within.BELOW, exp.GT: Within.BELOW, exp.LTE: Within.AT_MOST, exp.GTE: Within.AT_MOST}
 """How a comparison with the radius is tested; any other form is a test of a circle, or of a closed interval."""
+
+
+OVERLAP_SHARE = 0.5
+"""Rows of the overlap of a chunk for each of its own, roughly; it decides nothing but which rows are copied."""
+
+IN_TEXT = re.compile(r'("(?:[^"]|"")*")\.("(?:[^"]|"")*")')
+"""A column in a part of the tree that is text already."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +31,10 @@ class _Join:
     near: Near
     first: str
     second: str
+    inner: bool
 
 
-def with_cells(tree: exp.Expr, texts: Mapping[str, str]) -> dict[str, str]:
+def with_cells(tree: exp.Expr, texts: Mapping[str, str], tables: Mapping[str, Source]) -> dict[str, str]:
     """Replace conditions that keep two tables of one FROM near each other, in place.
 
     Parameters
@@ -32,28 +43,64 @@ def with_cells(tree: exp.Expr, texts: Mapping[str, str]) -> dict[str, str]:
         A whole query, whose tables have different aliases.
     texts
         What each table is in SQL, by alias.
+    tables
+        The same tables in the catalogue.
 
     Returns
     -------
     dict
-        The same, with the cells of those that are joined.
+        The same as ``texts``, with the cells of those that are joined.
     """
     found = dict(texts)
-    for number, join in enumerate(
-        join for select in selects(tree) for join in (*_near_joins(select, texts), *_near_members(select, texts))
-    ):
+    near_joins = [join for select in selects(tree) for join in (*_near_joins(select, texts), *_near_members(select, texts))]
+    columns = _columns(tree) if near_joins else {}
+    for number, join in enumerate(near_joins):
         sides = {
-            alias: Side(found[alias], alias, *(f"{quote(alias)}.{quote(name)}" for name in position[1:]))
-            for alias, position in ((point[0], point) for point in (join.near.left, join.near.right))
+            alias: Side(found[alias], alias, *_position(alias, ra, dec), tuple(columns[alias]))
+            for alias, ra, dec in (join.near.left, join.near.right)
         }
         within = FORMS.get(type(join.condition), Within.AT_MOST if isinstance(join.condition, exp.Between) else Within.IN_CIRCLE)
-        made = neighbours(sides[join.first], sides[join.second], join.near.limit_deg, within, number=number)
+        made = neighbours(
+            sides[join.first],
+            sides[join.second],
+            join.near.limit_deg,
+            within,
+            number=number,
+            copies_first=join.inner and _rows(tables[join.first]) < _rows(tables[join.second]),
+        )
         found |= {join.first: _without_alias(made.first, join.first), join.second: _without_alias(made.second, join.second)}
+        columns[join.first] |= dict.fromkeys(made.first_adds)
+        columns[join.second] |= dict.fromkeys(made.second_adds)
         condition = opaque(f"({made.condition})")
         if isinstance(join.condition, exp.Between):
             condition = exp.Paren(this=exp.and_(condition, join.condition.copy(), copy=False))
         join.condition.replace(condition)
     return found
+
+
+def _position(alias: str, ra: str, dec: str) -> tuple[str, str]:
+    return f"{quote(alias)}.{quote(ra)}", f"{quote(alias)}.{quote(dec)}"
+
+
+def _columns(tree: exp.Expr) -> dict[str, dict[str, None]]:
+    """Return the columns that a tree reads, by the alias of their table."""
+    found: dict[str, dict[str, None]] = {}
+    for part in parts(tree):
+        if isinstance(part, exp.Column) and part.table:
+            found.setdefault(part.table, {})[part.name] = None
+        elif isinstance(part, exp.Var):
+            for names in IN_TEXT.findall(part.name):
+                alias, column = (name[1:-1].replace('""', '"') for name in names)
+                found.setdefault(alias, {})[column] = None
+    return found
+
+
+def _rows(source: Source) -> float:
+    """Return about how many rows a table has that are read; infinity if that is not known."""
+    entry = source.entry
+    if isinstance(entry, Intermediate) and entry.rows is None:
+        return math.inf
+    return entry.row_count * (1 + OVERLAP_SHARE * source.overlap)
 
 
 def _near_joins(select: exp.Select, texts: Mapping[str, str]) -> list[_Join]:
@@ -72,7 +119,7 @@ def _near_joins(select: exp.Select, texts: Mapping[str, str]) -> list[_Join]:
         first, second = sorted((near.left[0], near.right[0]), key=order.index)
         # The second side is copied: an outer join may keep the rows of the first one alone.
         if {sides.get(alias, "") for alias in order} <= {"", "LEFT"} and added in {"", second}:
-            found.append(_Join(condition, near, first, second))
+            found.append(_Join(condition, near, first, second, inner=not added and "LEFT" not in sides.values()))
     return found
 
 
@@ -91,7 +138,7 @@ def _near_members(select: exp.Select, texts: Mapping[str, str]) -> list[_Join]:
             near = near_of(part)
             for first, second in ((near.left[0], near.right[0]), (near.right[0], near.left[0])) if near else ():
                 if first in around and second in inside and near:
-                    found.append(_Join(part, near, first, second))
+                    found.append(_Join(part, near, first, second, inner=False))
     return found
 
 

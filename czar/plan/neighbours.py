@@ -10,7 +10,6 @@ A zone that is too near to a pole for its cells to be much wider than the radius
 """
 
 import math
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,14 +34,12 @@ ZONE = 1_000_003
 """Step of the key from zone to zone: more than any number of cells (648,000). No power of 2, because PostgreSQL hashes a bigint as
 the exclusive or of its halves, and zones and cells of one field would give the same few numbers (measured: eight times slower)."""
 
-ACROSS = f"(_lon * _cells * {1 / 360!r}::float8)"
-"""Where a row is in the cells of its zone, as SQL."""
+LAST_DEG = 360 - 1e-9
+"""Longitudes from here on are in the last cell of their zone, whatever rounding says; a cell is 2 arcsec wide at the least."""
 
-COLUMN = re.compile(r"\b_(?:lat|lon|zone|cells|cell|across|turned|shift|step)\b")
-"""Columns that are added here, in the texts below."""
-
-POSITIONS = "<positions>"
-"""Stands for the innermost SELECT until columns have their names: the text of a relation is not ours to change."""
+APART = "WITH apart AS (SELECT 1) "
+"""Begins a SELECT that PostgreSQL leaves as it is: what it computes is computed once a row, not wherever it is used. Conditions
+from outside are still met inside, which OFFSET 0 prevents. (A SELECT with WITH is not merged; what is not read costs nothing.)"""
 
 
 class Within(StrEnum):
@@ -64,15 +61,21 @@ class Side:
     alias: str
     ra: str
     dec: str
+    columns: tuple[str, ...] | None = None
+    """What the rest of the query reads of it, and its position, as names without quotes; None for all. Others would be dragged
+    through every step of the join."""
 
 
 @dataclass(frozen=True)
 class NeighbourJoin:
-    """The parts of a join of near neighbours: ``first JOIN second ON condition``. LEFT JOIN is right, too."""
+    """The parts of a join of near neighbours: ``first JOIN second ON condition``, or LEFT JOIN where the second is copied."""
 
     first: str
     second: str
     condition: str
+    first_adds: tuple[str, ...]
+    second_adds: tuple[str, ...]
+    """Names of columns that each side has besides its own, for the condition."""
 
     def sql(self, kind: str = "JOIN", further: str | None = None) -> str:
         """Return the text for FROM; ``further`` is one more condition on the pair."""
@@ -88,6 +91,7 @@ def neighbours(  # noqa: PLR0913 (the last three have defaults that fit)
     *,
     rows_a_deg2: float = USUAL_ROWS_A_DEG2,
     number: int = 0,
+    copies_first: bool = False,
 ) -> NeighbourJoin:
     """Return the join of all pairs that are within a radius.
 
@@ -97,20 +101,24 @@ def neighbours(  # noqa: PLR0913 (the last three have defaults that fit)
     Parameters
     ----------
     first, second
-        Columns of the relations are found under their aliases, as before; ``first`` should be the larger one.
+        Columns of the relations are found under their aliases, as before.
     radius_deg
         0 to 180 degrees; below 0 no pair is found.
     rows_a_deg2
-        Density of the first side where it is dense. It changes the time, not the answer.
+        Density of the side that is not copied, where it is dense. It changes the time, not the answer.
     number
         Of the join within its query, where a relation is in several of them: it is part of the names of added columns.
+    copies_first
+        Copies the first side rather than the second, which pays where it has fewer rows. A LEFT JOIN, which keeps rows of the first
+        one, would keep those of each copy.
     """
     grid = Grid.of(radius_deg, rows_a_deg2)
-    one, two = quote(first.alias), quote(second.alias)
+    one, two, copied = (_Cells(side, grid, number) for side in (first, second, first if copies_first else second))
+    wide = 360 * grid.half_width
     near = (
-        f"{one}._cell_{number} = {two}._cell_{number}"
-        f" AND abs({one}._lat_{number} - {two}._lat_{number}) <= {grid.reach_deg!r}::float8"
-        f" AND abs({one}._across_{number} - {two}._turned_{number}) <= {grid.half_width!r}::float8"
+        f"{one.of('_cell')} = {two.of('_cell')}"
+        f" AND abs({one.lat} - {two.lat}) <= {grid.reach_deg!r}::float8"
+        f" AND (180::float8 - abs(abs({one.ra} - {two.ra}) - 180::float8)) * {copied.of('_count')} <= {wide!r}::float8"
     )
     position = f"{first.ra}, {first.dec}, {second.ra}, {second.dec}"
     if within is Within.IN_CIRCLE:
@@ -118,7 +126,10 @@ def neighbours(  # noqa: PLR0913 (the last three have defaults that fit)
     else:
         exact = f"qserv.angular_separation({position}) {within} {radius_deg!r}::float8"
     condition = f"{near} AND {exact}" if radius_deg >= 0 else "FALSE"
-    return NeighbourJoin(_Steps(first, grid, number).located(), _Steps(second, grid, number).copied(), condition)
+    cell, count = f"_cell_{number}", f"_count_{number}"
+    if copies_first:
+        return NeighbourJoin(one.copied(), two.located(), condition, (cell, count), (cell,))
+    return NeighbourJoin(one.located(), two.copied(), condition, (cell,), (cell, count))
 
 
 @dataclass(frozen=True)
@@ -129,7 +140,8 @@ class Grid:
     """The radius, and what rounding may add to it."""
     height_deg: float
     fewest_cells: int
-    """Of a zone that is cut into cells; so many mean that right ascension spans at most `WIDENING` times the radius."""
+    """Of a zone that is cut into cells; so many mean that right ascension spans at most `WIDENING` times the radius. At least two:
+    cells west and east of an edge are different ones."""
 
     @classmethod
     def of(cls, radius_deg: float, rows_a_deg2: float) -> "Grid":
@@ -138,7 +150,7 @@ class Grid:
         crowd = rows_a_deg2 * reach * reach
         size = min(SIZES, key=lambda size: COPY_COST * (1 + 2 / size) ** 2 + crowd * size * size)
         height = max(size * reach, LEAST_HEIGHT_DEG)
-        return cls(reach, height, math.ceil(4 * math.pi / size))
+        return cls(reach, height, max(2, math.ceil(4 * math.pi / size)))
 
     @property
     def half_width(self) -> float:
@@ -147,50 +159,73 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class _Steps:
-    """Makes the SELECTs of one side, one inside the other; each adds columns, whose names end in the number of the join.
+class _Cells:
+    """Makes the SELECTs of one side, which add columns whose names end in the number of the join.
 
-    OFFSET 0 keeps PostgreSQL from merging them, so that what costs time is computed once a row. The relation is read once, because
-    a second reading could give other rows (random(), LIMIT).
+    The relation is read once, because a second reading could give other rows (random(), LIMIT).
     """
 
     side: Side
     grid: Grid
     number: int
 
+    @property
+    def lat(self) -> str:
+        """Latitude in double precision."""
+        return f"({self.side.dec})::float8"
+
+    @property
+    def ra(self) -> str:
+        """Right ascension in double precision, whatever its range."""
+        return f"({self.side.ra})::float8"
+
+    def of(self, column: str) -> str:
+        """Return a column that is added to the side, as the rest of the query names it."""
+        return f"{quote(self.side.alias)}.{column}_{self.number}"
+
     def located(self) -> str:
-        """Select a side with the one cell of each row."""
-        zone = self._zone("_lat")
-        rows = f"SELECT *, {zone} AS _zone, {self._cells(zone)} AS _cells FROM {POSITIONS} AS q OFFSET 0"  # noqa: S608 (our own names)
-        # A longitude next to 360 may be rounded up to the end of the last cell.
-        cell = f"(_zone * {ZONE} + GREATEST(LEAST(floor({ACROSS}), _cells - 1), 0))::bigint"
-        return self._named(f"SELECT *, {ACROSS} AS _across, {cell} AS _cell FROM ({rows}) AS q")  # noqa: S608 (our own names)
+        """Select a side with the one cell of each row, NULL where it has no position."""
+        ra, zone = self.ra, self._zone(self.lat)
+        turned = f"LEAST(GREATEST({ra} - 360::float8 * floor({ra} / 360::float8), 0::float8), {LAST_DEG!r}::float8)"
+        lon = f"CASE WHEN {ra} >= 0 AND {ra} < {LAST_DEG!r}::float8 THEN {ra} WHEN abs({ra}) < 1e9 THEN {turned} END"
+        across = f"{lon} * {self._cells(zone)} * {1 / 360!r}::float8"
+        cell = f"CASE WHEN {self.lat} BETWEEN -90 AND 90 THEN ({zone} * {ZONE} + floor({across}))::bigint END"
+        rows = f"{APART}SELECT {self._kept(self.side.alias)}, {cell} AS _cell_{self.number} FROM {self._relation}"  # noqa: S608 (our own names)
+        return f"({rows}) AS {quote(self.side.alias)}"
 
     def copied(self) -> str:
-        """Select a side with a copy of each row for every cell that its circle touches."""
+        """Select a side with a copy of each row for every cell that its circle touches; without rows that have no position."""
         reach, half = f"{self.grid.reach_deg!r}::float8", f"{self.grid.half_width!r}::float8"
-        zone = self._zone("(_lat + _shift)")
-        crosses = f"{self._zone(f'(_lat + {reach})')} > {self._zone(f'(_lat - {reach})')}"
+        ra, lat = self.ra, self.lat
+        shift, step, lon, zone, cells = (f"_{name}_{self.number}" for name in ("shift", "step", "lon", "zone", "cells"))
+        touched = self._zone(f"({lat} + {shift})")
+        turned = f"CASE WHEN {ra} >= 0 AND {ra} < 360 THEN {ra} ELSE {ra} - 360::float8 * floor({ra} / 360::float8) END"
         rows = (
-            f"SELECT q.*, {zone} AS _zone, {self._cells(zone)} AS _cells FROM {POSITIONS} AS q"  # noqa: S608 (our own names)
-            f" JOIN (VALUES (-{reach}), ({reach})) AS c(_shift) ON _shift < 0 OR {crosses} OFFSET 0"
+            f"{APART}SELECT {self._kept(self.side.alias)},"  # noqa: S608 (our own names)
+            f" {turned} AS {lon}, {touched} AS {zone}, {self._cells(touched)} AS {cells} FROM {self._relation}"
+            f" JOIN (VALUES (-{reach}), ({reach})) AS _shifts({shift})"
+            f" ON {shift} < 0 OR {self._zone(f'({lat} + {reach})')} > {self._zone(f'({lat} - {reach})')}"
+            f" WHERE {lat} BETWEEN -90 AND 90 AND abs({ra}) < 1e9"
         )
-        place = f"floor({ACROSS} + _step)"
+        across = f"({lon} * {cells} * {1 / 360!r}::float8)"
+        place = f"floor({across} + {step})"
         # West of longitude 0 is the last cell, east of the last one the first.
-        turn = f"CASE WHEN {place} < 0 THEN _cells WHEN {place} >= _cells THEN -_cells ELSE 0 END"
-        return self._named(
-            f"SELECT q.*, {ACROSS} + {turn} AS _turned, (_zone * {ZONE} + {place} + {turn})::bigint AS _cell"  # noqa: S608 (our own names)
-            f" FROM ({rows}) AS q JOIN (VALUES (-{half}), ({half})) AS c(_step)"
-            f" ON _step < 0 OR floor({ACROSS} + {half}) > floor({ACROSS} - {half})"
+        turn = f"CASE WHEN {place} < 0 THEN {cells} WHEN {place} >= {cells} THEN -{cells} ELSE 0 END"
+        return (
+            f"({APART}SELECT {self._kept('_q')}, {cells} AS _count_{self.number}, ({zone} * {ZONE} + {place} + {turn})::bigint AS _cell_{self.number}"  # noqa: S608, E501 (our own names)
+            f" FROM ({rows}) AS _q JOIN (VALUES (-{half}), ({half})) AS _steps({step})"
+            f" ON {step} < 0 OR floor({across} + {half}) > floor({across} - {half})) AS {quote(self.side.alias)}"
         )
 
-    def _positions(self) -> str:
-        """Select a side with its position, longitude from 0 to 360; NULL where it is none."""
-        side, alias = self.side, quote(self.side.alias)
-        valid = f"({side.dec}) BETWEEN -90 AND 90 AND abs({side.ra}) < 1e9"
-        lat = f"CASE WHEN {valid} THEN ({side.dec})::float8 END AS {self._filled('_lat')}"
-        lon = f"({side.ra}) - 360::float8 * floor(({side.ra}) / 360::float8) AS {self._filled('_lon')}"
-        return f"SELECT {alias}.*, {lat}, {lon} FROM {side.relation} AS {alias} OFFSET 0"  # noqa: S608 (text of a checked tree)
+    @property
+    def _relation(self) -> str:
+        return f"{self.side.relation} AS {quote(self.side.alias)}"
+
+    def _kept(self, alias: str) -> str:
+        """Return the side's own columns."""
+        if self.side.columns is None:
+            return f"{quote(alias)}.*"
+        return ", ".join(f"{quote(alias)}.{quote(name)}" for name in self.side.columns)
 
     def _zone(self, lat: str) -> str:
         return f"floor({lat} * {1 / self.grid.height_deg!r}::float8)"
@@ -204,10 +239,3 @@ class _Steps:
         middle = f"abs({zone} + 0.5::float8)"
         count = f"floor(cos(({middle} + 0.5::float8) * {height!r}::float8) * {most!r}::float8)"
         return f"CASE WHEN {middle} <= {last!r}::float8 THEN {count} ELSE 0 END"
-
-    def _named(self, rows: str) -> str:
-        return f"({self._filled(rows).replace(POSITIONS, f'({self._positions()})')}) AS {quote(self.side.alias)}"
-
-    def _filled(self, text: str) -> str:
-        """Give the columns of this module their names."""
-        return COLUMN.sub(lambda found: f"{found[0]}_{self.number}", text)

@@ -19,7 +19,7 @@ def rest(query: Query, max_rows: int | None) -> str:
     if limit is not None and not keeps_ties(tree):
         tree.set("limit", exp.Limit(expression=exp.Literal.number(limit)))
     named = [node for node in tree.find_all(exp.Table) if node.alias in query.tables]
-    texts = with_cells(tree, {node.alias: quote(node.name) for node in named})
+    texts = with_cells(tree, {node.alias: quote(node.name) for node in named}, query.tables)
     for node in named:
         node.set("this", exp.Var(this=texts[node.alias]))
     return tree.sql("postgres", comments=False, copy=False)

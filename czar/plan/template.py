@@ -36,7 +36,7 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
         names = [f"{{{slot.name}}}" for slot in own]
         texts[node.alias] = names[0] if len(names) == 1 else f"({' UNION ALL '.join(f'SELECT * FROM {name}' for name in names)})"  # noqa: S608 (slots of ours)
         slots += own
-    texts = with_cells(tree, texts) if len(texts) > 1 else texts
+    texts = with_cells(tree, texts, tables) if len(texts) > 1 else texts
     for node, _ in named:
         node.replace(exp.alias_(exp.Table(this=exp.Var(this=texts[node.alias])), node.args["alias"].this, table=True))
     return tree.sql("postgres", comments=False, copy=False), tuple(slots)

@@ -1,11 +1,13 @@
 """Near neighbours by cells are the pairs of comparing all with all, where cells, zones, pixels, poles and longitude 0 meet."""
 
+from dataclasses import replace
+
 import healpy
 import numpy as np
 import psycopg
 import pytest
 
-from czar.plan.neighbours import SIZES, Grid, NeighbourJoin, Side, Within, neighbours
+from czar.plan.neighbours import SIZES, Grid, Side, Within, neighbours
 from qserv.cluster import NODE_DATABASE, Role
 from workers.functions import install
 
@@ -72,8 +74,9 @@ def test_pairs_are_those_of_all_with_all(node, radius):
     for within in (Within.AT_MOST, Within.BELOW):
         expected = node.execute(PAIRS.format(PLAIN.format(within, radius))).fetchall()
         for density in (1.0, 1e5, 1e12):
-            join = neighbours(*sides(), radius, within, rows_a_deg2=density)
-            assert node.execute(PAIRS.format(join.sql())).fetchall() == expected
+            for copies_first in (False, True):
+                join = neighbours(*sides(), radius, within, rows_a_deg2=density, copies_first=copies_first)
+                assert node.execute(PAIRS.format(join.sql())).fetchall() == expected
     assert len(expected) > 100
 
 
@@ -137,7 +140,7 @@ def test_relations_may_be_queries_with_any_column_names_and_three_may_be_joined(
         (2, 10.0003),
     ]
     second = neighbours(Side(first.second.rpartition(" AS ")[0], "o2", two.ra, two.dec), three, 0.00025, number=1)
-    joined = NeighbourJoin(first.first, second.first, first.condition).sql() + f" JOIN {second.second} ON {second.condition}"
+    joined = replace(first, second=second.first).sql() + f" JOIN {second.second} ON {second.condition}"
     found = node.execute(f'SELECT "a b".id, o2.id, o3.id FROM {joined} WHERE "a b".id = 0 ORDER BY 2, 3').fetchall()  # noqa: S608 (as above)
     assert found == [(0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1), (0, 1, 2)]
 

@@ -1,0 +1,58 @@
+"""What a join of near neighbours reads, and which of its sides is copied."""
+
+import re
+
+import pytest
+
+from czar.analyse import analyse
+from czar.parse import parse
+from czar.plan.build import build
+from czar.snapshot import Snapshot
+
+NEAR = "DISTANCE({0}.ra_degrees, {0}.dec_degrees, {1}.ra_degrees, {1}.dec_degrees) < 0.001"
+
+
+@pytest.fixture(scope="module")
+def statement(catalogue):
+    def planned(text):
+        query, rows = analyse(parse(text), catalogue, text)
+        return build(query, rows, Snapshot()).step.template
+
+    return planned
+
+
+def copied(statement):
+    return re.findall(r'"(\w+)"\._count_\d', statement)
+
+
+def test_only_columns_that_are_read_go_through_the_join(statement):
+    text = statement(
+        "SELECT a.bv, COUNT(*) FROM hipparcos AS a JOIN hipparcos AS b ON "  # noqa: S608 (ours)
+        + NEAR.format("a", "b")
+        + " AND a.hip < b.hip GROUP BY a.bv"
+    )
+    assert set(re.findall(r'"a"\."(\w+)"', text)) == {"bv", "ra_degrees", "dec_degrees", "hip"}
+    assert set(re.findall(r'"b"\."(\w+)"', text)) == {"ra_degrees", "dec_degrees", "hip"}
+
+
+def test_columns_of_a_region_are_among_them(statement):
+    text = statement(
+        "SELECT a.hip FROM hipparcos AS a JOIN hipparcos AS b ON "  # noqa: S608 (ours)
+        + NEAR.format("a", "b")
+        + " WHERE CONTAINS(POINT(a.ra_degrees, a.dec_degrees), CIRCLE(10, 0, 0.1)) = 1"
+    )
+    assert '"a"."_healpix_29" BETWEEN' in text
+    assert re.search(r'SELECT [^()]*"a"\."_healpix_29"', text)
+
+
+@pytest.mark.parametrize(
+    ("tables", "expected"),
+    [
+        ("hipparcos AS a JOIN hipparcos AS b ON {}", "a"),
+        ("hipparcos AS a JOIN bigsky AS b ON {}", "a"),
+        ("bigsky AS a JOIN hipparcos AS b ON {}", "b"),
+        ("hipparcos AS a LEFT JOIN bigsky AS b ON {}", "b"),
+    ],
+)
+def test_the_smaller_side_is_copied_unless_its_rows_must_stay_single(tables, expected, statement):
+    assert copied(statement(f"SELECT a.hip, b.hip AS other FROM {tables.format(NEAR.format('a', 'b'))}")) == [expected]  # noqa: S608 (ours)
