@@ -39,16 +39,27 @@ def sink_conditions(query: Query) -> Query:
 
 def taken_conditions(select: exp.Select, alias: str, accepts: Accepts) -> list[exp.Expr]:
     """Take conditions that can as well be applied before a relation of FROM is joined out of a SELECT: copies of those accepted."""
+    return [part for holder in _holders(select, alias) for part in _taken(holder, accepts)]
+
+
+def conditions_before(select: exp.Select, alias: str) -> list[exp.Expr]:
+    """Return the conditions that every row of a relation of FROM meets, where a row of it is joined at all."""
+    return [part for holder in _holders(select, alias) for part in conjuncts(holder.args.get(_key(holder)))]
+
+
+def _holders(select: exp.Select, alias: str) -> list[exp.Expr]:
+    """Return WHERE, and the joins, whose conditions can as well be applied before a relation of FROM is joined."""
     found = []
     if alias not in optional(select):
-        found += _taken(select.args.get("where"), accepts)
+        where = select.args.get("where")
+        found += [where] if where else []
         if not any(join.side in {"RIGHT", "FULL"} for join in joins(select)):
-            for join in joins(select):
-                found += [] if join.side else _taken(join, accepts)
-    for join in joins(select):
-        if join.side == "LEFT" and join.this.alias_or_name == alias:
-            found += _taken(join, accepts)
-    return found
+            found += [join for join in joins(select) if not join.side]
+    return found + [join for join in joins(select) if join.side == "LEFT" and join.this.alias_or_name == alias]
+
+
+def _key(holder: exp.Expr) -> str:
+    return "this" if isinstance(holder, exp.Where) else "on"
 
 
 def speaks_of(condition: exp.Expr, aliases: set[str]) -> bool:
@@ -57,11 +68,9 @@ def speaks_of(condition: exp.Expr, aliases: set[str]) -> bool:
     return bool(columns) and columns <= aliases and condition.find(exp.Query) is None
 
 
-def _taken(holder: exp.Expr | None, accepts: Accepts) -> list[exp.Expr]:
+def _taken(holder: exp.Expr, accepts: Accepts) -> list[exp.Expr]:
     """Take conditions out of WHERE or of the ON of a join."""
-    if holder is None:
-        return []
-    key = "this" if isinstance(holder, exp.Where) else "on"
+    key = _key(holder)
     conditions = conjuncts(holder.args.get(key))
     found = [part for part in conditions if accepts(part)]
     if not found:

@@ -10,6 +10,7 @@ from czar.analyse.locality import Locality, is_grouped, same_chunk_groups
 from czar.analyse.nesting import body, conjuncts, defined_aliases, expression_queries, free_aliases, joins, own, relations, within
 from czar.analyse.query import Output, Query
 from czar.analyse.scope import qualified
+from czar.steps.partners import known_values
 
 DUPLICATES_COUNT_NOT: tuple[type[exp.Expr], ...] = (exp.Min, exp.Max)
 """Aggregates whose value rows that are there twice do not change; so are all with DISTINCT."""
@@ -104,7 +105,8 @@ def readable(locality: Locality, select: exp.Select) -> list[exp.Expr]:
 def _table_leaf(query: Query, select: exp.Select, node: exp.Expr) -> Leaf:
     """Take out one table or subquery of FROM, with the conditions on it alone; its alias and its columns keep their names."""
     alias = node.alias_or_name
-    conditions = taken_conditions(select, alias, lambda part: speaks_of(part, {alias}))
+    known = known_values(query, select, alias) if isinstance(node, exp.Table) else []
+    conditions = known + taken_conditions(select, alias, lambda part: speaks_of(part, {alias}))
     needed = dict.fromkeys(column.name for column in select.find_all(exp.Column) if column.table == alias)
     table = _table(alias)
     node.replace(table)
@@ -128,6 +130,7 @@ def _joined_leaf(query: Query, select: exp.Select, nodes: list[exp.Expr]) -> Lea
         conditions += conjuncts(join.args.get("on"))
     pushed = [part for part in conditions if speaks_of(part, aliases)]
     kept = [part for part in conditions if not any(part is other for other in pushed)]
+    pushed += [part for node in nodes if isinstance(node, exp.Table) for part in known_values(query, select, node.alias)]
     others = [node for node in relations(select) if not any(node is taken for taken in nodes)]
     table = _table(alias)
     inside = exp.Select(expressions=[], from_=exp.From(this=nodes[0]), joins=[_cross(node) for node in nodes[1:]])

@@ -108,6 +108,8 @@ LISTS = {
 
 WITH = {
     "ids": ("WITH v(id) AS (VALUES (11767), (71683)) SELECT hip FROM hipparcos JOIN v ON hip = v.id", 2),
+    "left_of_values": ("SELECT h.hip FROM (VALUES (11767), (71683)) AS v(id) LEFT JOIN hipparcos AS h ON h.hip = v.id", 2),
+    "left_of_replicated": ("SELECT v.visit FROM visit AS v LEFT JOIN hipparcos AS h ON h.hip = v.visit", SOME),
     "ids_of_replicated": ("WITH v AS (SELECT visit AS id FROM visit) SELECT hip FROM hipparcos JOIN v ON hip = v.id", SOME),
     "in_on": (f"SELECT s.hip FROM observation AS o JOIN ({STARS}) AS s ON s.hip = o.hip AND {AROUND}", FEW),
     "around_a_table": (f"WITH s AS ({STARS}) SELECT s.hip FROM s WHERE {AROUND}", FEW),
