@@ -169,7 +169,8 @@ def test_each_proof_is_left_out_once():
 
 def test_each_rule_is_left_out_once():
     rules = [rule.__name__ for rule in (*czar.analyse.NAMING, *czar.analyse.PRUNING)]
-    assert sorted(rules) == sorted(["supported", *RULES, *LEAVING_CHUNKS_OUT])
+    # Without `plain_items`, answers are the same, and slower.
+    assert sorted(rules) == sorted(["supported", "plain_items", *RULES, *LEAVING_CHUNKS_OUT])
 
 
 @pytest.mark.parametrize(("left_out", "name"), _pairs(LEAVING_CHUNKS_OUT))
