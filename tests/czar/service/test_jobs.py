@@ -97,16 +97,16 @@ def test_jobs_wait_for_their_turn(czar, nodes):
 
 
 def test_how_far_a_job_is(czar):
-    shorter = (
-        SLOW.replace(", tap_schema.columns AS c", "").replace("c.column_index", "h.hip").replace("WHERE", "WHERE h.hip % 5 = 0 AND")
-    )
-    job = czar.submit(shorter)
+    job = czar.submit(SLOW.replace(", tap_schema.columns AS c", "").replace("c.column_index", "h.hip"))
     seen = []
     deadline = time.monotonic() + 60
-    while not (job := czar.wait(job.job_id, 0.2)).state.ended and time.monotonic() < deadline:
-        seen.append((job.chunks_done, job.eta_s))
-    assert job.state is JobState.COMPLETED
-    chunks = [done for done, _ in seen if done is not None]
-    assert chunks == sorted(chunks)
-    assert any(0 < done < job.chunks_total for done in chunks)
-    assert all(eta_s > 0 for done, eta_s in seen if done and done < job.chunks_total)
+    while len({done for done, _ in seen}) < 2 and time.monotonic() < deadline:
+        job = czar.wait(job.job_id, 0.2)
+        assert not job.state.ended, "it ends before anything is seen of it"
+        if job.chunks_done:
+            assert job.chunks_done < job.chunks_total
+            seen.append((job.chunks_done, job.eta_s))
+    czar.cancel_job(job.job_id)
+    assert seen == sorted(seen, key=lambda one: one[0])
+    assert all(eta_s > 0 for _, eta_s in seen)
+    assert len({done for done, _ in seen}) == 2
