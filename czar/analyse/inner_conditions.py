@@ -188,7 +188,8 @@ def _restrict(tree: exp.Expr, condition: exp.Expr, names: list[str]) -> None:
         _restrict(tree.this, condition, names)
         _restrict(tree.expression, condition, names)
     elif isinstance(tree, exp.Select):
-        inside = condition.copy()
-        for column in list(inside.find_all(exp.Column)):
-            column.replace(tree.expressions[names.index(column.name)].unalias().copy())
-        tree.where(inside, copy=False)
+
+        def shown(part: exp.Expr) -> exp.Expr:
+            return tree.expressions[names.index(part.name)].unalias().copy() if isinstance(part, exp.Column) else part
+
+        tree.where(condition.transform(shown), copy=False)
