@@ -95,14 +95,17 @@ class Run:
             return await self._in_thread(self._planned, left, self.measured)
         return await self._in_thread(self._rest, left, max_rows)
 
-    async def read_to_end(self, rows: Rows) -> None:
-        """Read an answer for what it took alone."""
+    async def read_to_end(self, rows: Rows) -> tuple[int, int]:
+        """Read an answer for what it took alone; return its rows and bytes."""
 
-        def read() -> None:
-            for _ in rows.batches:
-                pass
+        def read() -> tuple[int, int]:
+            count = size_bytes = 0
+            for batch in rows.batches:
+                count += batch.num_rows
+                size_bytes += batch.nbytes
+            return count, size_bytes
 
-        await self._in_thread(read)
+        return await self._in_thread(read)
 
     async def _settled(self, query: Query, max_rows: int | None, part: PartRun) -> Plan | Query:
         """Run the steps of a query; return the plan of the rest, or the rest itself if it reads only the rows of steps."""

@@ -243,14 +243,13 @@ class Session:
         run = self._begun(execution)
         begun_s = time.monotonic()
         try:
-            await run.read_to_end(await run.answer(query, None))
+            rows, size_bytes = await run.read_to_end(await run.answer(query, None))
         finally:
             run.close()
         explanation = explain_run(run.measured, self._pace)
         if (nodes := explanation.measured.get("nodes")) and explanation.expected:
             self._pace.learn(explanation.expected.nodes, nodes.seconds)
-        last = next(reversed(explanation.measured.values()), Measured(0, 0, 0.0))
-        total = replace(last, seconds=time.monotonic() - begun_s)
+        total = Measured(rows, size_bytes, time.monotonic() - begun_s)
         return replace(explanation, measured={**explanation.measured, "total": total})
 
     async def _run(self, query: Query, execution: Execution, max_rows: int | None) -> Answer:

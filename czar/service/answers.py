@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from czar.answer import Answer, up_to
 from czar.parse import DIALECTS
-from czar.service.encoding import Encoder, described
+from czar.service.encoding import Encoder
 from qserv.errors import QueryValueError
 
 if TYPE_CHECKING:
@@ -58,20 +58,19 @@ class Asking:
         )
 
 
-async def rows_of(answer: Answer, max_rows: int | None) -> AsyncGenerator[tuple[pa.RecordBatch, bool], None]:
-    """Yield the batches of an answer, fields described, up to ``max_rows`` rows, and with each whether there is more behind.
+async def rows_of(answer: Answer, schema: pa.Schema, max_rows: int | None) -> AsyncGenerator[tuple[pa.RecordBatch, bool], None]:
+    """Yield the batches of an answer with its described schema, up to ``max_rows`` rows, and with each whether more is behind.
 
     Closing the generator cancels the query.
     """
-    schema = described(answer.schema, answer.columns)
     async with aclosing(up_to(sys.maxsize if max_rows is None else max_rows, answer.batches())) as batches:
         async for batch, overflow in batches:
             yield pa.RecordBatch.from_arrays(batch.columns, schema=schema), overflow
 
 
-async def encoded(answer: Answer, max_rows: int | None, encoder: Encoder) -> AsyncGenerator[bytes, None]:
+async def encoded(answer: Answer, schema: pa.Schema, max_rows: int | None, encoder: Encoder) -> AsyncGenerator[bytes, None]:
     """Yield the pieces of an answer. An error behind the first piece can only break the connection off."""
-    async with aclosing(rows_of(answer, max_rows)) as batches:
+    async with aclosing(rows_of(answer, schema, max_rows)) as batches:
         async for batch, _ in batches:
             if piece := await asyncio.to_thread(encoder.rows, batch):
                 yield piece

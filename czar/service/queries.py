@@ -99,8 +99,8 @@ async def _opened(parts: Parts, request: QueryRequest, user: str) -> Opened:
     rows = request.max_rows if request.max_rows is not None and request.max_rows <= parts.max_rows else None
     answer = await parts.asking.ask(request.query, request.dialect, user, rows, request.query_id)
     try:
-        encoder = ENCODERS[request.format](described(answer.schema, answer.columns))
-        body = encoded(answer, rows, encoder)
+        schema = described(answer.schema, answer.columns)
+        body = encoded(answer, schema, rows, ENCODERS[request.format](schema))
         first = await anext(body)
     except BaseException:
         await answer.close()

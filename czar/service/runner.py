@@ -110,8 +110,9 @@ class JobRunner:
         end = JobEnd(JobState.COMPLETED, self._jobs.keep_s)
         room_bytes, written_bytes = await self._jobs.room_bytes(job.owner), 0
         try:
-            with self._results.writing(job.job_id, job.attempt, described(answer.schema, answer.columns)) as file:
-                async with aclosing(rows_of(answer, job.max_rows)) as batches:
+            schema = described(answer.schema, answer.columns)
+            with self._results.writing(job.job_id, job.attempt, schema) as file:
+                async with aclosing(rows_of(answer, schema, job.max_rows)) as batches:
                     async for batch, overflow in batches:
                         written_bytes += batch.nbytes
                         self._written_bytes[job.owner] += batch.nbytes
