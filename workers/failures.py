@@ -39,7 +39,7 @@ def from_flight(error: pa.ArrowException, worker: str) -> QservError:
     if isinstance(error, flight.FlightCancelledError):
         return QueryCancelledError(f"the call to worker {worker} was cancelled")
     if isinstance(error, flight.FlightTimedOutError):
-        return TimeLimitError(f"worker {worker} did not answer within the time limit of the call")
+        return TimeLimitError(f"worker {worker} took longer than its time limit to answer; try again, or raise the limit")
     if isinstance(error, flight.FlightUnauthenticatedError):
         return NodeUnavailableError(
             f"worker {worker} refused the cluster secret: it belongs to another cluster, or was restarted with another"

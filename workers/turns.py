@@ -115,7 +115,7 @@ class Turns:
             place.stop.remove(listening)
         place.stop.check()
         if turn is None:
-            msg = "the query waited for its turn until its time limit was over; try again later"
+            msg = "the query waited for its turn for longer than its time limit; try again later"
             raise TimeLimitError(msg)
         return turn
 
