@@ -1,4 +1,4 @@
-"""Joins small batches: each of them costs whoever handles it some 100 microseconds, be it of one row or of a thousand."""
+"""Joins small batches: each of them costs whoever handles it as much, be it of one row or of a thousand."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -8,7 +8,7 @@ import pyarrow as pa
 from czar.buffer import ChunkBuffer
 
 SMALL_BYTES: Final = 1 << 16
-"""Of a chunk whose rows are joined with others': so few that to copy them takes some ten microseconds."""
+"""Of a chunk whose rows are joined with others': so few that they are copied in no time."""
 
 JOINED_BYTES: Final = 1 << 20
 """Of joined batches; larger ones spoil caches."""

@@ -224,6 +224,7 @@ class Merge:
             cursor.interrupt()
 
     def _watched(self, first: list[pa.RecordBatch], others: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of the nodes; note why they end early, because DuckDB tells it in words of its own."""
         try:
             yield from first
             first.clear()

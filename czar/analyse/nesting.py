@@ -14,7 +14,7 @@ LEAVES = frozenset({exp.Identifier, exp.Literal, exp.Var})
 def parts(node: exp.Expr, *closed: type[exp.Expr]) -> Iterator[exp.Expr]:
     """Yield a node and all parts of it, outer ones first; parts of some classes are not looked into, unlike the node itself.
 
-    Nor are the names of a column, which are two thirds of ``SELECT *``. sqlglot's own walk takes ten times as long.
+    Nor are the names of a column, which are two thirds of ``SELECT *``. sqlglot's own walk takes three to six times as long.
     """
     waiting = [node]
     while waiting:
