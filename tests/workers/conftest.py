@@ -110,3 +110,8 @@ def scan(query_id):
         return ChunkQuery(query_id, f"SELECT {select} FROM {{t}}", tasks, timeout_s)  # noqa: S608 (a test's own text)
 
     return make
+
+
+@pytest.fixture
+def conninfo(node, postgres_cluster):
+    return node.postgres.conninfo(Role.READER, NODE_DATABASE, postgres_cluster.secrets)

@@ -6,7 +6,6 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from qserv.cluster import NODE_DATABASE, Role
 from qserv.errors import QueryEvaluationError
 from workers.postgresql.stream import PARAMETERS, RowStream
 
@@ -27,11 +26,6 @@ TYPES = [
     ("timestamp '1999-12-31 23:59:59.999999' + i * interval '1 hour'", pa.timestamp("us")),
     ("timestamptz '1900-01-01 00:00:00+00' + i * interval '1 day'", pa.timestamp("us", "UTC")),
 ]
-
-
-@pytest.fixture
-def conninfo(node, postgres_cluster):
-    return node.postgres.conninfo(Role.READER, NODE_DATABASE, postgres_cluster.secrets)
 
 
 @pytest.fixture

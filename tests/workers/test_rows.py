@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qserv.cluster import NODE_DATABASE, Role
 from qserv.errors import NotYetSupportedError, QueryEvaluationError
 from workers.postgresql.columns import SLACK_BYTES, MalformedError
 from workers.postgresql.rows import FEW_BYTES, RowDecoder, complete_rows
@@ -133,11 +132,6 @@ def test_a_damaged_array_is_an_error(oid, value, take):
 def test_a_numeric_with_more_digits_than_bytes_is_an_error(take):
     with pytest.raises(MalformedError, match="as many bytes as its digits"):
         take([1700], data_row([struct.pack(">hhhh", 32_000, 0, 0, 0)]))
-
-
-@pytest.fixture
-def conninfo(node, postgres_cluster):
-    return node.postgres.conninfo(Role.READER, NODE_DATABASE, postgres_cluster.secrets)
 
 
 @pytest.fixture
