@@ -31,7 +31,7 @@ checks: environment
 	.venv/bin/lint-imports --no-logo
 
 test: checks
-	.venv/bin/pytest
+	.venv/bin/python tests
 
 nightly: environment
 	.venv/bin/pytest -m nightly --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) --timeout 0 -s

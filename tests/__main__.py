@@ -1,0 +1,31 @@
+"""``python tests``: every test, in pytest processes of a package each, two at a time. Options are handed to each of them.
+
+One process waits for its servers half of the time. ``pytest`` alone runs every test in one process.
+"""
+
+import sys
+from pathlib import Path
+
+from support.side_by_side import SideBySide
+
+TESTS = Path(__file__).parent
+
+OTHERS = "others"
+"""What is in no process of its own. Packages that take short share one, and a cluster in it."""
+
+PROCESSES = ("oracle", OTHERS, "qserv", "czar")
+"""What takes longest first, so that the last two end together."""
+
+AT_ONCE = 2
+"""Each has clusters of its own, so more at once need more memory; two use two cores whole."""
+
+
+def main(options: list[str]) -> int:
+    """Run all tests, and return the exit code."""
+    paths = {name: [str(TESTS / name)] for name in PROCESSES if name != OTHERS}
+    paths[OTHERS] = [str(TESTS), *(f"--ignore={path}" for (path,) in paths.values())]
+    return SideBySide({name: [sys.executable, "-m", "pytest", *options, *paths[name]] for name in PROCESSES}, AT_ONCE).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
