@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -127,14 +127,15 @@ class Ticket:
 
 
 class Admission:
-    """Lets so many queries run at a time, in all and of each user; the others wait in the order in which they came. For one loop.
+    """Lets so many queries run at a time, in all here and of each user everywhere; the others wait in the order in which they came.
 
-    A user whose share is used up does not hold up those behind.
+    A user whose share is used up does not hold up those behind. For one loop.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._running: Counter[str] = Counter()
+        self._elsewhere: Mapping[str, int] = Counter()
         self._queue: deque[Ticket] = deque()
 
     @property
@@ -146,6 +147,16 @@ class Admission:
     def waiting(self) -> int:
         """Queries that wait for others to end."""
         return len(self._queue)
+
+    @property
+    def users(self) -> Mapping[str, int]:
+        """Queries that run here, by user."""
+        return self._running
+
+    def hear(self, elsewhere: Mapping[str, int]) -> None:
+        """Take note of how many queries of each user other czars run."""
+        self._elsewhere = elsewhere
+        self._call_next()
 
     def ticket(self, user: str) -> Ticket:
         """Return a place in the queue; `enter` waits for its turn."""
@@ -186,13 +197,16 @@ class Admission:
         for ticket in list(self._queue):
             if self.running >= self._settings.max_queries:
                 return
-            if self._running[ticket.user] < self._settings.max_queries_per_user and not ticket.called.done():
+            if self._of(ticket.user) < self._settings.max_queries_per_user and not ticket.called.done():
                 self._queue.remove(ticket)
                 self._running[ticket.user] += 1
                 ticket.call()
 
+    def _of(self, user: str) -> int:
+        return self._running[user] + self._elsewhere.get(user, 0)
+
     def _refusal(self, user: str) -> TooManyQueriesError:
-        own, most = self._running[user], self._settings.max_queries_per_user
+        own, most = self._of(user), self._settings.max_queries_per_user
         whose = f"{own} queries of {user} run already" if own >= most else f"{self.running} queries run already"
         msg = f"{whose}, and none ended within {self._settings.queue_wait_s:g} s; try again later, or cancel one (`qserv queries`)"
         return TooManyQueriesError(msg)

@@ -63,10 +63,17 @@ class Session:
         self.running: dict[uuid.UUID, Execution] = {}
         """The queries that are answered now, or wait for others to end."""
         self._admission = Admission(settings)
-        self._usage = Usage(settings, time.monotonic)
+        self._usage = Usage(settings)
         self._pace = Pace()
         self.metrics = Metrics(lambda: self._admission.running, lambda: self._admission.waiting, workers)
-        self._presence = Presence(metadata, self._czar, self.running, settings.czar_lease_s)
+        self._presence = Presence(
+            metadata,
+            self._czar,
+            running=self.running,
+            admission=self._admission,
+            usage=self._usage,
+            lease_s=settings.czar_lease_s,
+        )
         self._lookups = Lookups(metadata.url)
         self._catalogues = CatalogueReader(metadata, self._lookups)
         self._engine = Engine(workers, self._merger, scratch, settings, self._threads, self._located)

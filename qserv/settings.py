@@ -122,17 +122,19 @@ class Settings(BaseSettings):
         " database, and where a czar combines its rows. Read when the cluster starts.",
     )
     max_queries: int = Field(default=100, ge=1, description="Queries that a czar answers at a time; more wait.")
-    max_queries_per_user: int = Field(default=50, ge=1, description="Queries of one user that a czar answers at a time; more wait.")
+    max_queries_per_user: int = Field(
+        default=50, ge=1, description="Queries of one user that all czars together answer at a time; more wait."
+    )
     user_window_s: float = Field(
         default=3600.0, gt=0, description="Seconds over which the rows and bytes that a user reads are counted."
     )
     max_rows_per_user: int = Field(
-        default=1_000_000_000, ge=1, description="Rows that one user reads from a czar within the window, at most."
+        default=1_000_000_000, ge=1, description="Rows that one user reads from all czars together within the window, at most."
     )
     max_bytes_per_user: int = Field(
         default=200_000_000_000,
         ge=1,
-        description="Bytes, in Arrow's memory, that one user reads from a czar within the window, at most.",
+        description="Bytes, in Arrow's memory, that one user reads from all czars together within the window, at most.",
     )
     max_kept_bytes_per_user: int = Field(
         default=100_000_000_000,

@@ -74,8 +74,18 @@ class Jobs:
             return await jobs.claim(connection, czar_id, uuid4(), dialects)
 
     async def finish(self, job: Job, end: JobEnd) -> bool:
-        """Write how an attempt ended; return False if the job is another attempt's now."""
+        """Write how an attempt ended; return False if the job is another attempt's now.
+
+        Raises
+        ------
+        KeptResultsError
+            The result has no room any more beside those that other czars wrote meanwhile; nothing is written.
+        """
         async with self._transaction() as connection:
+            if end.state is JobState.COMPLETED:
+                await jobs.hold_owner(connection, job.owner)
+                if await jobs.kept_bytes(connection, job.owner) + end.byte_count > self._max_kept_bytes:
+                    raise self.no_room(job.owner)
             return await jobs.finish(connection, job.job_id, job.attempt, end)
 
     async def hand_back(self, job: Job) -> None:

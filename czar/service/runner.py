@@ -14,7 +14,7 @@ from czar.service.encoding import described
 from czar.service.errors import job_error
 from czar.service.jobs import Jobs
 from czar.service.results import Results
-from qserv.errors import MetadataError, QueryCancelledError
+from qserv.errors import KeptResultsError, MetadataError, QueryCancelledError
 from qserv.metadata.jobs import Job, JobEnd, JobState
 
 JOBS_AT_A_TIME = 4
@@ -132,6 +132,8 @@ class JobRunner:
             try:
                 ours = await self._jobs.finish(job, end)
                 break
+            except KeptResultsError as error:
+                end = JobEnd(JobState.FAILED, self._jobs.keep_s, error=job_error(error))
             except MetadataError as error:
                 log.warning("the end of a job cannot be written yet", job_id=str(job.job_id), reason=str(error))
                 await asyncio.sleep(POLL_S)

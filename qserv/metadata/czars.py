@@ -1,6 +1,7 @@
 """The czars that run: their signs of life, what becomes of the queries of a dead one, and requests to stop a query."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -57,10 +58,17 @@ class LoggedQuery:
     job_id: UUID | None
 
 
-async def give_sign_of_life(connection: AsyncConnection, czar: Czar) -> None:
-    """Tell that a czar lives."""
-    values = insert(czars).values(czar_id=czar.czar_id, host=czar.host, pid=czar.pid, seen=func.now())
-    await connection.execute(values.on_conflict_do_update(index_elements=["czar_id"], set_={"seen": func.now()}))
+async def give_sign_of_life(connection: AsyncConnection, czar: Czar, running: Mapping[str, int] | None = None) -> None:
+    """Tell that a czar lives, and how many queries it runs for each user."""
+    told = {"seen": func.now(), "running": dict(running or {})}
+    values = insert(czars).values(czar_id=czar.czar_id, host=czar.host, pid=czar.pid, **told)
+    await connection.execute(values.on_conflict_do_update(index_elements=["czar_id"], set_=told))
+
+
+async def running_elsewhere(connection: AsyncConnection, czar_id: str) -> Counter[str]:
+    """Return how many queries the other czars run for each user."""
+    others = select(czars.c.running).where(czars.c.czar_id != czar_id)
+    return sum(map(Counter, (await connection.execute(others)).scalars()), Counter[str]())
 
 
 async def write_progress(connection: AsyncConnection, progress: Sequence[Progress]) -> None:

@@ -21,6 +21,9 @@ from qserv.metadata.tables import czars, jobs, queries
 MAX_ATTEMPTS = 3
 """A query that three czars died of is not given to a fourth one."""
 
+OWNER_LOCKS = 0x6A6F6273
+"""First key of the advisory locks on owners (the bytes spell ``jobs``)."""
+
 CZAR_LOST = "cluster.czar_lost"
 
 
@@ -145,6 +148,11 @@ async def claim(connection: AsyncConnection, czar_id: str, query_id: UUID, diale
     taken = update(jobs).where(jobs.c.job_id == oldest).values(**values, attempt=jobs.c.attempt + 1).returning(jobs.c.job_id)
     job_id = (await connection.execute(taken)).scalar_one_or_none()
     return None if job_id is None else await read_job(connection, job_id)
+
+
+async def hold_owner(connection: AsyncConnection, owner: str) -> None:
+    """Let no other czar end a job of an owner before this transaction has ended."""
+    await connection.execute(select(func.pg_advisory_xact_lock(OWNER_LOCKS, func.hashtext(owner))))
 
 
 async def finish(connection: AsyncConnection, job_id: UUID, attempt: int, end: JobEnd) -> bool:

@@ -157,7 +157,18 @@ czars = Table(
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
     Column("seen", DateTime(timezone=True), nullable=False, comment="Last sign of life, by the clock of this database."),
+    Column("running", JSONB, nullable=False, server_default="{}", comment="Queries that it runs, by user."),
     comment="Czars that run. One without a sign of life for the time of its lease is dead, and its row goes.",
+)
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("user_name", Text, primary_key=True),
+    Column("began", DateTime(timezone=True), primary_key=True, comment="Begin of the piece of time."),
+    Column("row_count", BigInteger, nullable=False),
+    Column("byte_count", BigInteger, nullable=False, comment="In Arrow's memory."),
+    comment="What users read of answers lately, from all czars together; each adds up about every second.",
 )
 
 jobs = Table(

@@ -158,17 +158,62 @@ def test_a_user_reads_so_much_and_others_read_on(session):
     async def ask():
         async with session(max_rows_per_user=3000, user_window_s=3600.0) as czar:
             bright = "SELECT hip FROM stars.hipparcos WHERE magnitude < 5"
-            assert await read(czar, bright, user="a") > 1500
-            with pytest.raises(UserRowsError, match="a has read the 3,000 rows that a user may within 3600 s; "):
-                await read(czar, bright, user="a")  # stopped on its way
+            assert await read(czar, bright, user="reader") > 1500
+            with pytest.raises(UserRowsError, match="reader has read the 3,000 rows that a user may within 3600 s; "):
+                await read(czar, bright, user="reader")  # stopped on its way
             with pytest.raises(UserRowsError):
-                await read(czar, "SELECT 1", user="a")
-            assert await read(czar, bright, user="b") > 1500
+                await read(czar, "SELECT 1", user="reader")
+            assert await read(czar, bright, user="another") > 1500
             assert b'qserv_queries_total{dialect="native",outcome="refused"} 2.0' in czar.metrics.text()
         async with session(max_bytes_per_user=20_000) as czar:
-            with pytest.raises(UserBytesError, match=r"a has read the 20\.0 kB that a user may"):
-                await read(czar, "SELECT hip, ra_degrees FROM stars.hipparcos", user="a")
+            with pytest.raises(UserBytesError, match=r"a third has read the 20\.0 kB that a user may"):
+                await read(czar, "SELECT hip, ra_degrees FROM stars.hipparcos", user="a third")
             assert czar.running == {}
+
+    asyncio.run(ask())
+
+
+async def refused(czar, user, error, told):
+    """Return once a czar refuses what a user asks: it hears of the others within a second."""
+
+    async def ask_on():
+        while True:
+            await read(czar, "SELECT 1", user=user)
+
+    with pytest.raises(error, match=told):
+        await asyncio.wait_for(ask_on(), 10)
+
+
+def test_a_user_reads_so_much_from_all_czars_together(session):
+    limits = {"max_rows_per_user": 1000}
+
+    async def ask():
+        async with session(**limits) as one, session(**limits) as other:
+            assert await read(one, "SELECT hip FROM stars.hipparcos LIMIT 1000", user="of two") == 1000
+            await refused(other, "of two", UserRowsError, "of two has read the 1,000 rows")
+            assert await read(other, "SELECT 1", user="of one") == 1
+        async with session(**limits) as later:
+            await refused(later, "of two", UserRowsError, "of two has read the 1,000 rows")
+
+    asyncio.run(ask())
+
+
+def test_a_user_has_so_many_queries_on_all_czars_together(session):
+    limits = {"max_queries_per_user": 1, "queue_wait_s": 0.1}
+
+    async def ask():
+        async with session(**limits) as one, session(**limits) as other:
+            slow = asyncio.create_task(read(one, SLOW, user="of two"))
+            await until(lambda: one.running)
+            await refused(other, "of two", TooManyQueriesError, "1 queries of of two run already")
+            assert await read(other, "SELECT 1", user="of one") == 1
+            patient = asyncio.create_task(read(other, "SELECT 1", user="of two", patient=True))
+            await until(lambda: other.running)
+            next(iter(one.running.values())).cancel()
+            with pytest.raises(QueryCancelledError):
+                await slow
+            async with asyncio.timeout(10):
+                assert await patient == 1
 
     asyncio.run(ask())
 

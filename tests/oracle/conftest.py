@@ -72,7 +72,7 @@ def loaded(cluster_home, tmp_path_factory):
         for database in databases:
             of_it = {table: found for (owner, table), found in rows.items() if owner == database.name}
             runner.run(load(cluster, secrets, Tables(database, of_it, CHUNK_TARGET_ROWS[database.name]), directory))
-        make_plain(cluster.metadata, secrets, databases, rows)
+        make_plain(cluster.metadata, secrets, databases, {name: [table] for name, table in rows.items()})
         session = runner.run(Session.open(cluster, secrets, settings))
         with contextlib.ExitStack() as connections:
             opened = [psycopg.connect(plain_conninfo(cluster.metadata, secrets), autocommit=True) for _ in range(AT_ONCE)]

@@ -106,7 +106,7 @@ def _in_plain(connection, tables):
     connection.execute(sql.SQL("CREATE SCHEMA {}").format(name))
     try:
         for table in tables.database.tables:
-            fill(connection, tables.database.name, table, tables.rows[table.name])
+            fill(connection, tables.database.name, table, [tables.rows[table.name]])
         yield
     finally:
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(name))

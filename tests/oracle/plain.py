@@ -56,7 +56,7 @@ def make_plain(postgres, secrets, databases, rows):
     databases
         Their declarations.
     rows
-        Rows of each table, by the names of database and table, as their files hold them.
+        Rows of each table in one block or more, by the names of database and table, as their files hold them.
     """
     with psycopg.connect(postgres.conninfo(Role.ADMIN, "postgres", secrets), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
@@ -76,14 +76,16 @@ def plain_conninfo(postgres, secrets):
     return postgres.conninfo(Role.ADMIN, DATABASE, secrets)
 
 
-def fill(connection, database, table, rows):
+def fill(connection, database, table, blocks):
+    """Make a table with the rows of blocks, one of which is in memory at a time."""
     name = sql.Identifier(database, table.name)
     columns = [sql.SQL("{} {}").format(sql.Identifier(each.name), sql.SQL(postgres_type(each))) for each in table.columns]
     connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(", ").join(columns)))
-    text = io.BytesIO()
-    csv.write_csv(stored(table, rows), text, csv.WriteOptions(include_header=False))
     with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(name)) as copy:
-        copy.write(text.getvalue())
+        for rows in blocks:
+            text = io.BytesIO()
+            csv.write_csv(stored(table, rows), text, csv.WriteOptions(include_header=False))
+            copy.write(text.getvalue())
     if table.primary_key:
         keys = sql.SQL(", ").join(map(sql.Identifier, table.primary_key))
         connection.execute(sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(name, keys))

@@ -3,9 +3,11 @@
 import contextlib
 import dataclasses
 import os
+import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -88,6 +90,27 @@ def test_backends_of_scans_give_way_to_those_of_look_ups(client, query_id):
     assert scan != look_up
     assert os.getpriority(os.PRIO_PROCESS, scan) == NICENESS
     assert os.getpriority(os.PRIO_PROCESS, look_up) == os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def group_niceness(pid):
+    """Return the priority of a process's session, as ``/autogroup-7 nice 10`` tells it."""
+    return int(Path(f"/proc/{pid}/autogroup").read_text().split()[-1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="Linux does not group processes by session here")
+def test_where_sessions_share_the_processor_those_of_scans_give_way(conninfo):
+    with psycopg.connect(conninfo) as scan, psycopg.connect(conninfo) as look_up:
+        scan_pid, look_up_pid = scan.info.backend_pid, look_up.info.backend_pid
+        with socket.socket(fileno=os.dup(scan.fileno())) as connection:
+            _, port = connection.getsockname()
+
+        def given_way():
+            give_way(scan_pid, port)
+            return group_niceness(scan_pid) == NICENESS
+
+        # From others than root the kernel takes one change in a tenth of a second.
+        until(given_way)
+        assert group_niceness(look_up_pid) == 0
 
 
 def test_a_connection_over_a_port_that_is_not_the_process_s_changes_nothing():

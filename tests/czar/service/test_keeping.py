@@ -15,7 +15,7 @@ from czar.session import Session
 from qserv.cluster import METADATA_DATABASE, Role
 from qserv.errors import KeptResultsError, NoSuchJobError
 from qserv.metadata.engine import make_engine
-from qserv.metadata.jobs import JobState
+from qserv.metadata.jobs import JobEnd, JobState
 
 OWN = "its own"
 """A dialect that no other czar of the archive reads, so that none takes these jobs."""
@@ -33,6 +33,9 @@ class Keeper:
     async def ended(self, owner, text=BRIGHT):
         job = await self.jobs.submit(owner, OWN, text, 1_000_000)
         self.wake()
+        return await self.until_ended(job)
+
+    async def until_ended(self, job):
         async with asyncio.timeout(60):
             while not (job := await self.jobs.read(job.job_id)).state.ended:  # noqa: ASYNC110 (the database sets no event)
                 await asyncio.sleep(0.02)
@@ -93,5 +96,28 @@ def test_results_of_a_user_are_kept_up_to_a_size(keeper):
             assert (await czar.ended("eve")).state is JobState.COMPLETED
             await czar.jobs.remove(first.job_id)
             assert (await czar.ended("bob")).state is JobState.COMPLETED
+
+    asyncio.run(keep())
+
+
+def test_results_of_a_user_are_kept_up_to_a_size_whichever_czar_writes_them(keeper, monkeypatch):
+    async def keep():
+        async with keeper(keep_s=3600, max_kept_bytes=BRIGHT_BYTES) as czar:
+            room_bytes = czar.jobs.room_bytes
+
+            async def another_czar_ends_one(owner):
+                found = await room_bytes(owner)
+                monkeypatch.undo()
+                await czar.jobs.submit(owner, "another", BRIGHT, 10)
+                job = await czar.jobs.next("another czar", ["another"])
+                assert await czar.jobs.finish(job, JobEnd(JobState.COMPLETED, 3600, byte_count=1))
+                return found
+
+            submitted = await czar.jobs.submit("joe", OWN, BRIGHT, 1_000_000)
+            monkeypatch.setattr(czar.jobs, "room_bytes", another_czar_ends_one)
+            czar.wake()
+            job = await czar.until_ended(submitted)
+            assert (job.state, job.error.code) == (JobState.FAILED, "query.limit.user.kept")
+            assert czar.results.jobs() == set()
 
     asyncio.run(keep())
