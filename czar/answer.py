@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from czar.analyse.query import Output
+from czar.joining import Part
 from czar.limits import AnswerLimit
 from czar.result import result_column
 from qserv.errors import QservError, QueryCancelledError
@@ -35,7 +36,8 @@ class Answer:
         query_id: str,
         outputs: tuple[Output, ...],
         schema: pa.Schema,
-        rows: Iterator[pa.RecordBatch],
+        rows: Iterator[Part],
+        first: Part | None = None,
         stop: Callable[[], None],
         ended: Callable[[Outcome], None],
         threads: Executor,
@@ -50,8 +52,13 @@ class Answer:
         fields = list(schema)[: len(names)]
         self.schema: pa.Schema = pa.schema([pa.field(name, field.type) for name, field in zip(names, fields, strict=True)])
         self.columns = tuple(result_column(output, field.type) for output, field in zip(outputs, self.schema, strict=True))
-        self._rows, self._stop, self._ended, self._threads = rows, stop, ended, threads
+        self._rows, self._first, self._stop, self._ended, self._threads = rows, first, stop, ended, threads
         self._open = True
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all rows have been read, or nobody wants them."""
+        return not self._open
 
     async def batches(self) -> AsyncGenerator[pa.RecordBatch, None]:
         """Yield the rows.
@@ -62,14 +69,10 @@ class Answer:
             The query failed after it had begun to answer.
         """
         rows = size_bytes = 0
-        loop = asyncio.get_running_loop()
         error: Exception | None = QueryCancelledError("the reader went away")
         try:
-            while True:
-                batch = await loop.run_in_executor(self._threads, next, self._rows, None)
-                if batch is None:
-                    error = None
-                    return
+            while (part := await self._next()) is not None:
+                batch, is_last = part
                 batch_bytes = _size_bytes(batch)
                 rows += batch.num_rows
                 size_bytes += batch_bytes
@@ -78,7 +81,10 @@ class Answer:
                     self._limit.check(rows, size_bytes)
                 if self._enough(rows):
                     error = None
+                if is_last:
+                    self._close(Outcome(rows, size_bytes, None))
                 yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
+            error = None
         except QservError as failure:
             error = failure
             raise
@@ -89,6 +95,15 @@ class Answer:
         """Cancel the query, unless it has ended."""
         unread = QueryCancelledError("the answer was closed unread")
         self._close(Outcome(0, 0, None if self._enough(0) else unread))
+
+    async def _next(self) -> Part | None:
+        """Return the next rows, None behind the last."""
+        if self._first is not None:
+            part, self._first = self._first, None
+            return part
+        if not self._open:
+            return None
+        return await asyncio.get_running_loop().run_in_executor(self._threads, next, self._rows, None)
 
     def _enough(self, rows: int) -> bool:
         """Whether these are all the rows that the reader asked for: then going away is no cancellation."""

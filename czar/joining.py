@@ -7,6 +7,9 @@ import pyarrow as pa
 
 from czar.buffer import ChunkBuffer
 
+Part = tuple[pa.RecordBatch, bool]
+"""Rows of an answer, and whether they are known to be the last."""
+
 SMALL_BYTES: Final = 1 << 16
 """Of a chunk whose rows are joined with others': so few that they are copied in no time."""
 
@@ -28,4 +31,22 @@ def joined(chunks: Iterable[ChunkBuffer]) -> Iterator[pa.RecordBatch]:
             yield pa.concat_batches(held)
             held, held_bytes = [], 0
     if held:
-        yield pa.concat_batches(held) if len(held) > 1 else held[0]
+        yield _one(held)
+
+
+def gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[Part]:
+    """Yield batches, small ones joined: for rows that come soon, so that whoever hands them on does so once."""
+    held: list[pa.RecordBatch] = []
+    held_bytes = 0
+    for batch in batches:
+        held.append(batch)
+        held_bytes += batch.get_total_buffer_size()
+        if held_bytes > SMALL_BYTES:
+            yield _one(held), False
+            held, held_bytes = [], 0
+    if held:
+        yield _one(held), True
+
+
+def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return pa.concat_batches(batches) if len(batches) > 1 else batches[0]

@@ -14,6 +14,7 @@ import pyarrow as pa
 from czar.analyse import Query
 from czar.analyse.query import Output
 from czar.dispatch import Dispatch
+from czar.joining import Part, gathered
 from czar.lanes import first_of, lane_of
 from czar.limiting import limited
 from czar.limits import in_step, step_within, time_limit_error
@@ -31,6 +32,7 @@ from qserv.errors import QueryLimitError
 from qserv.ids import NodeId
 from qserv.settings import Settings
 from workers.client import WorkerClient
+from workers.protocol import Lane
 
 Result = TypeVar("Result")
 
@@ -55,6 +57,22 @@ class Rows:
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
     outputs: tuple[Output, ...]
+    come_together: bool = True
+    """Whether all of them come about when the first ones do; not from a scan, which may find some now and then."""
+
+    def parts(self) -> Iterator[Part]:
+        """Yield them as they are to be handed on."""
+        return gathered(self.batches) if self.come_together else ((batch, False) for batch in self.batches)
+
+
+@dataclass(frozen=True)
+class FirstRows:
+    """The begin of an answer: its columns, the first rows where they have come, and what brings the others."""
+
+    schema: pa.Schema
+    outputs: tuple[Output, ...]
+    first: Part | None
+    others: Iterator[Part]
 
 
 class Run:
@@ -82,7 +100,7 @@ class Run:
         """Chunks that were asked so far, in all steps."""
         return sum(dispatch.chunks_total for dispatch in self._dispatches)
 
-    async def answer(self, query: Query, max_rows: int | None) -> Rows:
+    async def answer(self, query: Query, max_rows: int | None) -> FirstRows:
         """Run a query up to its first rows.
 
         Raises
@@ -91,16 +109,14 @@ class Run:
             Why there is no answer.
         """
         left = await self._settled(query, max_rows, self.measured)
-        if isinstance(left, Plan):
-            return await self._in_thread(self._planned, left, self.measured)
-        return await self._in_thread(self._rest, left, max_rows)
+        return await self._in_thread(self._begun, left, max_rows)
 
-    async def read_to_end(self, rows: Rows) -> tuple[int, int]:
+    async def read_to_end(self, rows: FirstRows) -> tuple[int, int]:
         """Read an answer for what it took alone; return its rows and bytes."""
 
         def read() -> tuple[int, int]:
             count = size_bytes = 0
-            for batch in rows.batches:
+            for batch, _ in itertools.chain(filter(None, [rows.first]), rows.others):
                 count += batch.num_rows
                 size_bytes += batch.nbytes
             return count, size_bytes
@@ -143,6 +159,12 @@ class Run:
     async def _in_thread(self, function: Callable[..., Result], *arguments: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._engine.threads, function, *arguments)
 
+    def _begun(self, left: Plan | Query, max_rows: int | None) -> FirstRows:
+        """Begin the last part of a query. Rows that come together are read in the same thread: to change it takes longer."""
+        rows = self._planned(left, self.measured) if isinstance(left, Plan) else self._rest(left, max_rows)
+        parts = rows.parts()
+        return FirstRows(rows.schema, rows.outputs, next(parts, None) if rows.come_together else None, parts)
+
     def _planned(self, plan: Plan, part: PartRun) -> Rows:
         if plan.known_row is not None:
             batch = pa.RecordBatch.from_pydict({f"c{i}": pa.array([n], pa.int64()) for i, n in enumerate(plan.known_row)})
@@ -169,7 +191,8 @@ class Run:
             schema = dispatch.schema
         sent = stage.counted(dispatch)
         if plan.combine is None:
-            return Rows(schema, limited(sent, plan.offset, plan.limit), plan.outputs)
+            found = limited(sent, plan.offset, plan.limit)
+            return Rows(schema, found, plan.outputs, come_together=lane_of(plan) is Lane.INTERACTIVE)
         stage = part.stage("combine")
         with stage.timed():
             merge = self._engine.merger.merge(self._remaining_s())

@@ -30,7 +30,6 @@ from czar.metrics import Metrics
 from czar.parse import TOO_DEEP, one_query, parse
 from czar.presence import Presence, this_process
 from czar.query_log import QueryLog
-from czar.result import result_column
 from czar.running import Engine, Run
 from czar.scratch import Scratch
 from czar.times import Pace
@@ -232,7 +231,7 @@ class Session:
             query_id=execution.query_id.hex,
             outputs=(Output(COLUMN),),
             schema=rows.schema,
-            rows=limited([rows], 0, max_rows),
+            rows=((batch, False) for batch in limited([rows], 0, max_rows)),
             stop=lambda: None,
             ended=lambda outcome: self._end(execution, outcome),
             threads=self._threads,
@@ -263,8 +262,19 @@ class Session:
         run = self._begun(execution)
         try:
             rows = await run.answer(query, max_rows)
-            for output, field in zip(query.outputs, rows.schema, strict=False):  # hidden columns for ORDER BY may follow
-                result_column(output, field.type)
+            return Answer(
+                query_id=execution.query_id.hex,
+                outputs=query.outputs,
+                schema=rows.schema,
+                rows=rows.others,
+                first=rows.first,
+                stop=run.close,
+                ended=lambda outcome: self._end(execution, outcome),
+                threads=self._threads,
+                max_rows=max_rows,
+                limit=AnswerLimit(self._settings.max_rows if max_rows is None else None, self._settings.max_answer_bytes),
+                count=functools.partial(self._usage.add, execution.user),
+            )
         except BaseException as error:  # the reader going away while the nodes work, too
             run.close()
             if isinstance(error, NotYetSupportedError) and error.place is None:
@@ -273,18 +283,6 @@ class Session:
             if isinstance(error, RecursionError):
                 raise QueryLimitError(TOO_DEEP) from error
             raise
-        return Answer(
-            query_id=execution.query_id.hex,
-            outputs=query.outputs,
-            schema=rows.schema,
-            rows=rows.batches,
-            stop=run.close,
-            ended=lambda outcome: self._end(execution, outcome),
-            threads=self._threads,
-            max_rows=max_rows,
-            limit=AnswerLimit(self._settings.max_rows if max_rows is None else None, self._settings.max_answer_bytes),
-            count=functools.partial(self._usage.add, execution.user),
-        )
 
 
 def _read(statement: str | exp.Expr, dialect: str, catalogue: Catalogue, text: str) -> Query:

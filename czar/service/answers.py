@@ -10,7 +10,7 @@ from uuid import UUID
 import pyarrow as pa
 from sqlglot import exp
 
-from czar.answer import Answer, up_to
+from czar.answer import SMALL_BYTES, Answer, up_to
 from czar.parse import DIALECTS
 from czar.service.encoding import Encoder
 from qserv.errors import QueryValueError
@@ -69,9 +69,17 @@ async def rows_of(answer: Answer, schema: pa.Schema, max_rows: int | None) -> As
 
 
 async def encoded(answer: Answer, schema: pa.Schema, max_rows: int | None, encoder: Encoder) -> AsyncGenerator[bytes, None]:
-    """Yield the pieces of an answer. An error behind the first piece can only break the connection off."""
+    """Yield the pieces of an answer, a short one in one piece. An error behind the first can only break the connection off."""
+    piece = b""
     async with aclosing(rows_of(answer, schema, max_rows)) as batches:
         async for batch, _ in batches:
-            if piece := await asyncio.to_thread(encoder.rows, batch):
+            piece += await _encoded(batch.get_total_buffer_size(), encoder.rows, batch)
+            if piece and not answer.is_over:
                 yield piece
-    yield await asyncio.to_thread(encoder.tail)
+                piece = b""
+    yield piece + await _encoded(encoder.held_bytes, encoder.tail)
+
+
+async def _encoded(size_bytes: int, encode: Callable[..., bytes], *arguments: pa.RecordBatch) -> bytes:
+    """Encode something, in a thread where it is large: other requests go on meanwhile."""
+    return encode(*arguments) if size_bytes <= SMALL_BYTES else await asyncio.to_thread(encode, *arguments)

@@ -39,7 +39,7 @@ def create_app(parts: Parts, token: SecretStr) -> FastAPI:
     )
     bearer = HTTPBearer(auto_error=False, description="The cluster's token.")
 
-    def known(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
+    async def known(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
         sent = given.credentials if given else ""
         if not secrets.compare_digest(sent.encode(), token.get_secret_value().encode()):
             msg = "the token is missing or wrong; send the cluster's token as `Authorization: Bearer <token>`"

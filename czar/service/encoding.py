@@ -22,6 +22,9 @@ ROW_GROUP_BYTES = 64 * 2**20
 class Encoder(Protocol):
     """Writes one answer: ``rows`` for each batch, then ``tail``. Each returns what can be sent."""
 
+    held_bytes: int
+    """Of rows that were added and are not written yet."""
+
     def rows(self, batch: pa.RecordBatch) -> bytes:
         """Add a batch."""
 
@@ -31,6 +34,8 @@ class Encoder(Protocol):
 
 class ArrowEncoder:
     """Writes an Arrow IPC stream."""
+
+    held_bytes = 0
 
     def __init__(self, schema: pa.Schema) -> None:
         self._outbox = Outbox()
@@ -54,13 +59,13 @@ class ParquetEncoder:
         self._outbox = Outbox()
         self._writer = pq.ParquetWriter(self._outbox, schema, compression="zstd")
         self._held: list[pa.RecordBatch] = []
-        self._held_bytes = 0
+        self.held_bytes = 0
 
     def rows(self, batch: pa.RecordBatch) -> bytes:
         """Add a batch; a row group is written when there are rows enough."""
         self._held.append(batch)
-        self._held_bytes += batch.nbytes
-        if self._held_bytes >= ROW_GROUP_BYTES:
+        self.held_bytes += batch.nbytes
+        if self.held_bytes >= ROW_GROUP_BYTES:
             self._write()
         return self._outbox.take()
 
@@ -74,7 +79,7 @@ class ParquetEncoder:
     def _write(self) -> None:
         table = pa.Table.from_batches(self._held)
         self._writer.write_table(table, row_group_size=max(len(table), 1))
-        self._held, self._held_bytes = [], 0
+        self._held, self.held_bytes = [], 0
 
 
 ENCODERS: dict[ResultFormat, type[ArrowEncoder] | type[ParquetEncoder]] = {"arrow": ArrowEncoder, "parquet": ParquetEncoder}

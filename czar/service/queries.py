@@ -106,4 +106,7 @@ async def _opened(parts: Parts, request: QueryRequest, user: str) -> Opened:
         await answer.close()
         raise
     headers = {"Qserv-Query-Id": str(UUID(answer.query_id))}
+    if answer.is_over:  # then the first piece is the only one
+        await body.aclose()
+        return Opened(200, MEDIA_TYPES[request.format], first, None, headers)
     return Opened(200, MEDIA_TYPES[request.format], first, body, headers)
