@@ -11,7 +11,7 @@ import pyarrow as pa
 from czar.analyse.query import Output
 from czar.joining import Part
 from czar.limits import AnswerLimit
-from czar.result import result_column
+from czar.result import described, result_column
 from qserv.errors import QservError, QueryCancelledError
 
 SMALL_BYTES = 65_536
@@ -48,10 +48,9 @@ class Answer:
         self.query_id = query_id
         self._limit, self._count = limit, count
         self._max_rows = max_rows
-        names = [output.name for output in outputs]
-        fields = list(schema)[: len(names)]
-        self.schema: pa.Schema = pa.schema([pa.field(name, field.type) for name, field in zip(names, fields, strict=True)])
-        self.columns = tuple(result_column(output, field.type) for output, field in zip(outputs, self.schema, strict=True))
+        types = schema.types[: len(outputs)]
+        self.columns = tuple(result_column(output, kind) for output, kind in zip(outputs, types, strict=True))
+        self.schema: pa.Schema = described(self.columns, types)
         self._rows, self._first, self._stop, self._ended, self._threads = rows, first, stop, ended, threads
         self._open = True
 

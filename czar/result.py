@@ -1,5 +1,6 @@
 """What a column of an answer is: the declaration of the table column it shows, or what its type says."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -31,6 +32,21 @@ class ResultColumn:
     column: Column
     table: Table | None = None
     is_array: bool = False
+
+
+def described(columns: Sequence[ResultColumn], types: Iterable[pa.DataType]) -> pa.Schema:
+    """Return the schema of an answer with unit, UCD, description and frame of each column in its field's metadata."""
+    return pa.schema([pa.field(of.name, kind, metadata=_facts(of)) for of, kind in zip(columns, types, strict=True)])
+
+
+def _facts(result: ResultColumn) -> dict[str, str]:
+    column, table = result.column, result.table
+    facts = {
+        name: value for name, value in (("unit", column.unit), ("ucd", column.ucd), ("description", column.description)) if value
+    }
+    if table and table.frame and column.name in {table.ra, table.dec}:
+        facts["frame"] = " ".join(filter(None, (table.frame.system, table.frame.epoch)))
+    return facts
 
 
 def result_column(output: Output, found: pa.DataType) -> ResultColumn:

@@ -58,20 +58,18 @@ class Asking:
         )
 
 
-async def rows_of(answer: Answer, schema: pa.Schema, max_rows: int | None) -> AsyncGenerator[tuple[pa.RecordBatch, bool], None]:
-    """Yield the batches of an answer with its described schema, up to ``max_rows`` rows, and with each whether more is behind.
+def rows_of(answer: Answer, max_rows: int | None) -> AsyncGenerator[tuple[pa.RecordBatch, bool], None]:
+    """Yield the batches of an answer up to ``max_rows`` rows, and with each whether more is behind.
 
     Closing the generator cancels the query.
     """
-    async with aclosing(up_to(sys.maxsize if max_rows is None else max_rows, answer.batches())) as batches:
-        async for batch, overflow in batches:
-            yield pa.RecordBatch.from_arrays(batch.columns, schema=schema), overflow
+    return up_to(sys.maxsize if max_rows is None else max_rows, answer.batches())
 
 
-async def encoded(answer: Answer, schema: pa.Schema, max_rows: int | None, encoder: Encoder) -> AsyncGenerator[bytes, None]:
+async def encoded(answer: Answer, max_rows: int | None, encoder: Encoder) -> AsyncGenerator[bytes, None]:
     """Yield the pieces of an answer, a short one in one piece. An error behind the first can only break the connection off."""
     piece = b""
-    async with aclosing(rows_of(answer, schema, max_rows)) as batches:
+    async with aclosing(rows_of(answer, max_rows)) as batches:
         async for batch, _ in batches:
             piece += await _encoded(batch.get_total_buffer_size(), encoder.rows, batch)
             if piece and not answer.is_over:

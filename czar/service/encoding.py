@@ -1,12 +1,10 @@
 """Answers as Arrow IPC streams and as Parquet files, with what the columns mean in the fields' metadata."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from czar.result import ResultColumn
 from czar.service.models import ResultFormat
 from czar.service.outbox import Outbox
 
@@ -83,20 +81,3 @@ class ParquetEncoder:
 
 
 ENCODERS: dict[ResultFormat, type[ArrowEncoder] | type[ParquetEncoder]] = {"arrow": ArrowEncoder, "parquet": ParquetEncoder}
-
-
-def described(schema: pa.Schema, columns: Sequence[ResultColumn]) -> pa.Schema:
-    """Return the schema of an answer with unit, UCD and description of each column in its field's metadata."""
-    return pa.schema([_described(field, result) for field, result in zip(schema, columns, strict=True)])
-
-
-def _described(field: pa.Field, result: ResultColumn) -> pa.Field:
-    column, table = result.column, result.table
-    frame = table.frame if table and column.name in {table.ra, table.dec} else None
-    facts = {
-        "unit": column.unit,
-        "ucd": column.ucd,
-        "description": column.description,
-        "frame": frame and " ".join(filter(None, (frame.system, frame.epoch))),
-    }
-    return field.with_metadata({name: value for name, value in facts.items() if value})

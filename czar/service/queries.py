@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header
 from starlette.responses import Response
 
 from czar.service.answers import encoded
-from czar.service.encoding import ENCODERS, MEDIA_TYPES, described
+from czar.service.encoding import ENCODERS, MEDIA_TYPES
 from czar.service.errors import error_info, status_of
 from czar.service.facts import query_info, young_query
 from czar.service.models import ANONYMOUS, ErrorDocument, QueryInfo, QueryRequest
@@ -99,8 +99,7 @@ async def _opened(parts: Parts, request: QueryRequest, user: str) -> Opened:
     rows = request.max_rows if request.max_rows is not None and request.max_rows <= parts.max_rows else None
     answer = await parts.asking.ask(request.query, request.dialect, user, rows, request.query_id)
     try:
-        schema = described(answer.schema, answer.columns)
-        body = encoded(answer, schema, rows, ENCODERS[request.format](schema))
+        body = encoded(answer, rows, ENCODERS[request.format](answer.schema))
         first = await anext(body)
     except BaseException:
         await answer.close()

@@ -10,7 +10,6 @@ from uuid import UUID
 import structlog
 
 from czar.service.answers import Asking, rows_of
-from czar.service.encoding import described
 from czar.service.errors import job_error
 from czar.service.jobs import Jobs
 from czar.service.results import Results
@@ -110,9 +109,8 @@ class JobRunner:
         end = JobEnd(JobState.COMPLETED, self._jobs.keep_s)
         room_bytes, written_bytes = await self._jobs.room_bytes(job.owner), 0
         try:
-            schema = described(answer.schema, answer.columns)
-            with self._results.writing(job.job_id, job.attempt, schema) as file:
-                async with aclosing(rows_of(answer, schema, job.max_rows)) as batches:
+            with self._results.writing(job.job_id, job.attempt, answer.schema) as file:
+                async with aclosing(rows_of(answer, job.max_rows)) as batches:
                     async for batch, overflow in batches:
                         written_bytes += batch.nbytes
                         self._written_bytes[job.owner] += batch.nbytes
