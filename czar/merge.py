@@ -11,7 +11,15 @@ import duckdb
 import pyarrow as pa
 
 from czar.shown_sql import amount
-from qserv.errors import MemoryLimitError, QueryCancelledError, QueryEvaluationError, TemporarySpaceError, TooManyQueriesError
+from qserv.errors import (
+    MemoryLimitError,
+    QservError,
+    QueryCancelledError,
+    QueryEvaluationError,
+    TemporarySpaceError,
+    TimeLimitError,
+    TooManyQueriesError,
+)
 
 OVERFLOW = "value out of range: overflow"
 """What PostgreSQL says of a number beyond double precision."""
@@ -63,9 +71,11 @@ class Merger:
         """For queries with many rows; to open one takes some 50 ms."""
         self._shared = self._opened()
 
-    def merge(self, wait_s: float = 0.0) -> "Merge":
-        """Return a place for one query; close it. If it has many rows, it waits for memory up to ``wait_s``."""
-        return Merge(self, wait_s)
+    def merge(self, wait_s: float = 0.0, limit_s: float | None = None) -> "Merge":
+        """Return a place for one query; close it. If it has many rows, it waits for memory up to ``wait_s``, and is stopped after
+        ``limit_s``.
+        """
+        return Merge(self, wait_s, limit_s)
 
     def close(self) -> None:
         """Let go of the memory that no query uses."""
@@ -157,10 +167,14 @@ class Merger:
 class Merge:
     """Rows of one query that are combined. One thread works with it at a time; any may close it."""
 
-    def __init__(self, merger: Merger, wait_s: float) -> None:
+    def __init__(self, merger: Merger, wait_s: float, limit_s: float | None) -> None:
         self._merger, self._wait_s = merger, wait_s
+        self._until_s = None if limit_s is None else time.monotonic() + limit_s
         self._working = threading.Lock()
         self._given_up = threading.Event()
+        self._timer: threading.Timer | None = None
+        """Ends what takes too long: a sort of many rows asks nobody for the time."""
+        self._is_late = False
         self._own: duckdb.DuckDBPyConnection | None = None
         """A database for this query alone."""
         self._cursor: duckdb.DuckDBPyConnection | None = None
@@ -183,6 +197,8 @@ class Merge:
             Groups or sorts need more memory or disk than a query may have.
         TooManyQueriesError
             As in `Merger.take`.
+        TimeLimitError
+            It took longer than the query may.
         Exception
             Whatever reading the batches raised.
         """
@@ -194,6 +210,7 @@ class Merge:
             else:
                 self._own = self._merger.take(self._wait_s, self._given_up)
                 self._cursor = self._own.cursor()
+                self._limit()
             rows = pa.RecordBatchReader.from_batches(schema, self._watched(first, batches))
             self._cursor.register("partials", rows)
             reader = self._cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
@@ -223,12 +240,34 @@ class Merge:
             # The thread that is at work learns of it, and lets go of the memory.
             cursor.interrupt()
 
+    def _limit(self) -> None:
+        if self._until_s is not None:
+            self._timer = threading.Timer(max(0.0, self._until_s - time.monotonic()), self._end_late)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _end_late(self) -> None:
+        self._is_late = True
+        self.close()
+
+    def _check(self) -> None:
+        if self._given_up.is_set():
+            raise self._stopped()
+
+    def _stopped(self) -> QservError:
+        if self._is_late:
+            return TimeLimitError("the query ran longer than its time limit; restrict it further, or raise the limit")
+        return _given_up()
+
     def _watched(self, first: list[pa.RecordBatch], others: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of the nodes; note why they end early, because DuckDB tells it in words of its own."""
         try:
             yield from first
             first.clear()
-            yield from others
+            for batch in others:
+                self._check()  # a statement that has not begun does not hear that it is interrupted
+                yield batch
+            self._check()
         except Exception as error:
             self._failure.append(error)
             raise
@@ -236,15 +275,14 @@ class Merge:
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
         with self._working:
-            if self._given_up.is_set():
-                raise _given_up()
+            self._check()
             try:
                 yield
             except FAILURES as error:
                 self._end(fit=False)
                 if self._failure:
                     raise self._failure[0] from error
-                raise (_given_up() if self._given_up.is_set() else self._merger.meaning(error)) from error
+                raise (self._stopped() if self._given_up.is_set() else self._merger.meaning(error)) from error
             except BaseException:
                 self._end(fit=False)
                 raise
@@ -255,6 +293,8 @@ class Merge:
         cursor, self._cursor = self._cursor, None
         if cursor is not None:
             cursor.close()
+        if self._timer is not None:
+            self._timer.cancel()
         own, self._own = self._own, None
         if own is not None:
             self._merger.give_back(own, fit=fit)

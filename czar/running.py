@@ -195,7 +195,7 @@ class Run:
             return Rows(schema, found, plan.outputs, come_together=lane_of(plan) is Lane.INTERACTIVE)
         stage = part.stage("combine")
         with stage.timed():
-            merge = self._engine.merger.merge(self._remaining_s())
+            merge = self._engine.merger.merge(self._remaining_s(), self._remaining_s())
             self._stoppable(merge.close)
             merged = merge.combine(plan.combine, schema, sent, plan.wide)
         if plan.finish is None:

@@ -10,7 +10,14 @@ import pytest
 
 from czar.limiting import limited
 from czar.merge import Merger
-from qserv.errors import MemoryLimitError, QueryCancelledError, QueryEvaluationError, TemporarySpaceError, TooManyQueriesError
+from qserv.errors import (
+    MemoryLimitError,
+    QueryCancelledError,
+    QueryEvaluationError,
+    TemporarySpaceError,
+    TimeLimitError,
+    TooManyQueriesError,
+)
 
 
 @pytest.fixture
@@ -119,6 +126,30 @@ def test_a_query_that_is_given_up_does_not_go_on(merger):
             time.sleep(0.01)
         with pytest.raises(QueryCancelledError):
             working.result()
+
+
+ENDLESS = "SELECT COUNT(*) AS n FROM range(100000000) AS a, range(1000) AS b, partials WHERE a.range + b.range = k0.length()"
+"""What takes far longer than any test waits."""
+
+
+def test_many_rows_are_not_combined_for_longer_than_the_query_may_take(merger):
+    merge = merger.merge(limit_s=0.5)
+    with pytest.raises(TimeLimitError, match="longer than its time limit"):
+        merge.combine(ENDLESS, NAMES.schema, NAMES.to_batches()).read_all()
+    assert in_order(merger.merge()).read_all().num_rows == len(NAMES)  # its memory is free again
+
+
+def test_a_query_that_is_given_up_while_its_rows_come_reads_no_more_of_them(merger):
+    merge = merger.merge()
+
+    def batches():
+        yield from NAMES.to_batches()
+        merge.close()
+        yield from NAMES.to_batches()
+        pytest.fail("read on")
+
+    with pytest.raises(QueryCancelledError):
+        merge.combine(ENDLESS, NAMES.schema, batches()).read_all()
 
 
 @pytest.mark.parametrize(
