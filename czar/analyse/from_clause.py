@@ -9,6 +9,7 @@ from czar.analyse.nesting import body, joins, optional
 from czar.analyse.query import Output, Source
 from czar.analyse.scope import Relation, Scope, qualified, same_name
 from czar.catalogue import nearest
+from czar.dialects.calls import function_name
 from czar.parse import place_of
 from qserv.errors import NotYetSupportedError, QueryError, UnknownNameError
 from schema.model import HEALPIX_COLUMN
@@ -224,16 +225,23 @@ class FromClause:
         return Relation(unique, written, tuple(Output(name) for name in columns))
 
     def _function(self, node: exp.Expr, scope: Scope) -> Relation:
-        """A function in FROM, of one column; it can name the tables before it."""
+        """A function in FROM; it can name the tables before it. Its columns are one for each array, and WITH ORDINALITY's."""
         call = node.this if isinstance(node, exp.Table | exp.Lateral) else node
         for part in [call] if call is not node else node.expressions:
             self.names.expression(part, scope, self.tables)
         alias = node.args.get("alias")
-        function = call.sql_name().lower() if isinstance(call, exp.Func) and not isinstance(call, exp.Unnest) else "unnest"
+        function = function_name(call)
         written = alias.name if alias and alias.name else function
         given = [column.name for column in alias.args.get("columns") or []] if alias else []
         arguments = len(call.expressions) if isinstance(call, exp.Unnest) else 1
-        columns = given or ([written] if arguments == 1 else [f"{function}_{index + 1}" for index in range(arguments)])
+        made = [written] if arguments == 1 else [f"{function}_{index + 1}" for index in range(arguments)]
+        place = call.args.get("offset") if isinstance(call, exp.Unnest) else node.args.get("ordinality")
+        if place:
+            made.append("ordinality")
+        if isinstance(place, exp.Expr):  # sqlglot keeps the last name apart
+            given.append(place.name)
+            call.args["offset"] = True
+        columns = [*given, *made[len(given) :]]
         unique = self._named(node, written, columns)
         return Relation(unique, written, tuple(Output(name) for name in columns))
 

@@ -9,8 +9,8 @@ from czar.analyse.query import Query
 from czar.catalogue import nearest
 from czar.dialects import aggregates as dialects
 from czar.dialects.aggregates import WINDOW_FUNCTIONS
-from czar.dialects.calls import called, node_function
-from czar.dialects.functions import NAMES, NUMERIC_ONLY
+from czar.dialects.calls import called, function_name, node_function
+from czar.dialects.functions import NAMES, NUMERIC_ONLY, ROWS
 from czar.dialects.places import place_of
 from qserv.errors import NotYetSupportedError, UnknownNameError
 
@@ -99,6 +99,9 @@ def _meant(node: exp.Expr, query: Query) -> exp.Expr:
     """Return what stands for a part of the query in PostgreSQL."""
     if isinstance(node, exp.Dot):
         return _node_function(node, query)
+    if _makes_rows(node) and not isinstance(node.parent, exp.From | exp.Join | exp.Lateral | exp.Table | exp.Unnest):
+        msg = f"not yet supported: {function_name(node).upper()} outside of FROM; it makes rows, not a value"
+        raise NotYetSupportedError(msg, place_of(node, query.text))
     if isinstance(node, exp.Anonymous):
         return _anonymous(node, query)
     if isinstance(node, exp.Collate):
@@ -108,11 +111,6 @@ def _meant(node: exp.Expr, query: Query) -> exp.Expr:
     if isinstance(node, exp.Func) and type(node) not in PARSED:
         msg = f"unknown function {node.sql_name()}{nearest(node.sql_name().lower(), _known_names())}"
         raise UnknownNameError(msg, place_of(node, query.text))
-    if isinstance(node, exp.Unnest | exp.Explode | exp.ExplodingGenerateSeries) and not isinstance(
-        node.parent, exp.From | exp.Join | exp.Lateral | exp.Table | exp.Unnest
-    ):
-        msg = f"not yet supported: {node.sql_name()} outside of FROM; it makes rows, not a value"
-        raise NotYetSupportedError(msg, place_of(node, query.text))
     if isinstance(node, exp.Literal) and _is_numeric(node):
         return exp.cast(node, exp.DType.DOUBLE, copy=False)
     change = _REWRITES.get(type(node))
@@ -140,6 +138,11 @@ def _is_numeric(node: exp.Literal) -> bool:
     )
 
 
+def _makes_rows(node: exp.Expr) -> bool:
+    by_name = isinstance(node, exp.Anonymous) and node.name.lower() in ROWS
+    return by_name or isinstance(node, exp.Unnest | exp.Explode | exp.ExplodingGenerateSeries)
+
+
 def _node_function(node: exp.Dot, query: Query) -> exp.Expr:
     call = node.expression
     if node.this.name.lower() == "qserv" and isinstance(call, exp.Anonymous) and call.name.lower() in NODE_FUNCTIONS:
@@ -154,7 +157,7 @@ def _anonymous(node: exp.Anonymous, query: Query) -> exp.Expr:
         return node
     if name in NUMERIC_FORMS:
         return _for_doubles(name, node)
-    if name in NAMES:
+    if name in NAMES | ROWS:
         return node
     if name in NODE_FUNCTIONS:
         return node_function(name, *node.expressions)
@@ -164,7 +167,7 @@ def _anonymous(node: exp.Anonymous, query: Query) -> exp.Expr:
 
 def _known_names() -> list[str]:
     parsed = [kind.sql_name().lower() for kind in PARSED if issubclass(kind, exp.Func)]
-    return [*parsed, *NAMES, *SKY, *NODE_FUNCTIONS]
+    return [*parsed, *NAMES, *ROWS, *SKY, *NODE_FUNCTIONS]
 
 
 def _checked_cast(node: exp.Expr, query: Query) -> exp.Expr:

@@ -15,9 +15,10 @@ from czar.analyse.nesting import body, own, own_parts
 from czar.analyse.query import Output, Query, Source
 from czar.analyse.scope import Scope
 from czar.analyse.select_list import Resolve, distinct_names, grouped, ordered, output_of, spelled_out
+from czar.analyse.shared_subqueries import SharedSubqueries
 from czar.catalogue import Catalogue
 from czar.parse import place_of
-from qserv.errors import NotYetSupportedError, QueryError, QueryLimitError
+from qserv.errors import NotYetSupportedError, Place, QueryError, QueryLimitError
 
 MAX_RELATIONS = 200
 """Tables and subqueries of FROM in a whole query, after CTEs are put in: each use of a CTE that uses others multiplies them."""
@@ -39,9 +40,14 @@ def resolve(query: Query) -> Query:
         There is no such table or column, or several.
     QueryError
         A name or position has no meaning where it stands.
+    NotYetSupportedError
+        It shows no column.
     """
     names = Names(query.text, query.catalogue)
     outputs = names.select(query.tree, Scope(query.text), {})
+    if not outputs:
+        msg = "not yet supported: an answer without columns"
+        raise NotYetSupportedError(msg, Place(1, 1))
     return replace(query, outputs=tuple(distinct_names(outputs))).over(tuple(names.sources))
 
 
@@ -106,13 +112,14 @@ class Names:
     def select(self, tree: exp.Select, outer: Scope, tables: dict[str, CommonTable]) -> list[Output]:
         """Resolve one SELECT and what is inside of it."""
         tables = _with_common_tables(tree, tables)
+        shared = SharedSubqueries.of(tree)
         scope = FromClause(self, tables).resolved(tree, outer)
         items: list[exp.Expr] = []
         outputs: list[Output] = []
         for item in tree.expressions:
             shown = spelled_out(item, scope)
             if shown is None:
-                expression = self.expression(item.unalias(), scope, tables)
+                expression = self.expression(item.unalias(), scope, tables, replace(shared, is_item=True))
                 shown = [(expression, output_of(item, expression, scope, len(outputs) + 1))]
             for expression, output in shown:
                 items.append(expression)
@@ -120,10 +127,11 @@ class Names:
         outputs = distinct_names(outputs)
         for clause in ("where", "having"):
             if tree.args.get(clause):
-                tree.args[clause].set("this", self.expression(tree.args[clause].this, scope, tables))
+                twins = shared if clause == "having" else None
+                tree.args[clause].set("this", self.expression(tree.args[clause].this, scope, tables, twins))
 
         def resolved(node: exp.Expr) -> exp.Expr:
-            return self.expression(node, scope, tables)
+            return self.expression(node, scope, tables, shared)
 
         self._counts(tree, outer, tables)
         _resolve_groups(tree, items, outputs, resolved)
@@ -142,7 +150,9 @@ class Names:
                 raise QueryError(msg, place_of(node, self.text))
             set_count(tree, clause, self.expression(node, outer, tables))
 
-    def expression(self, node: exp.Expr, scope: Scope, tables: dict[str, CommonTable]) -> exp.Expr:
+    def expression(
+        self, node: exp.Expr, scope: Scope, tables: dict[str, CommonTable], shared: SharedSubqueries | None = None
+    ) -> exp.Expr:
         """Return an expression with every column qualified, those of subqueries in it too."""
         if isinstance(node, exp.Column):
             return self._column(node, scope)
@@ -150,7 +160,8 @@ class Names:
             if isinstance(part, exp.Column):
                 part.replace(self._column(part, scope))
             elif isinstance(part, exp.Query) and not isinstance(part.parent, exp.Subquery):
-                self.inner(part, scope, tables)
+                found = (shared or SharedSubqueries()).resolve(part, lambda inner: self.inner(inner, scope, tables))
+                node = found if part is node else node
         return node
 
     def _column(self, node: exp.Column, scope: Scope) -> exp.Expr:

@@ -64,7 +64,7 @@ def distinct_names(outputs: list[Output]) -> list[Output]:
 
 def grouped(node: exp.Expr, items: list[exp.Expr], outputs: list[Output], resolve: Resolve) -> exp.Expr:
     """Return a term of GROUP BY. A name means a column of FROM first, then an output column (as in PostgreSQL)."""
-    node = node.unnest()
+    node = _without_parentheses(node)
     by_position = _by_position(node, items, "GROUP BY")
     if by_position is not None:
         return by_position
@@ -79,11 +79,16 @@ def grouped(node: exp.Expr, items: list[exp.Expr], outputs: list[Output], resolv
 
 def ordered(node: exp.Expr, items: list[exp.Expr], outputs: list[Output], resolve: Resolve) -> exp.Expr:
     """Return a term of ORDER BY. A name means an output column first, then a column of FROM (as in PostgreSQL)."""
-    node = node.unnest()
+    node = _without_parentheses(node)
     found = _by_position(node, items, "ORDER BY")
     if found is None:
         found = _by_alias(node, items, outputs)
     return resolve(node) if found is None else found
+
+
+def _without_parentheses(node: exp.Expr) -> exp.Expr:
+    """Take parentheses off a term, but not those of a subquery: it is a query of its own without them."""
+    return node if isinstance(node, exp.Subquery) else node.unnest()
 
 
 def _by_position(node: exp.Expr, items: list[exp.Expr], clause: str) -> exp.Expr | None:

@@ -85,6 +85,37 @@ PARTS: tuple[type[exp.Expr], ...] = (
 )
 """Everything else is refused, because a part that nobody thought of must not give a wrong answer."""
 
+READ: dict[type[exp.Expr], frozenset[str]] = {
+    kind: frozenset(names.split())
+    for kind, names in {
+        exp.CTE: "this alias materialized",
+        exp.Cast: "this to",
+        exp.Except: "this expression distinct with_ order limit offset",
+        exp.Fetch: "direction count limit_options",
+        exp.Group: "expressions all",
+        exp.Intersect: "this expression distinct with_ order limit offset",
+        exp.Join: "this on using side kind method",
+        exp.Lateral: "this alias ordinality",
+        exp.Limit: "expression",
+        exp.LimitOptions: "rows with_ties",
+        exp.Order: "this expressions",
+        exp.Ordered: "this desc nulls_first",
+        exp.Slice: "this expression",
+        exp.Star: "",
+        exp.Subquery: "this alias with_ order limit offset joins",
+        exp.Table: "this db catalog alias joins only ordinality pivots",
+        exp.Union: "this expression distinct with_ order limit offset",
+        exp.Unnest: "expressions alias offset",
+        exp.Values: "expressions alias",
+        exp.Window: "this partition_by order spec over alias",
+        exp.With: "expressions recursive",
+    }.items()
+}
+"""Arguments of clauses that are understood: the parser reads more than PostgreSQL has, and nothing may be passed over."""
+
+JOINS = {"", "INNER", "CROSS", "OUTER"}
+"""Kinds of joins; ``SEMI`` and the like are no words of PostgreSQL."""
+
 ONE_VALUE = (exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Stddev, exp.StddevSamp, exp.StddevPop, exp.Variance, exp.VariancePop)
 """Aggregates of one argument."""
 
@@ -131,6 +162,11 @@ def _refused(part: exp.Expr) -> str | None:
         return f"the field {part.name[:60]}"
     if isinstance(part, exp.Tuple) and isinstance(part.parent, exp.Select | exp.Alias):
         return "a row of several values outside of a comparison"
+    for name, value in part.args.items() if type(part) in READ else ():
+        if value and name not in READ[type(part)]:
+            return f"{name.strip('_').upper().replace('_', ' ')} of {type(part).__name__.upper()}"
+    if isinstance(part, exp.Join) and part.kind not in JOINS:
+        return f"{part.kind} JOIN"
     named = next((name for kind, name in NAMED.items() if isinstance(part, kind)), None)
     if named is not None or isinstance(part, PARTS):
         return named

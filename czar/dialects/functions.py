@@ -12,7 +12,8 @@ TEXT: Final = frozenset(
         *("left", "length", "lower", "lpad", "ltrim", "md5", "normalize", "octet_length", "regexp_count", "regexp_instr"),
         *("regexp_like", "regexp_match", "regexp_replace", "regexp_split_to_array", "regexp_substr", "repeat", "replace"),
         *("reverse", "right", "rpad", "rtrim", "split_part", "starts_with", "string_to_array", "strpos", "substr", "to_hex"),
-        *("translate", "unistr", "upper", "encode", "decode", "to_char", "to_number"),
+        *("translate", "unistr", "upper", "encode", "decode", "to_char", "to_number", "quote_ident", "quote_literal"),
+        *("quote_nullable", "sha224", "sha256", "sha384", "sha512"),
     },
 )
 
@@ -34,7 +35,8 @@ TIMES: Final = frozenset(
 
 ARRAYS: Final = frozenset(
     {
-        *("array_append", "array_cat", "array_length", "array_lower", "array_ndims", "array_position", "array_positions"),
+        *("array_append", "array_cat", "array_dims", "array_fill", "array_length", "array_lower", "array_ndims"),
+        *("array_position", "array_positions"),
         *("array_prepend", "array_remove", "array_replace", "array_to_string", "array_upper", "cardinality", "trim_array"),
     },
 )
@@ -45,6 +47,9 @@ SYNTAX: Final = frozenset({"row", "grouping"})
 """Not functions, but written as one: ``ROW(1, 2) = ...``, and ``GROUPING(a, b)`` of GROUP BY."""
 
 NAMES: Final = TEXT | MATHS | TIMES | ARRAYS | CONDITIONS | SYNTAX
+
+ROWS: Final = frozenset({"generate_subscripts", "regexp_matches", "regexp_split_to_table", "string_to_table"})
+"""Functions that make rows: they stand in FROM alone, as GENERATE_SERIES and UNNEST do."""
 
 NUMERIC_ONLY: Final = frozenset({"min_scale", "scale", "trim_scale"})
 """Functions about the digits of a numeric: their arguments stay what they are written as."""

@@ -68,6 +68,7 @@ def as_native(tree: exp.Expr) -> exp.Expr:
 
 def _select(node: exp.Expr) -> exp.Expr:
     node.set("operation_modifiers", None)
+    _with_rollup(node.args.get("group"))
     where, having = node.args.get("where"), node.args.get("having")
     items = {item.alias.lower(): item.this for item in node.expressions if isinstance(item, exp.Alias)}
     if having:
@@ -84,6 +85,13 @@ def _select(node: exp.Expr) -> exp.Expr:
         if number is not value:
             value.replace(number)
     return node
+
+
+def _with_rollup(group: exp.Expr | None) -> None:
+    """``GROUP BY a, b WITH ROLLUP`` is ``GROUP BY ROLLUP (a, b)``."""
+    if group and group.args.get("rollup"):
+        group.set("rollup", None)
+        group.set("expressions", [exp.Rollup(expressions=group.expressions)])
 
 
 def _join(node: exp.Expr) -> exp.Expr:

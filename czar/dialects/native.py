@@ -71,6 +71,18 @@ class NativeParser(PostgresParser):
         seed = self._parse_wrapped(self._parse_disjunction) if self._match_text_seq("REPEATABLE") else None
         return exp.TableSample(method=method, percent=percent, seed=seed)
 
+    def _parse_limit(
+        self,
+        this: exp.Expr | None = None,
+        top: bool = False,  # noqa: FBT001, FBT002 (signature of the parser)
+        skip_limit_token: bool = False,  # noqa: FBT001, FBT002 (as above)
+    ) -> exp.Expr | None:
+        """Read any expression behind LIMIT: sqlglot takes ``%`` there for PERCENT, which PostgreSQL has not."""
+        if top or skip_limit_token or not self._match(TokenType.LIMIT):
+            return super()._parse_limit(this, top=top, skip_limit_token=skip_limit_token)
+        count = exp.var("ALL") if self._match(TokenType.ALL) else self._parse_disjunction()
+        return exp.Limit(this=this, expression=count)
+
     def _parse_cube_or_rollup(self, with_prefix: bool = False) -> exp.Cube | exp.Rollup | None:  # noqa: FBT001, FBT002 (signature of the parser)
         """Read conditions, too, in ROLLUP and CUBE."""
         kinds: dict[TokenType, type[exp.Cube | exp.Rollup]] = {TokenType.CUBE: exp.Cube, TokenType.ROLLUP: exp.Rollup}

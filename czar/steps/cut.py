@@ -17,6 +17,7 @@ from czar.analyse.nesting import body, expression_queries, free_aliases, relatio
 from czar.analyse.query import Source
 from czar.analyse.resolve import as_select
 from czar.plan.numbers import Numbers
+from czar.steps.copies import Copies
 from czar.steps.counts import CountCut, count_cut
 from czar.steps.folding import fold
 from czar.steps.intermediate import Intermediate, intermediate
@@ -58,9 +59,11 @@ def next_cut(query: Query, name: str, reason: str, first: exp.Expr | None = None
     count = count_cut(query, name, reason)
     if count is not None:
         return count
+    copies = Copies(query.tree)
     part = _Cutter(query, locality_of(query)).cut(query.tree) if first is None else list_leaf(query, first)
     if part is None:
         return None
+    tables = copies.follow(part.tables)
     numbers = Numbers(query.tables, part.tree)
     outputs = tuple(
         replace(output, kind=numbers.kind(item), is_sum=numbers.is_sum(item))
@@ -70,7 +73,7 @@ def next_cut(query: Query, name: str, reason: str, first: exp.Expr | None = None
     inside = tuple(sources[table.alias] for table in part.tree.find_all(exp.Table) if table.alias in sources)
     step = replace(query, tree=as_select(part.tree), outputs=outputs, keys=(), notes=(), is_step=True).over(inside)
     entry = intermediate(name, outputs)
-    for table in part.tables:
+    for table in tables:
         table.set("this", exp.to_identifier(name, quoted=True))
     used = {table.alias for table in query.tree.find_all(exp.Table)}
     aliases = {table.alias for table in part.tables}

@@ -50,6 +50,22 @@ def test_what_is_wrong_with_an_expression_is_said(expression, error, message, ca
 
 
 @pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("SELECT * EXCEPT (hip) FROM hipparcos", "EXCEPT of STAR"),
+        ("SELECT hipparcos.* REPLACE (1 AS hip) FROM hipparcos", "REPLACE of STAR"),
+        ("SELECT hip FROM hipparcos GROUP BY hip WITH ROLLUP", "ROLLUP of GROUP"),
+        ("SELECT h.hip FROM hipparcos h LEFT SEMI JOIN hipparcos i ON i.hip = h.hip", "SEMI JOIN"),
+        ("SELECT hip FROM hipparcos FETCH FIRST 5 PERCENT ROWS ONLY", "PERCENT of LIMITOPTIONS"),
+        ("SELECT 1 AS a UNION ALL BY NAME SELECT 2 AS a", "BY NAME of UNION"),
+    ],
+)
+def test_what_the_parser_reads_beyond_postgresql_is_not_passed_over(query, message, catalogue):
+    with pytest.raises(NotYetSupportedError, match=message):
+        analyse(parse(query), catalogue, query)
+
+
+@pytest.mark.parametrize(
     ("expression", "written"),
     [
         ("hip + 99999999999999999999", '"hipparcos"."hip" + CAST(99999999999999999999 AS DOUBLE PRECISION)'),

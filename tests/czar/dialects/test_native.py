@@ -10,6 +10,13 @@ from czar.dialects.functions import NAMES, SYNTAX
 at = datetime.fromisoformat
 
 TEXTS = {
+    "quote_literal('it''s')": "'it''s'",
+    "quote_ident('a b')": '"a b"',
+    "quote_nullable(NULL)": "NULL",
+    "encode(sha224('a'::bytea), 'hex')": "abd37534c7d9a2efb9465de931cd7055ffdb8879563ae98078d6d6d5",
+    "encode(sha256('a'::bytea), 'hex')": "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
+    "length(sha384('a'::bytea))": 48,
+    "length(sha512('a'::bytea))": 64,
     "ascii('x')": 120,
     "bit_length('jose')": 32,
     "btrim('xyxtrimyyx', 'xyz')": "trim",
@@ -284,6 +291,8 @@ TIMES = {
 ARRAYS = {
     "array_append(ARRAY[1, 2], 3)": [1, 2, 3],
     "array_cat(ARRAY[1, 2], ARRAY[3])": [1, 2, 3],
+    "array_dims(ARRAY[1, 2])": "[1:2]",
+    "array_fill(7, ARRAY[2])": [7, 7],
     "array_length(ARRAY[1, 2, 3], 1)": 3,
     "array_lower(ARRAY[1, 2], 1)": 1,
     "array_upper(ARRAY[1, 2], 1)": 2,
