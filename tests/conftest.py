@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from qserv.cli.ingest import load_with_progress
@@ -25,6 +26,10 @@ from qserv.embedded.processes import Process
 from qserv.settings import Settings
 from qserv.supervisor.supervisor import embedded_cluster
 from schema.catalogues import data_path, schema_path
+
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
+"""A busy machine is no failure."""
 
 
 def pytest_addoption(parser):

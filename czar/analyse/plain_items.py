@@ -5,10 +5,13 @@ no row is grouped, sorted or compared with another one, but every walk through t
 planning a look-up.
 """
 
+from collections.abc import Iterable
+
 from sqlglot import exp
 
 from czar.analyse.nesting import own, relations
 from czar.analyse.query import Query, opaque
+from czar.analyse.scope import Scope
 from schema.physical import quote
 
 CLAUSES = {"kind", "hint", "expressions", "from_", "where", "limit", "offset"}
@@ -25,17 +28,31 @@ def plain_items(query: Query) -> Query:
     items = tree.expressions
     if query.is_step or len(query.sources) != 1:
         return query
-    if any(value and clause not in CLAUSES for clause, value in tree.args.items()):
-        return query
-    if any(type(item) is not exp.Column for item in items) or not isinstance(relations(tree)[0], exp.Table):
-        return query
-    if any(own(tree.args[clause], exp.Query) for clause in ("where", "limit", "offset") if tree.args.get(clause)):
-        return query
-    texts = [f"{quote(item.table)}.{quote(item.name)} AS c{index}" for index, item in enumerate(items)]
-    part = opaque(", ".join(texts))
-    part.meta[NAMED] = True
-    tree.set("expressions", [part])
+    if all(type(item) is exp.Column for item in items) and _is_simple(tree):
+        tree.set("expressions", [_part((item.table, item.name) for item in items)])
     return query
+
+
+def plain_star(tree: exp.Select, scope: Scope) -> exp.Expr | None:
+    """Return the part for ``*``, if that is all that a simple query shows: then no node is made for any column."""
+    if len(tree.expressions) == 1 and isinstance(tree.expressions[0], exp.Star) and scope.relations and _is_simple(tree):
+        (relation,) = scope.relations
+        return _part((relation.alias, output.name) for output in relation.outputs)
+    return None
+
+
+def _is_simple(tree: exp.Select) -> bool:
+    """Whether a query reads one table, and has nothing but conditions and counts."""
+    if any(value and clause not in CLAUSES for clause, value in tree.args.items()) or not isinstance(relations(tree)[0], exp.Table):
+        return False
+    return not any(own(tree.args[clause], exp.Query) for clause in ("where", "limit", "offset") if tree.args.get(clause))
+
+
+def _part(columns: Iterable[tuple[str, str]]) -> exp.Expr:
+    """Return the part for columns, each under the alias of its table."""
+    part = opaque(", ".join(f"{quote(alias)}.{quote(name)} AS c{index}" for index, (alias, name) in enumerate(columns)))
+    part.meta[NAMED] = True
+    return part
 
 
 def is_named(item: exp.Expr) -> bool:

@@ -12,6 +12,7 @@ from sqlglot import exp
 from czar.analyse.counts import CLAUSES, count_of, set_count
 from czar.analyse.from_clause import FromClause
 from czar.analyse.nesting import body, own, own_parts
+from czar.analyse.plain_items import plain_star
 from czar.analyse.query import Output, Query, Source
 from czar.analyse.scope import Scope
 from czar.analyse.select_list import Resolve, distinct_names, grouped, ordered, output_of, spelled_out
@@ -44,7 +45,7 @@ def resolve(query: Query) -> Query:
         It shows no column.
     """
     names = Names(query.text, query.catalogue)
-    outputs = names.select(query.tree, Scope(query.text), {})
+    outputs = names.select(query.tree, Scope(query.text), {}, is_whole=True)
     if not outputs:
         msg = "not yet supported: an answer without columns"
         raise NotYetSupportedError(msg, Place(1, 1))
@@ -109,21 +110,16 @@ class Names:
             raise QueryError(msg, place_of(tree.expression, self.text))
         return [one if one.shows_the_same(other) else Output(one.name) for one, other in zip(left, right, strict=True)]
 
-    def select(self, tree: exp.Select, outer: Scope, tables: dict[str, CommonTable]) -> list[Output]:
-        """Resolve one SELECT and what is inside of it."""
+    def select(self, tree: exp.Select, outer: Scope, tables: dict[str, CommonTable], *, is_whole: bool = False) -> list[Output]:
+        """Resolve one SELECT and what is inside of it. The whole query may show its columns as one part."""
         tables = _with_common_tables(tree, tables)
         shared = SharedSubqueries.of(tree)
         scope = FromClause(self, tables).resolved(tree, outer)
-        items: list[exp.Expr] = []
-        outputs: list[Output] = []
-        for item in tree.expressions:
-            shown = spelled_out(item, scope)
-            if shown is None:
-                expression = self.expression(item.unalias(), scope, tables, replace(shared, is_item=True))
-                shown = [(expression, output_of(item, expression, scope, len(outputs) + 1))]
-            for expression, output in shown:
-                items.append(expression)
-                outputs.append(output)
+        star = plain_star(tree, scope) if is_whole else None
+        if star is None:
+            items, outputs = self._items(tree, scope, tables, replace(shared, is_item=True))
+        else:
+            items, outputs = [star], list(scope.relations[0].outputs)
         outputs = distinct_names(outputs)
         for clause in ("where", "having"):
             if tree.args.get(clause):
@@ -138,6 +134,19 @@ class Names:
         _resolve_orders(tree, items, outputs, resolved)
         tree.set("expressions", items)
         return outputs
+
+    def _items(
+        self, tree: exp.Select, scope: Scope, tables: dict[str, CommonTable], shared: SharedSubqueries
+    ) -> tuple[list[exp.Expr], list[Output]]:
+        """Resolve what a SELECT shows; return it with ``*`` spelled out, and the output columns."""
+        found: list[tuple[exp.Expr, Output]] = []
+        for item in tree.expressions:
+            shown = spelled_out(item, scope)
+            if shown is None:
+                expression = self.expression(item.unalias(), scope, tables, shared)
+                shown = [(expression, output_of(item, expression, scope, len(found) + 1))]
+            found += shown
+        return [expression for expression, _ in found], [output for _, output in found]
 
     def _counts(self, tree: exp.Select, outer: Scope, tables: dict[str, CommonTable]) -> None:
         """Resolve LIMIT and OFFSET: they are before all rows, and know the queries around alone."""

@@ -32,6 +32,18 @@ class Relation:
         return [*(output.name for output in self.outputs), *self.hidden]
 
     @cached_property
+    def _spellings(self) -> dict[str, list[str]]:
+        """The columns by their names in lower case."""
+        found: dict[str, list[str]] = {}
+        for name in self.columns:
+            found.setdefault(name.lower(), []).append(name)
+        return found
+
+    def called(self, written: str, *, quoted: bool) -> list[str]:
+        """Return the columns that a written identifier means."""
+        return [name for name in self._spellings.get(written.lower(), ()) if same_name(name, written, quoted=quoted)]
+
+    @cached_property
     def _shows(self) -> dict[str, Output]:
         """The outputs by name; of two with one name, the first."""
         return {output.name: output for output in reversed(self.outputs)}
@@ -107,8 +119,7 @@ class Scope:
             (relation, name)
             for relation in self.relations
             if relation.named(node)
-            for name in relation.columns
-            if same_name(name, node.name, quoted=quoted)
+            for name in relation.called(node.name, quoted=quoted)
         ]
         if not found:
             return None
