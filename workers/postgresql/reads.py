@@ -23,9 +23,12 @@ from workers.stop import Stop
 RECYCLE_RELATIONS: Final = 2_000
 """Distinct tables after which a connection is replaced: a backend that touched 20,000 holds 600 MB (DESIGN, section 4)."""
 
-_SESSION: Final = "-c jit=off -c default_transaction_read_only=on -c timezone=UTC -c client_connection_check_interval=1s"
-"""JIT does not pay on chunks (measured, DESIGN section 11); times are kept without zone, so every node must agree on one; and a
-query whose connection was closed before a cancel could reach it ends within a second."""
+_SESSION: Final = (
+    "-c jit=off -c enable_mergejoin=off -c default_transaction_read_only=on -c timezone=UTC -c client_connection_check_interval=1s"
+)
+"""JIT does not pay on chunks (measured, DESIGN section 11), nor do merge joins: where PostgreSQL cannot know how many values a key
+has, it sorts both sides rather than hash them (docs/decisions/near-neighbours.md). Times are kept without zone, so every node must
+agree on one; and a query whose connection was closed before a cancel could reach it ends within a second."""
 
 SILENCE_S: Final = 20.0
 """Default of the setting ``worker_silence_s``: a query may compute minutes in silence, its server answers within seconds."""

@@ -1,8 +1,10 @@
-"""Pairs of objects within 1 arcsec of each other in a dense field: the archive, PostgreSQL with Q3C, and a bare k-d tree."""
+"""Pairs within 1 arcsec in a dense field, of one table and of two: the archive, PostgreSQL with Q3C, and a bare k-d tree."""
 
 # ruff: noqa: S608 (statements of constants and numbers of the benchmark itself)
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from tests.support.places import DENSE_FIELD_DEG
 ARCSEC = 1.0
 RADIUS_DEG = 0.9
 """Of the field; the dense part of the synthetic sky has 1 degree."""
+
+MARGIN_DEG = 0.01
+"""What Q3C and the tree have around the field of the second table."""
 
 Q3C_BIN = Path("/usr/lib/postgresql/15/bin")
 """Where Debian's PostgreSQL 15 is, which its package of Q3C is for."""
@@ -32,23 +37,70 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True)
+class Question:
+    """Pairs of an object and a row of another table, or another object, as rows or only their number."""
+
+    subject: str
+    other: str
+    key: str
+    """Of the other table."""
+    rows: bool
+
+    @property
+    def archive(self) -> str:
+        """The question to the archive."""
+        distance = "DISTANCE(a.ra, a.dec, b.ra, b.dec)"
+        return (
+            f"SELECT {self._shown(distance)} FROM survey.object AS a JOIN survey.{self.other} AS b"
+            f" ON {distance} <= {ARCSEC / 3600!r} WHERE DISTANCE(a.ra, a.dec, {RA}, {DEC}) < {RADIUS_DEG}{self._others}"
+        )
+
+    @property
+    def q3c(self) -> str:
+        """The question to PostgreSQL with Q3C."""
+        return (
+            f"SELECT {self._shown('q3c_dist(a.ra, a.dec, b.ra, b.dec)')} FROM survey.object a, survey.{self.other} b"
+            f" WHERE q3c_join(a.ra, a.dec, b.ra, b.dec, {ARCSEC / 3600!r})"
+            f" AND q3c_radial_query(a.ra, a.dec, {RA}, {DEC}, {RADIUS_DEG}){self._others}"
+        )
+
+    @property
+    def with_itself(self) -> bool:
+        """Whether it is a table's own rows that are paired."""
+        return self.other == "object"
+
+    @property
+    def _others(self) -> str:
+        return " AND a.object_id <> b.object_id" if self.with_itself else ""
+
+    def _shown(self, distance: str) -> str:
+        return f"a.object_id AS one, b.{self.key} AS two, {distance} AS separation" if self.rows else "COUNT(*) AS n"
+
+
+QUESTIONS = (
+    Question("pairs within 1 arcsec", "object", "object_id", rows=False),
+    Question("the same as rows", "object", "object_id", rows=True),
+    Question("rows of a catalogue matched with another one", "deep_ref", "ref_id", rows=True),
+)
+
+
 def near(archive: Archive, plain: Plain, data: Data, memory_share: float, repetitions: int) -> list[Result]:
-    """Count the pairs on all sides; all must find as many."""
-    ours = (
-        "SELECT COUNT(*) AS n FROM survey.object AS a JOIN survey.object AS b"
-        f" ON DISTANCE(a.ra, a.dec, b.ra, b.dec) <= {ARCSEC / 3600!r}"
-        f" WHERE DISTANCE(a.ra, a.dec, {RA}, {DEC}) < {RADIUS_DEG} AND a.object_id <> b.object_id"
-    )
-    pairs = _count(archive, ours)
-    in_archive = in_turn(repetitions, lambda: seconds(lambda: _count(archive, ours)))[0]
-    field = plain.ask(f"SELECT count(*) FROM survey.object WHERE qserv.angular_separation(ra, dec, {RA}, {DEC}) < {RADIUS_DEG}")[0][
-        0
-    ]
-    density = int(str(field)) / (math.pi * RADIUS_DEG**2)
-    what = f"pairs within {ARCSEC:g} arcsec of {field:,} objects ({density:,.0f} a square degree)"
-    with_q3c = _q3c(archive, data, memory_share, pairs)
-    tree = _tree(plain, pairs, repetitions)
-    return [_row(what, "Q3C", in_archive, with_q3c, Q3C_GOAL), _row(what, "k-d tree", in_archive, tree, 1 / TREE_GOAL)]
+    """Ask for the pairs on all sides; all must find as many."""
+    positions = {table: _positions(plain, table) for table in ("object", "deep_ref")}
+    field = len(_within(positions["object"], RADIUS_DEG))
+    results = []
+    with _q3c(archive, data, memory_share) as server:
+        for question in QUESTIONS:
+            found: list[int] = []
+            ours = in_turn(repetitions, lambda: seconds(lambda: found.append(_asked(archive, question))))[0]  # noqa: B023 (at once)
+            with_q3c = server if isinstance(server, Skipped) else _of_q3c(server, question, found[0])
+            tree = _of_tree(positions, question, found[0], repetitions)
+            what = (
+                f"{question.subject}: {found[0]:,} of {field:,} objects ({field / (math.pi * RADIUS_DEG**2):,.0f} a square degree)"
+            )
+            results += [_row(what, "Q3C", ours, with_q3c, Q3C_GOAL), _row(what, "k-d tree", ours, tree, 1 / TREE_GOAL)]
+    return results
 
 
 def _row(what: str, other: str, ours: Sample, theirs: Sample | Skipped, goal: float) -> Result:
@@ -59,64 +111,79 @@ def _row(what: str, other: str, ours: Sample, theirs: Sample | Skipped, goal: fl
     return Result(f"{what}: {other}", "s", ours, theirs, ratio, asked, ratio >= goal)
 
 
-def _count(archive: Archive, query: str) -> int:
-    return int(archive.czar.query(query).column("n")[0].as_py())
+def _asked(archive: Archive, question: Question) -> int:
+    """Return how many pairs the archive finds."""
+    answer = archive.czar.query(question.archive)
+    return answer.num_rows if question.rows else int(answer.column("n")[0].as_py())
 
 
-def _q3c(archive: Archive, data: Data, memory_share: float, pairs: int) -> Sample | Skipped:
-    """Time the same in PostgreSQL 15, whose table is in the order of Q3C's index; it has the rows of the field alone."""
+@contextmanager
+def _q3c(archive: Archive, data: Data, memory_share: float) -> Iterator[Plain | Skipped]:
+    """Run PostgreSQL 15, whose tables are in the order of Q3C's index; it has the rows of the field alone."""
     if not (Q3C_BIN / "postgres").exists():
-        return Skipped(f"no {Q3C_BIN}; apt-get install postgresql-15-q3c")
-    field = f"qserv.angular_separation(ra, dec, {RA}, {DEC}) < {RADIUS_DEG + 0.01}"
+        yield Skipped(f"no {Q3C_BIN}; apt-get install postgresql-15-q3c")
+        return
+    field = f"qserv.angular_separation(ra, dec, {RA}, {DEC}) < {RADIUS_DEG + MARGIN_DEG}"
     with running_plain(data, memory_share, "q3c", Q3C_BIN) as server:
         try:
             server.session.execute("CREATE EXTENSION q3c")
         except psycopg.Error as error:
-            return Skipped(str(error).partition("\n")[0])
-        fill_plain(server, archive, data, "object", field)
-        server.session.execute("CREATE INDEX by_q3c ON survey.object (q3c_ang2ipix(ra, dec))")
-        server.session.execute("CLUSTER survey.object USING by_q3c")
-        server.session.execute("VACUUM ANALYZE survey.object")
-        found: list[object] = []
+            yield Skipped(str(error).partition("\n")[0])
+            return
+        for table in ("object", "deep_ref"):
+            fill_plain(server, archive, data, table, field)
+            server.session.execute(f"CREATE INDEX {table}_by_q3c ON survey.{table} (q3c_ang2ipix(ra, dec))")
+            server.session.execute(f"CLUSTER survey.{table} USING {table}_by_q3c")
+            server.session.execute(f"VACUUM ANALYZE survey.{table}")
+        yield server
 
-        def ask() -> None:
-            found.extend(
-                server.ask(
-                    "SELECT count(*) FROM survey.object a, survey.object b"
-                    f" WHERE q3c_join(a.ra, a.dec, b.ra, b.dec, {ARCSEC / 3600!r})"
-                    f" AND q3c_radial_query(a.ra, a.dec, {RA}, {DEC}, {RADIUS_DEG}) AND a.object_id <> b.object_id"
-                )
-            )
 
-        spent = seconds(ask)
-        _check("Q3C", found[0][0], pairs)
+def _of_q3c(server: Plain, question: Question, pairs: int) -> Sample:
+    """Time Q3C, once: it is slow."""
+    found: list[tuple[object, ...]] = []
+    spent = seconds(lambda: found.extend(server.ask(question.q3c)))
+    _check("Q3C", len(found) if question.rows else int(str(found[0][0])), pairs)
     return Sample((spent,))
 
 
-def _tree(plain: Plain, pairs: int, repetitions: int) -> Sample | Skipped:
-    """Time scipy's k-d tree on the positions, which are in memory; making the tree counts."""
+def _of_tree(positions: dict[str, np.ndarray], question: Question, pairs: int, repetitions: int) -> Sample | Skipped:
+    """Time scipy's k-d tree on the positions, which are in memory; making the trees counts."""
     try:
         from scipy.spatial import cKDTree  # noqa: PLC0415 (no dependency of the project)
     except ImportError:
         return Skipped("scipy is not there")
-    positions = np.array(plain.ask("SELECT ra, dec FROM survey.object WHERE ra IS NOT NULL"), dtype=np.float64)
-    ra, dec = np.radians(positions).T
-    points = np.stack((np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)), axis=1)
-    centre = np.array(
-        [math.cos(math.radians(DEC)) * f(math.radians(RA)) for f in (math.cos, math.sin)] + [math.sin(math.radians(DEC))]
-    )
-    distance = np.linalg.norm(points - centre, axis=1)
-    home = points[distance < _chord(RADIUS_DEG)]
-    around = points[distance < _chord(RADIUS_DEG + 0.01)]
+    home = _within(positions["object"], RADIUS_DEG)
+    around = _within(positions[question.other], RADIUS_DEG + MARGIN_DEG)
+    radius = _chord(ARCSEC / 3600)
     found: list[int] = []
 
-    def count() -> None:
+    def pair() -> None:
         one, two = cKDTree(home), cKDTree(around)
-        found.append(int(one.count_neighbors(two, _chord(ARCSEC / 3600))) - len(home))
+        if question.rows:
+            found.append(len(one.sparse_distance_matrix(two, radius, output_type="ndarray")))
+        else:
+            found.append(int(one.count_neighbors(two, radius)))
 
-    sample = in_turn(repetitions, lambda: seconds(count))[0]
-    _check("the k-d tree", found[0], pairs)
+    sample = in_turn(repetitions, lambda: seconds(pair))[0]
+    _check("the k-d tree", found[0] - (len(home) if question.with_itself else 0), pairs)
     return sample
+
+
+def _positions(plain: Plain, table: str) -> np.ndarray:
+    """Return the unit vectors of a table's positions, as rows."""
+    degrees = np.array(plain.ask(f"SELECT ra, dec FROM survey.{table} WHERE ra IS NOT NULL"), dtype=np.float64)
+    return _vectors(*np.radians(degrees).T)
+
+
+def _vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+    return np.stack((np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)), axis=-1)
+
+
+def _within(points: np.ndarray, degrees: float) -> np.ndarray:
+    """Return the points of the field, whose radius is as said."""
+    centre = _vectors(*np.radians([RA, DEC]))
+    found: np.ndarray = points[np.linalg.norm(points - centre, axis=1) < _chord(degrees)]
+    return found
 
 
 def _chord(degrees: float) -> float:

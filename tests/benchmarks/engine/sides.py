@@ -31,7 +31,7 @@ NODES = 3
 SERVERS = NODES + 1
 """With the metadata server, which has the same share of memory as a node."""
 
-TABLES = ("object", "source")
+TABLES = ("object", "source", "deep_ref")
 
 PARALLEL_WORKERS = 8
 """Of one query of plain PostgreSQL, and of all together: PostgreSQL has no more processes unless it is told so. The workers of the
