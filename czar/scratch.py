@@ -1,9 +1,11 @@
 """Computes in PostgreSQL what is left of a query, over rows from the nodes: temporary tables in the scratch database."""
 
 import contextlib
+import os
 import queue
+import socket
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +15,7 @@ import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 from czar.limits import TOO_LARGE, guarded_insert, step_size_error
+from czar.scratch_watch import Watch
 from czar.steps.intermediate import NUMERIC, NUMERICS
 from qserv.errors import (
     MetadataError,
@@ -22,6 +25,7 @@ from qserv.errors import (
     TemporarySpaceError,
     TimeLimitError,
 )
+from qserv.metadata.silence import SILENCE_S
 from schema.physical import quote
 from workers.functions import install
 from workers.postgresql.failures import LESS, connection_lost, fault
@@ -36,6 +40,14 @@ IDLE_CONNECTIONS = 4
 """Connections kept for the next query; opening one takes some 10 ms."""
 
 
+@dataclass(frozen=True)
+class Link:
+    """A connection, and its port here, by which it is watched."""
+
+    connection: dbapi.Connection
+    port: int
+
+
 class Scratch:
     """The scratch database. Threads may share it.
 
@@ -45,11 +57,14 @@ class Scratch:
         libpq URI of the role that computes; it may make temporary tables and nothing that lasts.
     owner_uri
         Of the role that owns the database, for `prepare`.
+    silence_s
+        Seconds without an answer after which the server is asked whether it lives.
     """
 
-    def __init__(self, uri: str, owner_uri: str) -> None:
-        self._uri, self._owner_uri = uri, owner_uri
-        self._idle: queue.LifoQueue[dbapi.Connection] = queue.LifoQueue(IDLE_CONNECTIONS)
+    def __init__(self, uri: str, owner_uri: str, silence_s: float = SILENCE_S) -> None:
+        self._owner_uri = owner_uri
+        self.watch = Watch(uri, silence_s)
+        self._idle: queue.LifoQueue[Link] = queue.LifoQueue(IDLE_CONNECTIONS)
 
     def prepare(self) -> None:
         """Give the database the functions of the nodes.
@@ -60,7 +75,7 @@ class Scratch:
             The scratch database does not answer.
         """
         try:
-            with psycopg.connect(self._owner_uri) as connection:
+            with psycopg.connect(self._owner_uri) as connection, self.watch.waiting(_port(connection)):
                 install(connection)
         except psycopg.OperationalError as error:
             raise MetadataError(NO_ANSWER) from error
@@ -74,9 +89,9 @@ class Scratch:
             The scratch database does not answer.
         """
         while True:
-            connection, is_new = self._take()
+            link, is_new = self._take()
             try:
-                return Workspace(self, connection, timeout_s)
+                return Workspace(self, link, timeout_s)
             except MetadataError:
                 # A server that was restarted has ended the idle connections; each is tried once.
                 if is_new:
@@ -84,29 +99,36 @@ class Scratch:
 
     def close(self) -> None:
         """Close the idle connections."""
+        self.watch.close()
         while not self._idle.empty():
-            self._idle.get_nowait().close()
+            self._idle.get_nowait().connection.close()
 
-    def give_back(self, connection: dbapi.Connection) -> None:
+    def give_back(self, link: Link) -> None:
         """Keep a connection, without what was made on it, for the next query."""
         try:
-            connection.rollback()
-            self._idle.put_nowait(connection)
+            with self.watch.waiting(link.port):
+                link.connection.rollback()
+            self._idle.put_nowait(link)
         except FAILURES:
-            _discard(connection)
+            _discard(link.connection)
         except queue.Full:
-            connection.close()
+            link.connection.close()
 
-    def _take(self) -> tuple[dbapi.Connection, bool]:
+    def _take(self) -> tuple[Link, bool]:
         """Return a connection, and whether it is a new one."""
         try:
             return self._idle.get_nowait(), False
         except queue.Empty:
             pass
         try:
-            return dbapi.connect(self._uri), True
+            connection = dbapi.connect(self.watch.uri)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT inet_client_port()")
+                (port,) = cursor.fetchone() or (0,)
+            connection.rollback()
         except adbc_driver_manager.Error as error:
             raise MetadataError(NO_ANSWER) from error
+        return Link(connection, port), True
 
 
 @dataclass(frozen=True)
@@ -120,8 +142,8 @@ class Made:
 class Workspace:
     """Temporary tables of one query, on one connection. One thread works with it at a time; any may close it."""
 
-    def __init__(self, scratch: Scratch, connection: dbapi.Connection, timeout_s: float) -> None:
-        self._scratch, self._connection = scratch, connection
+    def __init__(self, scratch: Scratch, link: Link, timeout_s: float) -> None:
+        self._scratch, self._link, self._connection = scratch, link, link.connection
         self._working = threading.Lock()
         self._closed = False
         self._cursor: dbapi.Cursor | None = None
@@ -219,13 +241,15 @@ class Workspace:
         return pa.RecordBatchReader.from_batches(schema, answer())
 
     def close(self) -> None:
-        """Drop the tables; a statement that runs is cancelled."""
-        if not self._working.acquire(blocking=False):
-            # The thread that is at work learns of it, and lets go of the connection.
-            self._closed = True
-            with contextlib.suppress(*FAILURES):
-                self._connection.adbc_cancel()
+        """Drop the tables; a statement that runs is cancelled. Does not wait for the server."""
+        if self._working.acquire(blocking=False):
+            _beside(self._end)
             return
+        # The thread that is at work learns of it, and lets go of the connection.
+        self._closed = True
+        _beside(self._cancel)
+
+    def _end(self) -> None:
         try:
             if not self._closed:
                 self._closed = True
@@ -233,11 +257,15 @@ class Workspace:
         finally:
             self._working.release()
 
+    def _cancel(self) -> None:
+        with contextlib.suppress(*FAILURES):
+            self._connection.adbc_cancel()
+
     def _dispose(self) -> None:
         if self._cursor is not None:
             with contextlib.suppress(*FAILURES):
                 self._cursor.close()
-        self._scratch.give_back(self._connection)
+        self._scratch.give_back(self._link)
 
     @contextlib.contextmanager
     def _at_work(self, failure: Sequence[Exception] = ()) -> Iterator[dbapi.Cursor]:
@@ -245,8 +273,9 @@ class Workspace:
             if self._closed:
                 raise _given_up()
             try:
-                self._cursor = self._cursor or self._connection.cursor()
-                yield self._cursor
+                with self._scratch.watch.waiting(self._link.port):
+                    self._cursor = self._cursor or self._connection.cursor()
+                    yield self._cursor
             except FAILURES as error:
                 given_up = self._closed
                 self._closed = True
@@ -287,6 +316,16 @@ def _as_lists(sql: str, schema: pa.Schema) -> str:
         for name, cast, column in zip(names, casts, schema, strict=True)
     ]
     return f"SELECT {', '.join(items)} FROM ({sql}) AS answer"  # noqa: S608 (quoted names, and a statement of ours)
+
+
+def _beside(function: Callable[[], None]) -> None:
+    """Run what waits for the server in a thread of its own: who closes a query may be the loop that serves all others."""
+    threading.Thread(target=function, name="scratch-end", daemon=True).start()
+
+
+def _port(connection: psycopg.Connection) -> int:
+    with socket.socket(fileno=os.dup(connection.fileno())) as opened:
+        return int(opened.getsockname()[1])
 
 
 def _given_up() -> QueryCancelledError:

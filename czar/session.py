@@ -73,19 +73,22 @@ class Session:
             usage=self._usage,
             lease_s=settings.czar_lease_s,
         )
-        self._lookups = Lookups(metadata.url)
+        self._lookups = Lookups(metadata.url, settings.metadata_silence_s)
         self._catalogues = CatalogueReader(metadata, self._lookups)
         self._engine = Engine(workers, self._merger, scratch, settings, self._threads, self._located)
 
     @classmethod
     async def open(cls, cluster: Cluster, secrets: Secrets, settings: Settings) -> Self:
         """Connect to a running cluster."""
-        metadata = make_engine(cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
+        metadata = make_engine(
+            cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets), settings.metadata_silence_s
+        )
         token = secrets.cluster.get_secret_value()
         workers = {node.node: WorkerClient(node.host, node.worker_port, token, settings.worker_silence_s) for node in cluster.nodes}
         scratch = Scratch(
             cluster.metadata.conninfo(Role.SCRATCH, SCRATCH_DATABASE, secrets),
             cluster.metadata.conninfo(Role.METADATA, SCRATCH_DATABASE, secrets),
+            settings.metadata_silence_s,
         )
         await asyncio.to_thread(scratch.prepare)
         session = cls(metadata, workers, scratch, settings)

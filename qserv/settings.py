@@ -93,6 +93,12 @@ class Settings(BaseSettings):
         description="Seconds without a sign of life after which a worker, or the PostgreSQL beside it, is taken for lost: its"
         " chunks are asked of other replicas, or the query ends with an error.",
     )
+    metadata_silence_s: float = Field(
+        default=10.0,
+        ge=0.5,
+        description="Seconds without an answer of the metadata server, which has the scratch database too, after which it is asked"
+        " whether it lives; after three times as long at most what waits for it ends with an error.",
+    )
     node_return_s: float = Field(
         default=5.0,
         ge=0,

@@ -36,7 +36,7 @@ async def serve(home: Path, readers: dict[str, Callable[[str], exp.Expr]]) -> No
     log = structlog.get_logger("czar.service")
     listening = listen(cluster.czar_host, cluster.czar_port, service="the czar's API", setting="QSERV_CZAR_PORT")
     session = await Session.open(cluster, secrets, settings)
-    metadata = make_engine(cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
+    metadata = make_engine(cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets), settings.metadata_silence_s)
     asking, results = Asking(session, readers), Results(home)
     jobs = Jobs(metadata, settings.job_keep_s, settings.max_kept_bytes_per_user)
     runner = JobRunner(asking, jobs, results)

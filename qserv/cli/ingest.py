@@ -76,7 +76,9 @@ def load_with_progress(  # noqa: PLR0913 (options of a command line are paramete
     )
 
     async def load(progress: Callable[["Step"], None]) -> "LoadReport":
-        engine = make_engine(cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
+        engine = make_engine(
+            cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets), settings.metadata_silence_s
+        )
         try:
             secret = secrets.cluster.get_secret_value()
             return await load_catalogue(engine, secret, database, files, options=options, progress=progress)

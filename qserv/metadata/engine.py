@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from qserv.errors import MetadataError
+from qserv.metadata.silence import SILENCE_S, Watch
 
 POOL_CONNECTIONS = 8
 """Connections a process keeps at most: metadata is read rarely and cached, while PostgreSQL's default limit is 100."""
@@ -16,27 +19,38 @@ POOL_CONNECTIONS = 8
 CONNECT_TIMEOUT_S = 10.0
 """A server on the same network answers in milliseconds; this is long enough for one that recovers from a crash."""
 
+LOST = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
+"""What the driver tells of a statement whose server went away; SQLAlchemy knows no kind of it."""
+
 
 def driver_url(url: str | URL, driver: str) -> URL:
     """Return a PostgreSQL URL of any driver as one for ``driver``, such as ``asyncpg``."""
     return make_url(url).set(drivername=f"postgresql+{driver}")
 
 
-def make_engine(url: str | URL) -> AsyncEngine:
+def make_engine(url: str | URL, silence_s: float = SILENCE_S) -> AsyncEngine:
     """Return an engine for the metadata database; nothing is connected yet.
 
     Parameters
     ----------
     url
         ``postgresql://user:password@host:port/database``.
+    silence_s
+        Seconds without an answer after which the server is asked whether it lives; one that does not is given up after three
+        times as long.
     """
-    return create_async_engine(
-        driver_url(url, "asyncpg"),
+    url = driver_url(url, "asyncpg")
+    watch = Watch(url, silence_s)
+    engine = create_async_engine(
+        url,
         pool_size=POOL_CONNECTIONS,
         max_overflow=0,
         pool_pre_ping=True,
-        connect_args={"timeout": CONNECT_TIMEOUT_S},
+        connect_args={"timeout": min(CONNECT_TIMEOUT_S, silence_s)},
+        execution_options={"watch": watch},
     )
+    event.listen(engine.sync_engine, "connect", lambda opened, _record: watch.add(opened.driver_connection))
+    return engine
 
 
 @asynccontextmanager
@@ -49,14 +63,19 @@ async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         The database does not answer, or has not the tables of this version.
     """
     where = engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
+    watch: Watch = engine.get_execution_options()["watch"]
     try:
-        async with engine.connect() as connection:
+        async with watch.watching(), engine.connect() as connection:
             yield connection
-    except (OSError, TimeoutError, InterfaceError, OperationalError, asyncpg.InterfaceError) as error:
-        msg = f"metadata database {where} does not answer: {error}; is the cluster up (`qserv status`)?"
+    except (OSError, TimeoutError, InterfaceError, OperationalError, PoolTimeoutError, asyncpg.InterfaceError) as error:
+        msg = f"metadata database {where} does not answer: {error or type(error).__name__}; is the cluster up (`qserv status`)?"
         raise MetadataError(msg) from error
-    except ProgrammingError as error:
-        if isinstance(getattr(error.orig, "__cause__", None), asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
+    except DBAPIError as error:
+        cause = getattr(error.orig, "__cause__", None)
+        if isinstance(cause, LOST):
+            msg = f"metadata database {where} stopped answering: {error.orig}; try again (`qserv status` shows whether it is up)"
+            raise MetadataError(msg) from error
+        if isinstance(cause, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
             msg = f"metadata database {where} is of another version: {error.orig}; start it with this version (`qserv up`)"
             raise MetadataError(msg) from error
         raise

@@ -9,20 +9,21 @@ from sqlalchemy.engine import URL
 
 from qserv.errors import MetadataError
 from qserv.metadata.director_index import Int64, look_up
-from qserv.metadata.engine import CONNECT_TIMEOUT_S
-
-ANSWER_TIMEOUT_S = 20.0
-"""Time for an answer. Each is a look into an index, a hundred thousand keys take a second: a silent database is frozen."""
+from qserv.metadata.silence import SILENCE_S, address
 
 MAX_CONNECTIONS = 4
 """Connections that ask at a time; each answers in a fraction of a millisecond."""
 
 
 class Lookups:
-    """Questions of every query. Measured: one costs 0.1 ms here and 1.2 to 2 ms through SQLAlchemy, of a query's 10."""
+    """Questions of every query. Measured: one costs 0.1 ms here and 1.2 to 2 ms through SQLAlchemy, of a query's 10.
 
-    def __init__(self, url: URL) -> None:
-        self._url = url
+    Each is a look into an index, a hundred thousand keys take a second: a database that has not answered after ``silence_s`` is
+    frozen.
+    """
+
+    def __init__(self, url: URL, silence_s: float = SILENCE_S) -> None:
+        self._url, self._silence_s = url, silence_s
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 
@@ -57,26 +58,32 @@ class Lookups:
 
     @asynccontextmanager
     async def _asking(self) -> "AsyncIterator[asyncpg.Pool]":
+        given_up = None
         try:
             if self._pool is None:
                 async with self._opening:
                     self._pool = self._pool or await self._open()
+            given_up = asyncio.get_running_loop().call_later(self._silence_s, self._break_off, self._pool)
             yield self._pool
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             msg = f"the metadata database does not answer: {error or type(error).__name__}; is the cluster up (`qserv status`)?"
             raise MetadataError(msg) from error
+        finally:
+            if given_up is not None:
+                given_up.cancel()
+
+    def _break_off(self, pool: asyncpg.Pool) -> None:
+        """End the connections. A time limit would not do: the driver first waits for the server to take note."""
+        pool.terminate()
+        if self._pool is pool:
+            self._pool = None
 
     async def _open(self) -> asyncpg.Pool:
         return await asyncpg.create_pool(
-            host=self._url.host,
-            port=self._url.port,
-            user=self._url.username,
-            password=self._url.password,
-            database=self._url.database,
+            **address(self._url),
             min_size=1,
             max_size=MAX_CONNECTIONS,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=ANSWER_TIMEOUT_S,
+            timeout=self._silence_s,
             reset=_nothing_to_reset,
         )
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from qserv.errors import MetadataError
-from qserv.metadata.engine import driver_url
+from qserv.metadata.engine import CONNECT_TIMEOUT_S, driver_url
 
 UPGRADE_LOCK = 0x7173657276
 """Key of the advisory lock that makes services that start together upgrade one after the other (the bytes spell ``qserv``)."""
@@ -24,7 +24,8 @@ def upgrade(url: str | URL) -> None:
     MetadataError
         The database does not answer.
     """
-    engine = create_engine(driver_url(url, "psycopg"), poolclass=NullPool)
+    connecting = {"connect_timeout": int(CONNECT_TIMEOUT_S)}
+    engine = create_engine(driver_url(url, "psycopg"), poolclass=NullPool, connect_args=connecting)
     try:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})

@@ -1,6 +1,7 @@
 """A czar in a process of its own with little memory: it answers queries, and says what their rows were."""
 
 import asyncio
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
@@ -14,9 +15,10 @@ from tests.oracle.sums import Sums
 
 MEGABYTE = 1_000_000
 
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
 SMALL = {"result_spill_bytes": 4 * 1024 * 1024, "merge_memory_bytes": 96 * MEGABYTE, "max_merge_bytes": 48 * MEGABYTE}
 """Settings for a czar of 256 MB, of which Python and the libraries take some 90."""
-
 
 FEW_ROWS = 20_000
 """Answers with more are compared by sums of their columns: as Python's values, a million rows would take minutes."""
@@ -77,5 +79,5 @@ def held_bytes(pid):
     No limit of the system says the same: address space (RLIMIT_AS) and writable mappings (RLIMIT_DATA) count what threads and
     allocators reserve and never touch, more than a gigabyte before the first query.
     """
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+    _, resident, of_files, *_ = map(int, Path(f"/proc/{pid}/statm").read_bytes().split())
+    return (resident - of_files) * PAGE_BYTES

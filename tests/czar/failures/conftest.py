@@ -18,7 +18,6 @@ import pytest
 from czar.session import Session
 from ingest.load import LoadOptions, load_catalogue
 from qserv.cluster import METADATA_DATABASE, NODE_DATABASE, SCRATCH_DATABASE, Cluster, Role, Secrets
-from qserv.embedded.processes import run_records
 from qserv.errors import NodeUnavailableError, QservError
 from qserv.metadata.engine import make_engine
 from qserv.settings import Settings
@@ -28,12 +27,16 @@ from qserv.supervisor.supervisor import embedded_cluster
 from tests.czar.failures.leftovers import Leftovers
 from tests.czar.failures.proxy import Proxy
 from tests.czar.failures.survey import CHUNK_TARGET_ROWS, ONCE, STEPS, TWICE, database, is_right, rows
+from tests.support.freezing import frozen, process_of
 from workers.client import WorkerClient
 
 NODES = 2
 
 SILENCE_S = 3.0
 """How long a worker may be silent here."""
+
+METADATA_SILENCE_S = 2.0
+"""And the metadata server."""
 
 
 @dataclass
@@ -74,22 +77,16 @@ class Battered:
 
     def process(self, name):
         """Return a process of the cluster by name, as ``node-1-worker``."""
-        (record,) = [record for record in run_records(self.cluster.home) if record.name == name]
-        return record.process
+        return process_of(self.cluster.home, name)
 
     def kill(self, name, number=signal.SIGKILL):
         process = self.process(name)
         os.kill(process.pid, number)
         return process
 
-    @contextlib.contextmanager
     def frozen(self, name):
-        """Keep a process from doing anything."""
-        process = self.kill(name, signal.SIGSTOP)
-        try:
-            yield process
-        finally:
-            process.send(signal.SIGCONT)
+        """Keep a process, with those that it started, from doing anything."""
+        return frozen(self.process(name))
 
     def admin(self, node=None):
         """Return a session of the superuser, on a node or in the scratch database."""
@@ -168,6 +165,7 @@ def whole(cluster_home, tmp_path_factory):
         tap_port=0,
         memory_share=0.1,
         worker_silence_s=SILENCE_S,
+        metadata_silence_s=METADATA_SILENCE_S,
         node_return_s=0.0,  # what is lost is told at once
     )
     directory = tmp_path_factory.mktemp("czar")
