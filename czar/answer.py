@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from czar.analyse.query import Output
+from czar.iso_texts import shown, shown_type
 from czar.joining import Part
 from czar.limits import AnswerLimit
 from czar.result import described, result_column
@@ -48,7 +49,9 @@ class Answer:
         self.query_id = query_id
         self._limit, self._count = limit, count
         self._max_rows = max_rows
-        types = schema.types[: len(outputs)]
+        found = schema.types[: len(outputs)]
+        types = [shown_type(kind) for kind in found]
+        self._has_texts_for_others = types != found
         self.columns = tuple(result_column(output, kind) for output, kind in zip(outputs, types, strict=True))
         self.schema: pa.Schema = described(self.columns, types)
         self._rows, self._first, self._stop, self._ended, self._threads = rows, first, stop, ended, threads
@@ -82,7 +85,8 @@ class Answer:
                     error = None
                 if is_last:
                     self._close(Outcome(rows, size_bytes, None))
-                yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
+                columns = [shown(column) for column in batch.columns] if self._has_texts_for_others else batch.columns
+                yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
             error = None
         except QservError as failure:
             error = failure

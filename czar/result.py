@@ -55,7 +55,7 @@ def result_column(output: Output, found: pa.DataType) -> ResultColumn:
     Raises
     ------
     NotYetSupportedError
-        No column of a table has such a type, as the difference of two times has.
+        An answer has no form for the type.
     """
     if output.source is not None and output.column is not None:
         table = output.source.entry.table
@@ -65,6 +65,6 @@ def result_column(output: Output, found: pa.DataType) -> ResultColumn:
     if pa.types.is_timestamp(found) or pa.types.is_date(found):
         return ResultColumn(output.name, Column(output.name, ColumnType.TIMESTAMP))
     if found not in INFERRED and not pa.types.is_string(found):
-        msg = f"not yet supported: column {output.name} of type {found}; an interval is read with EXTRACT(EPOCH FROM ...)"
+        msg = f"not yet supported: column {output.name} of type {found}; cast it to a number or a text"
         raise NotYetSupportedError(msg)
     return ResultColumn(output.name, Column(output.name, INFERRED.get(found, ColumnType.TEXT)))

@@ -160,7 +160,8 @@ def _refused(part: exp.Expr) -> str | None:
     """Return the name of a part that is not answered yet, or None."""
     if isinstance(part, exp.Var) and not WORD.fullmatch(part.name) and part.name not in EXCLUDED:
         return f"the field {part.name[:60]}"
-    if isinstance(part, exp.Tuple) and isinstance(part.parent, exp.Select | exp.Alias):
+    is_row = isinstance(part, exp.Tuple) or (isinstance(part, exp.Anonymous) and part.name.lower() == "row")
+    if is_row and isinstance(part.parent, exp.Select | exp.Alias):
         return "a row of several values outside of a comparison"
     for name, value in part.args.items() if type(part) in READ else ():
         if value and name not in READ[type(part)]:

@@ -37,6 +37,7 @@ def test_node_functions_are_those_of_the_sql_files():
         ("CONTAINS(POINT(1, 2), CIRCLE(1, 95, 1))", QueryValueError, "95"),
         ("hip OPERATOR(pg_catalog.+) 1", NotYetSupportedError, r"not yet supported: OPERATOR\(...\)"),
         ("(ra_degrees, dec_degrees)", NotYetSupportedError, "a row of several values outside of a comparison"),
+        ("ROW(ra_degrees, dec_degrees) AS place", NotYetSupportedError, "a row of several values outside of a comparison"),
         ("MIN(ra_degrees, dec_degrees)", QueryError, "MIN takes one value, 2 were given"),
         ("DISTANCE(1, 2, 3)", QueryError, "DISTANCE takes two points or four coordinates, 3 arguments were given"),
         ("POINT(1, 2)", NotYetSupportedError, "POINT as a value"),

@@ -20,9 +20,7 @@ def test_an_array_is_declared_by_its_elements(found, expected):
     assert (declared.column.datatype, declared.is_array) == (expected, True)
 
 
-@pytest.mark.parametrize(
-    "found", [pa.month_day_nano_interval(), pa.duration("us"), pa.list_(pa.month_day_nano_interval())], ids=str
-)
+@pytest.mark.parametrize("found", [pa.duration("us"), pa.list_(pa.struct([]))], ids=str)
 def test_a_type_that_no_column_has_is_refused_with_what_to_write(found):
-    with pytest.raises(NotYetSupportedError, match=r"column age of type .*; .*EXTRACT"):
+    with pytest.raises(NotYetSupportedError, match=r"column age of type .*; cast it to a number or a text"):
         result_column(Output("age"), found)

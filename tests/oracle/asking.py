@@ -6,6 +6,7 @@ magnitudes of what is summed are selected as further columns.
 
 from dataclasses import dataclass
 
+from psycopg.types.string import TextLoader
 from sqlglot import ParseError, exp, parse_one
 
 from tests.oracle.cutting import Cut
@@ -18,17 +19,22 @@ FAMILIES = {
     16: "boolean",
     17: "binary",
     1082: "date",
+    1083: "text",
     1114: "timestamp",
+    1186: "text",
     NUMERIC_OID: "number",
 }
 FAMILIES |= {
     array: f"array of {FAMILIES[element]}"
     for array, element in (
         *((1000, 16), (1001, 17), (1005, 21), (1007, 23), (1009, 25), (1015, 1043), (1016, 20)),
-        *((1021, 700), (1022, 701), (1115, 1114), (1182, 1082), (1231, NUMERIC_OID)),
+        *((1021, 700), (1022, 701), (1115, 1114), (1182, 1082), (1183, 1083), (1187, 1186), (1231, NUMERIC_OID)),
     )
 }
 """Families of types by PostgreSQL's object identifiers."""
+
+IN_WORDS = {1083, 1183, 1186, 1187}
+"""Times of day and intervals, and arrays of them: texts in an answer."""
 
 RELATIVE = 1e-12
 """Rounding that a sum may have, of the sum of magnitudes; and any other floating result, of itself."""
@@ -73,9 +79,14 @@ def ask_plain(plain, text):
     hidden = [expression for expression, place in zip(cut.order_expressions, places, strict=True) if place is None]
     behind = iter(range(len(names), len(names) + len(hidden)))
     places = [next(behind) if place is None else place for place in places]
-    rounding = [_magnitude(item) if item is not None and cut.extendable and not cut.distinct else None for item in items]
+    rounding = [
+        _magnitude(item) if item is not None and cut.extendable and not cut.distinct and column.type_code not in IN_WORDS else None
+        for column, item in zip(described, items, strict=True)
+    ]
     magnitudes = [magnitude for magnitude in rounding if magnitude]
-    rows = plain.cursor(binary=True).execute(cut.select([*hidden, *(sql for _, sql in magnitudes)], cut.window())).fetchall()
+    cursor = _in_words(plain) if any(column.type_code in IN_WORDS for column in described) else plain.cursor(binary=True)
+    rows = cursor.execute(cut.select([*hidden, *(sql for _, sql in magnitudes)], cut.window())).fetchall()
+    plain.execute("RESET intervalstyle")
     families = tuple(
         _family(column.type_code, is_sum=is_sum, values=[row[place] for row in rows])
         for place, (column, is_sum) in enumerate(zip(described, sums, strict=True))
@@ -88,6 +99,15 @@ def ask_plain(plain, text):
         limit=cut.limit,
         offset=cut.offset,
     )
+
+
+def _in_words(plain):
+    """Return a cursor that reads intervals and times of day as PostgreSQL writes them by ISO 8601."""
+    plain.execute("SET intervalstyle = 'iso_8601'")
+    cursor = plain.cursor()
+    for name in ("interval", "time"):
+        cursor.adapters.register_loader(name, TextLoader)
+    return cursor
 
 
 def _computed(plain, count):

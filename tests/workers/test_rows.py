@@ -216,6 +216,16 @@ def test_numeric_has_null_nan_and_infinities(rows_of):
     assert [str(value) for value in found.to_pylist()] == ["None", "nan", "inf", "-inf", "2.5"]
 
 
+def test_an_interval_longer_than_nanoseconds_count_is_an_error(rows_of):
+    with pytest.raises(QueryEvaluationError, match="292 years"):
+        rows_of("SELECT interval '2562048 hours' AS i")
+
+
+def test_a_time_of_day_is_read(rows_of):
+    ((value,),) = rows_of("SELECT time '23:59:59.999999' AS t").cast(pa.schema([("t", pa.int64())])).to_pydict().values()
+    assert value == [86_399_999_999]
+
+
 def test_an_interval_keeps_its_parts(rows_of):
     ((value,),) = rows_of("SELECT interval '1 year 2 days 3.5 seconds' AS i").to_pydict().values()
     assert (value.months, value.days, value.nanoseconds) == (12, 2, 3_500_000_000)

@@ -251,12 +251,18 @@ def _times(arrow: pa.DataType, stored: str, offset: int) -> FixedType:
 
 
 def _intervals(values: Values) -> Values:
+    if (abs(values["microseconds"].astype(np.float64)) > _LONGEST_US).any():
+        msg = "an interval of more than 292 years in hours cannot be sent; EXTRACT(EPOCH FROM ...) gives its seconds"
+        raise QueryEvaluationError(msg)
     made = np.empty(values.shape, [("months", "=i4"), ("days", "=i4"), ("nanoseconds", "=i8")])
     made["months"], made["days"], made["nanoseconds"] = values["months"], values["days"], values["microseconds"] * 1000
     return made
 
 
 _TEXT: Final = VaryingType(pa.utf8())
+
+_LONGEST_US: Final = 2**63 // 1000 - 1000
+"""The longest time that nanoseconds count."""
 
 _INTERVAL: Final = np.dtype([("microseconds", ">i8"), ("days", ">i4"), ("months", ">i4")])
 
@@ -275,9 +281,9 @@ COLUMN_TYPES: Final[dict[int, ColumnType]] = {
     1042: _TEXT,  # character(n)
     1043: _TEXT,  # varchar
     1082: _times(pa.date32(), ">i4", _EPOCH_DAYS),
+    1083: FixedType(pa.time64("us"), np.dtype(">i8"), _native, _integer),
     1114: _times(pa.timestamp("us"), ">i8", _EPOCH_US),
     1184: _times(pa.timestamp("us", "UTC"), ">i8", _EPOCH_US),
-    # The czar refuses it, by the name that the user gave the column.
     1186: FixedType(pa.month_day_nano_interval(), _INTERVAL, _intervals, None),
     1700: NumericType(pa.float64()),
     2278: _TEXT,  # void, which is empty
