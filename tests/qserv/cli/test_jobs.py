@@ -1,8 +1,6 @@
 """Jobs on the command line, against a cluster with real stars."""
 
 import json
-import os
-import subprocess
 import sys
 from contextlib import suppress
 from uuid import UUID
@@ -13,6 +11,8 @@ import pyarrow.parquet
 import pytest
 
 from czar.service.client import Czar
+from qserv.cli import main
+from qserv.cli.output import console
 from qserv.errors import NoSuchJobError
 
 STARS = "SELECT hip, magnitude FROM stars.hipparcos WHERE magnitude < 2 ORDER BY hip"
@@ -24,14 +24,18 @@ READERS = {
 
 
 @pytest.fixture
-def qserv(archive):
-    environment = os.environ | {"QSERV_HOME": str(archive.home), "COLUMNS": "200"}
+def qserv(archive, monkeypatch, capsys):
+    """Run a command in this process, and return what it printed: a process of its own takes it a second to start."""
+    monkeypatch.setenv("QSERV_HOME", str(archive.home))
+    monkeypatch.setattr(console, "width", 200)
 
     def run(*arguments, code=0):
-        command = [sys.executable, "-m", "qserv.cli", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        assert done.returncode == code, done.stderr
-        return done.stdout if code == 0 else done.stderr
+        monkeypatch.setattr(sys, "argv", ["qserv", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        assert ended.value.code == code, shown.err
+        return shown.out if code == 0 else shown.err
 
     return run
 
