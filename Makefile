@@ -34,7 +34,7 @@ test: checks
 	.venv/bin/python tests
 
 nightly: environment
-	.venv/bin/pytest -m nightly --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) --timeout 0 -s
+	.venv/bin/python tests/nightly.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 bench: environment
 	.venv/bin/python tests/benchmarks $(if $(FULL),--full)

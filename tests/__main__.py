@@ -6,7 +6,7 @@ One process waits for its servers half of the time. ``pytest`` alone runs every 
 import sys
 from pathlib import Path
 
-from support.side_by_side import SideBySide
+from tests.support.sessions import run_sessions
 
 TESTS = Path(__file__).parent
 
@@ -16,15 +16,12 @@ OTHERS = "others"
 PROCESSES = ("oracle", OTHERS, "qserv", "czar")
 """What takes longest first, so that the last two end together."""
 
-AT_ONCE = 2
-"""Each has clusters of its own, so more at once need more memory; two use two cores whole."""
-
 
 def main(options: list[str]) -> int:
     """Run all tests, and return the exit code."""
     paths = {name: [str(TESTS / name)] for name in PROCESSES if name != OTHERS}
     paths[OTHERS] = [str(TESTS), *(f"--ignore={path}" for (path,) in paths.values())]
-    return SideBySide({name: [sys.executable, "-m", "pytest", *options, *paths[name]] for name in PROCESSES}, AT_ONCE).run()
+    return run_sessions({name: [*options, *paths[name]] for name in PROCESSES})
 
 
 if __name__ == "__main__":

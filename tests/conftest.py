@@ -8,10 +8,13 @@ a test makes schemas, tables and rows under names of its own and takes them away
 
 import contextlib
 import os
+import random
 import shutil
 import signal
+import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +38,8 @@ hypothesis.settings.load_profile("untimed")
 def pytest_addoption(parser):
     parser.addoption("--update-approved", action="store_true", help="write the approved files anew from what the code gives")
     parser.addoption("--seconds", type=float, default=60.0, help="how long the nightly checks take together")
-    parser.addoption("--seed", type=int, default=None, help="seed of the nightly checks; default: a new one, which is printed")
+    new = random.SystemRandom().randrange(2**32)
+    parser.addoption("--seed", type=int, default=new, help="seed of the nightly checks; default: a new one, which is printed")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -51,11 +55,29 @@ def _share(item):
     return item.get_closest_marker("nightly").kwargs.get("share", 0)
 
 
+@dataclass(frozen=True)
+class Night:
+    """What a nightly check gets, and where it says what it finds: at once."""
+
+    seconds: float
+    seed: int
+    say: Callable[..., None]
+
+
 @pytest.fixture
-def nightly_seconds(request):
-    """Seconds for a check that is marked ``nightly(share=...)``: the shares of those that run are parts of ``--seconds``."""
+def night(request, capsys):
+    """What a check that is marked ``nightly(share=...)`` gets: the shares of those that run are parts of ``--seconds``."""
     shares = sum(_share(item) for item in request.session.items if item.get_closest_marker("nightly"))
-    return request.config.getoption("--seconds") * _share(request.node) / shares
+    seed = request.config.getoption("--seed")
+
+    def say(*lines):
+        with capsys.disabled():
+            sys.stdout.write("\n".join(["", *lines]))
+            sys.stdout.flush()
+
+    say(f"{request.node.name}: --seed {seed}")
+    yield Night(request.config.getoption("--seconds") * _share(request.node) / shares, seed, say)
+    say("")
 
 
 def pytest_terminal_summary(terminalreporter):

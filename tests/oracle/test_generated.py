@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import random
 import sys
 import time
 from collections.abc import Callable
@@ -72,7 +71,6 @@ class Run:
 
     def ask_all(self, most, until=float("inf")):
         """Draw catalogues until there are as many, or time is up, and judge what became of all queries."""
-        self.say(f"generated catalogues: --seed {self.seed}")
 
         @seed(self.seed)
         @settings(max_examples=10 * most, **DRAWN)
@@ -91,7 +89,7 @@ class Run:
             self.loaded.runner.run(self._take(None))
         finally:
             self.loaded.runner.run(self._close())
-        self.say(f"generated catalogues: {self.catalogues}, queries: {self.tally}, --seed {self.seed}", "")
+        self.say(f"generated catalogues: {self.catalogues}, queries: {self.tally}, --seed {self.seed}")
         assert not self.kept
         self.tally.check()
 
@@ -188,17 +186,12 @@ def test_some_generated_catalogues_are_answered_as_the_oracle_answers(run):
 
 @pytest.mark.nightly(share=55)
 @pytest.mark.timeout(0)
-def test_generated_catalogues_are_answered_as_the_oracle_answers(run, request, nightly_seconds, capsys):
-    chance = request.config.getoption("--seed")
-    chance = random.SystemRandom().randrange(2**32) if chance is None else chance
-    until = time.monotonic() + nightly_seconds
-
-    def say(*lines):
-        with capsys.disabled():
-            sys.stdout.write("\n".join(["", *lines]))
-            sys.stdout.flush()
-
-    run(chance, QUERIES_EACH, say).ask_all(10**6, until)
+def test_generated_catalogues_are_answered_as_the_oracle_answers(run, night, record_testsuite_property):
+    generated = run(night.seed, QUERIES_EACH, night.say)
+    try:
+        generated.ask_all(10**6, time.monotonic() + night.seconds)
+    finally:
+        record_testsuite_property("generated queries", generated.tally.asked)
 
 
 @pytest.mark.parametrize("path", sorted(WITH_TABLES.glob("*.yaml")), ids=lambda path: path.stem)

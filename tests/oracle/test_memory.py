@@ -7,7 +7,6 @@ are smaller.
 import asyncio
 import multiprocessing
 import random
-import sys
 import time
 from collections import Counter
 
@@ -85,10 +84,10 @@ def entries():
 
 
 @pytest.fixture
-def seconds(nightly_seconds):
-    if nightly_seconds < LEAST_S:
-        pytest.skip(f"{nightly_seconds:.0f} seconds are too few: it needs {LEAST_S}, and has 20 of 100 of --seconds")
-    return nightly_seconds
+def seconds(night):
+    if night.seconds < LEAST_S:
+        pytest.skip(f"{night.seconds:.0f} seconds are too few: it needs {LEAST_S}, and has 20 of 100 of --seconds")
+    return night.seconds
 
 
 @pytest.fixture
@@ -125,12 +124,11 @@ async def _load(cluster, secrets, database, files, directory):
 
 @pytest.mark.nightly(share=20)
 @pytest.mark.timeout(0)
-def test_corpus_is_answered_in_little_memory(large, seconds, request, capsys, tmp_path):
+def test_corpus_is_answered_in_little_memory(large, seconds, night, tmp_path):
     settings, plain, size_bytes = large
     asked = list(entries().items())
     # In another order each night, because the time may not be enough for all.
-    seed = request.config.getoption("--seed")
-    random.Random(seed).shuffle(asked)  # noqa: S311 (no secret)
+    random.Random(night.seed).shuffle(asked)  # noqa: S311 (no secret)
     queries = [(name, entry.statement) for name, entry in asked]
     spawning = multiprocessing.get_context("spawn")
     ours, theirs = spawning.Pipe(duplex=False)
@@ -159,11 +157,9 @@ def test_corpus_is_answered_in_little_memory(large, seconds, request, capsys, tm
             wrong += [f"{each.name}: {sentence}" for sentence in found]
     unanswered = [each for each in told if each.error]
     peak_bytes, name = most
-    with capsys.disabled():
-        over, held = f"{len(told)} of {len(queries)} queries over {size_bytes / 1e9:.2f} GB", f"{peak_bytes / MEGABYTE:.0f} MB"
-        lines = [f"{over}: at most {held}, at {name}; compared by {dict(how)}"]
-        lines += [f"no answer to {each.name}: {each.error[:120]}" for each in unanswered]
-        sys.stdout.write("\n".join(["", *lines, ""]))
+    over, held = f"{len(told)} of {len(queries)} queries over {size_bytes / 1e9:.2f} GB", f"{peak_bytes / MEGABYTE:.0f} MB"
+    night.say(f"{over}: at most {held}, at {name}; compared by {dict(how)}")
+    night.say(*(f"no answer to {each.name}: {each.error[:120]}" for each in unanswered))
     assert not wrong, "\n".join(wrong)
     assert peak_bytes <= LIMIT_BYTES, name
     assert len(unanswered) < 0.05 * len(told)

@@ -59,7 +59,6 @@ class Run:
 
     def ask(self, sources, again):
         """Ask queries while ``again`` says so of their number, and judge what became of them all."""
-        self.say(f"random queries: --seed {self.seed}")
         chance = random.Random(self.seed)  # noqa: S311 (the same seed must give the same queries)
         known = tuple(source for source in sources if self.loaded.has_bigsky or "bigsky" not in source.tables)
         generator = self.kind.generator(chance, known, LINKS)
@@ -69,7 +68,7 @@ class Run:
             self._batch([generator.query() for _ in range(BATCH)])
         for plain in self.loaded.plains:
             plain.execute("RESET statement_timeout")
-        self.say(f"random queries: {self.tally}, --seed {self.seed}", "")
+        self.say(f"random queries: {self.tally}, --seed {self.seed}")
         assert not self.kept
         self.tally.check()
 
@@ -95,14 +94,8 @@ def test_some_random_queries_are_answered_as_the_oracle_answers(kind, loaded):
 @pytest.mark.nightly(share=5)
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("kind", KINDS)
-def test_random_queries_are_answered_as_the_oracle_answers(kind, loaded, request, nightly_seconds, capsys):
-    seed = request.config.getoption("--seed")
-    seed = random.SystemRandom().randrange(2**32) if seed is None else seed
-    until = time.monotonic() + nightly_seconds
-
-    def say(*lines):
-        with capsys.disabled():
-            sys.stdout.write("\n".join(["", *lines]))
-            sys.stdout.flush()
-
-    Run(loaded, KINDS[kind], seed, say).ask(KINDS[kind].sources + KINDS[kind].large, lambda _: time.monotonic() < until)
+def test_random_queries_are_answered_as_the_oracle_answers(kind, loaded, night, record_testsuite_property):
+    until = time.monotonic() + night.seconds
+    run = Run(loaded, KINDS[kind], night.seed, night.say)
+    run.ask(KINDS[kind].sources + KINDS[kind].large, lambda _: time.monotonic() < until)
+    record_testsuite_property("random queries over the fixed tables", run.tally.asked)

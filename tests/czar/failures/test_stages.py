@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import random
 import re
-import sys
 import time
 
 import pytest
@@ -74,13 +73,9 @@ def test_who_is_not_needed_any_more_may_die(battered):
 
 @pytest.mark.nightly(share=15)
 @pytest.mark.timeout(0)
-def test_any_blow_at_any_moment(battered, request, nightly_seconds, capsys):
-    seed = request.config.getoption("--seed")
-    seed = random.SystemRandom().randrange(2**32) if seed is None else seed
-    choice = random.Random(seed)  # noqa: S311 (order of trials)
-    until_s = time.monotonic() + nightly_seconds
-    with capsys.disabled():
-        sys.stdout.write(f"\nseed {seed}\n")
+def test_any_blow_at_any_moment(battered, night):
+    choice = random.Random(night.seed)  # noqa: S311 (order of trials)
+    until_s = time.monotonic() + night.seconds
     every = [(stage, blow, database) for stage in STAGES for blow in BLOWS for database in (ONCE, TWICE)]
     while time.monotonic() < until_s:
         for stage, blow, database in choice.sample(every, len(every)):
