@@ -2,7 +2,7 @@
 .PHONY: help environment demo test checks nightly bench bench-engine lock
 .DEFAULT_GOAL := help
 
-# Generated queries get 55 of 100 parts: at some 24 a second, 20,000 take 25 minutes.
+# One of two processes asks generated queries all the time, the other one for 55 of 100 parts of it.
 SECONDS ?= 1800
 SCALE ?= 1
 SEED ?=
@@ -12,7 +12,7 @@ help:
 	@echo "make demo           start a cluster of 3 nodes, load Hipparcos, ask three questions, stay up (ONCE=1: then stop)"
 	@echo "make demo BIG=1     also load the 981,852 stars of $(STARS)"
 	@echo "make test           format, lint, types, import rules, tests"
-	@echo "make nightly        long randomised checks for SECONDS=$(SECONDS), SEED=n to repeat a run"
+	@echo "make nightly        long randomised checks for SECONDS=$(SECONDS) in two processes, SEED=n to repeat a run"
 	@echo "make bench          benchmarks, as ratios to one plain PostgreSQL (FULL=1: and a load of 10,000,000 rows), then"
 	@echo "                    of the engine on a synthetic survey (SCALE=0.02: smaller; TABLE=file.md: written there, too)"
 	@echo "make bench-engine   those of the engine alone"
