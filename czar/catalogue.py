@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from partitioner.chunkmap import ChunkMap
 from qserv.errors import Place, UnknownNameError
 from qserv.ids import NodeId
-from schema.model import Database, Table
+from schema.model import ColumnType, Database, Table
 
 Ranges = NDArray[np.int64] | NDArray[np.float64] | NDArray[np.object_]
 """Least or greatest values of a column: whole numbers, numbers in double precision, or texts."""
+
+WHOLE = frozenset({ColumnType.SHORT, ColumnType.INT, ColumnType.LONG})
 
 
 def are_among(chunks: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -91,6 +93,11 @@ class TableEntry:
         """Whether no row has NULL in a column."""
         declared, found = self.table.by_name.get(column), self.statistics.get(column)
         return (declared is not None and not declared.nullable) or (found is not None and not found.null_count.any())
+
+    def is_whole(self, column: str) -> bool:
+        """Whether a column is declared to hold whole numbers."""
+        declared = self.table.by_name.get(column)
+        return declared is not None and declared.datatype in WHOLE
 
     def has_rows(self, chunks: NDArray[np.int64], *, overlap: bool = False) -> NDArray[np.bool_]:
         """Return for each of some chunks whether a chunk table, or an overlap table, with rows exists."""

@@ -12,6 +12,9 @@ PIXEL_RANGES = re.compile(
 )
 """The condition on the pixel column, as rule `find_regions` writes it."""
 
+NUMBERS = re.compile(rf"(?<='{{{{)((?:-?\d+, ){{{SHOWN_VALUES}}})((?:-?\d+, )*+-?\d+)(?=}}}}' AS BIGINT)")
+"""A longer list of numbers, as `czar.plan.template` writes it."""
+
 
 def indented(sql: str, dialect: str) -> list[str]:
     """Return a statement over several lines; ranges of pixels as their number, long lists shortened."""
@@ -27,8 +30,9 @@ def indented(sql: str, dialect: str) -> list[str]:
 
 
 def statement(sql: str, dialect: str) -> exp.Expr:
-    """Return the tree of a statement; slots stand as plain names, and ranges of pixels as their number."""
+    """Return the tree of a statement: slots as plain names, ranges of pixels as their number, long lists of numbers shortened."""
     sql = PIXEL_RANGES.sub(lambda found: f"in_pixel_ranges({found[1]}, {found[0].count(' BETWEEN ')})", sql)
+    sql = NUMBERS.sub(lambda found: f"{found[1]}... {found[2].count(',') + 1:,} more", sql)
     named = sql.replace("{{", "\0").replace("}}", "\1").replace("{", "slot_").replace("}", "_slot")
     return parse_one(named, read=dialect)
 

@@ -10,6 +10,7 @@ from czar.analyse.functions import known_functions
 from czar.analyse.geometry import lower_geometry
 from czar.analyse.inner_conditions import sink_conditions
 from czar.analyse.keys import find_keys
+from czar.analyse.listed_numbers import listed_numbers
 from czar.analyse.locality import NotLocalError, Spread, locality_of
 from czar.analyse.necessity import branches
 from czar.analyse.plain_forms import plain_forms
@@ -33,7 +34,7 @@ NAMING: tuple[Rule, ...] = (
 )
 """What makes every part of a query, and of the queries in it, mean one thing."""
 
-PRUNING: tuple[Rule, ...] = (find_regions, find_keys, prune_by_statistics)
+PRUNING: tuple[Rule, ...] = (listed_numbers, find_regions, find_keys, prune_by_statistics)
 """What finds the chunks that can hold matching rows."""
 
 

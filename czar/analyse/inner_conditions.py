@@ -14,6 +14,7 @@ from czar.analyse.functions import called
 from czar.analyse.locality import NotLocalError, is_grouped, locality_of, makes_random_numbers
 from czar.analyse.nesting import body, conjuncts, joins, optional, output_names, own, relations, selects
 from czar.analyse.query import Query
+from czar.dialects.number_lists import lists_numbers
 from schema.model import ColumnType
 
 Accepts = Callable[[exp.Expr], bool]
@@ -130,6 +131,8 @@ def _cannot_fail(condition: exp.Expr) -> bool:
         elif isinstance(part, exp.Cast):
             if not isinstance(part.this, exp.Literal) or part.this.is_string:
                 return False
+        elif lists_numbers(part):
+            waiting.append(part.this)
         elif not isinstance(part, CANNOT_FAIL) or (isinstance(part, exp.In) and not part.expressions):
             return False
         else:

@@ -5,6 +5,7 @@ from sqlglot import exp
 from czar.analyse.constants import Number, number
 from czar.analyse.lists import listed, met
 from czar.analyse.query import KeyRestriction, Query, Source
+from czar.dialects.number_lists import NUMBERS
 from schema.model import TableRole
 
 BIGINT = 2**63
@@ -55,8 +56,8 @@ def _keys(condition: exp.Expr, source: Source, key: str) -> tuple[int, ...] | No
     if isinstance(condition, exp.EQ):
         sides = (condition.left, condition.right)
         values = [number(other) for side, other in (sides, sides[::-1]) if is_key(side)]
-    elif isinstance(condition, exp.In) and is_key(condition.this) and "keys" in condition.meta:
-        return _bigints(list(condition.meta["keys"]))
+    elif isinstance(condition, exp.In) and is_key(condition.this) and NUMBERS in condition.meta:
+        return tuple(condition.meta[NUMBERS].tolist())
     elif isinstance(condition, exp.In) and is_key(condition.this) and condition.expressions:
         values = [number(value) for value in condition.expressions]
     else:

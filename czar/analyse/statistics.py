@@ -11,6 +11,7 @@ from czar.analyse.constants import value
 from czar.analyse.nesting import conjuncts, disjuncts
 from czar.analyse.query import Query, Source
 from czar.catalogue import ColumnStatistics, Ranges, are_among
+from czar.dialects.number_lists import NUMBERS, lists_numbers
 
 Constant = int | float | str
 
@@ -79,6 +80,8 @@ def _of(condition: exp.Expr, source: Source) -> NDArray[np.bool_] | None:  # noq
             high = _compared(exp.LTE, condition.this, value(condition.args["high"]), source)
             masks = [mask for mask in (low, high) if mask is not None]
             return np.logical_and.reduce(masks) if masks else None
+        case exp.In() if lists_numbers(condition):
+            return _among(condition.this, condition.meta[NUMBERS], source)
         case exp.In() if condition.expressions:
             each = [_compared(exp.EQ, condition.this, value(part), source) for part in condition.expressions]
             return None if any(mask is None for mask in each) else np.logical_or.reduce([m for m in each if m is not None])
@@ -118,6 +121,16 @@ def _compared(kind: type[exp.Expr], node: exp.Expr, constant: Constant | None, s
     return comparable(kind, statistics, constant, source.entry.row_counts)
 
 
+def _among(node: exp.Expr, numbers: NDArray[np.int64], source: Source) -> NDArray[np.bool_] | None:
+    """Return the chunks where a column can be one of some whole numbers, which are sorted."""
+    statistics = _statistics(node, source)
+    if statistics is None or statistics.minimum.dtype == np.object_:
+        return None
+    known = numbers.astype(statistics.minimum.dtype)  # rounding keeps the order
+    within = np.searchsorted(known, statistics.minimum, "left") < np.searchsorted(known, statistics.maximum, "right")
+    return _possible(statistics, within, source.entry.row_counts)
+
+
 def comparable(
     kind: type[exp.Expr], statistics: ColumnStatistics, constant: Constant, row_counts: NDArray[np.int64]
 ) -> NDArray[np.bool_] | None:
@@ -132,9 +145,12 @@ def comparable(
     """
     if isinstance(constant, str) != (statistics.minimum.dtype == np.object_) or constant != constant:  # noqa: PLR0124 (NaN)
         return None
-    possible = np.where(
-        statistics.is_known, _within(kind, statistics.minimum, statistics.maximum, constant), statistics.null_count < row_counts
-    )
+    return _possible(statistics, _within(kind, statistics.minimum, statistics.maximum, constant), row_counts)
+
+
+def _possible(statistics: ColumnStatistics, within: NDArray[np.bool_], row_counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return the chunks where a value can be, from those whose range allows it."""
+    possible = np.where(statistics.is_known, within, statistics.null_count < row_counts)
     # NaN is above every number in PostgreSQL, and equal to itself.
     found: NDArray[np.bool_] = possible | statistics.has_nan
     return found

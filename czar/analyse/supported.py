@@ -6,6 +6,7 @@ from sqlglot import exp
 
 from czar.analyse.nesting import own, parts, within
 from czar.analyse.query import Query
+from czar.dialects.number_lists import lists_numbers
 from czar.parse import place_of
 from qserv.errors import NotYetSupportedError, Place, QueryError
 
@@ -158,7 +159,7 @@ def _known_clauses(select: exp.Select, query: Query) -> None:
 
 def _refused(part: exp.Expr) -> str | None:
     """Return the name of a part that is not answered yet, or None."""
-    if isinstance(part, exp.Var) and not WORD.fullmatch(part.name) and part.name not in EXCLUDED:
+    if isinstance(part, exp.Var) and not WORD.fullmatch(part.name) and part.name not in EXCLUDED and not lists_numbers(part.parent):
         return f"the field {part.name[:60]}"
     is_row = isinstance(part, exp.Tuple) or (isinstance(part, exp.Anonymous) and part.name.lower() == "row")
     if is_row and isinstance(part.parent, exp.Select | exp.Alias):

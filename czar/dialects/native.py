@@ -11,10 +11,12 @@ from typing import ClassVar
 
 from sqlglot import exp
 from sqlglot.dialects.postgres import Postgres
+from sqlglot.errors import ParseError, TokenError
 from sqlglot.parsers.postgres import PostgresParser
 from sqlglot.tokenizer_core import Token, TokenType
 
 from czar.dialects.aggregates import AGGREGATES, WINDOW_FUNCTIONS
+from czar.dialects.number_lists import Shortened, shortened
 from qserv.errors import Place, QuerySyntaxError
 
 GRAMMAR = frozenset(
@@ -112,13 +114,29 @@ def read_native(text: str) -> list[exp.Expr]:
     sqlglot.errors.ParseError, sqlglot.errors.TokenError
         The text is not SQL.
     """
-    dialect = Native()
-    tokens = [_number(token, text) for token in dialect.tokenize(text)]
+    short = shortened(text)
+    statements = None if short is None else _read_short(short, text)
+    return _parsed(Native().tokenize(text), text) if statements is None else statements
+
+
+def _read_short(short: Shortened, text: str) -> list[exp.Expr] | None:
+    """Read a text without its long lists, and put them back; None if it is not so easy, or wrong: the whole text says where."""
+    try:
+        words = short.words(Native().tokenize(short.text))
+        statements = None if words is None else _parsed(words, text)
+    except (ParseError, TokenError, QuerySyntaxError):
+        return None
+    return statements if statements is not None and short.put_back(statements) else None
+
+
+def _parsed(words: list[Token], text: str) -> list[exp.Expr]:
+    """Return the statements of a text that was cut into words."""
+    tokens = [_number(token, text) for token in words]
     for token, following in pairwise(tokens):
         if token.token_type is TokenType.NUMBER and following.start == token.end + 1 and _is_word(following):
             msg = f"a number runs into a word: {token.text}{following.text}"
             raise QuerySyntaxError(msg, _place(token, text))
-    return [settled(statement) for statement in dialect.parser().parse(tokens, text) if statement is not None]
+    return [settled(statement) for statement in Native().parser().parse(tokens, text) if statement is not None]
 
 
 def settled(tree: exp.Expr) -> exp.Expr:

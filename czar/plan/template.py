@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from sqlglot import exp
 
 from czar.analyse.nesting import parts
-from czar.analyse.query import Source
+from czar.analyse.query import Source, opaque
+from czar.dialects.number_lists import lists_numbers
 from czar.plan.model import Slot
 from czar.plan.near_joins import with_cells
 from czar.steps.intermediate import Intermediate
@@ -16,15 +17,14 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
 
     Braces in names and texts of the user are doubled, so that only ours are slots.
     """
-    named = []
+    named, listed = [], []
     for part in parts(tree):
         if isinstance(part, exp.Table):
             if part.alias in tables:
                 named.append((part, tables[part.alias]))
-        elif isinstance(part, exp.Column):
-            for name in part.parts:
-                _double_braces(name)
-        elif isinstance(part, exp.Literal | exp.Identifier | exp.Var):
+        elif lists_numbers(part):
+            listed.append(part)
+        else:
             _double_braces(part)
     slots: list[Slot] = []
     texts = {}
@@ -39,13 +39,29 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
     texts = with_cells(tree, texts, tables) if len(texts) > 1 else texts
     for node, _ in named:
         node.replace(exp.alias_(exp.Table(this=exp.Var(this=texts[node.alias])), node.args["alias"].this, table=True))
+    for part in listed:
+        _write_as_array(part, tables)
     return tree.sql("postgres", comments=False, copy=False), tuple(slots)
 
 
+def _write_as_array(member: exp.Expr, tables: Mapping[str, Source]) -> None:
+    """Let PostgreSQL read a long list as one constant. Other columns would be compared in another type then."""
+    column = member.this
+    source = tables.get(column.table) if isinstance(column, exp.Column) else None
+    if source is not None and source.entry.is_whole(column.name):
+        array = opaque(f"ANY(CAST('{{{{{member.expressions[0].name}}}}}' AS BIGINT[]))")
+        member.replace(exp.Paren(this=exp.EQ(this=column, expression=array)))
+
+
 def _double_braces(part: exp.Expr) -> None:
-    text = part.this
-    if "{" in text or "}" in text:
-        part.set("this", text.replace("{", "{{").replace("}", "}}"))
+    """Double the braces in a name or a text, or the names of a column."""
+    if isinstance(part, exp.Column):
+        for name in part.parts:
+            _double_braces(name)
+    elif isinstance(part, exp.Literal | exp.Identifier | exp.Var):
+        text = part.this
+        if "{" in text or "}" in text:
+            part.set("this", text.replace("{", "{{").replace("}", "}}"))
 
 
 def _slots(before: list[Slot], source: Source) -> list[Slot]:

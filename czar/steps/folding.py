@@ -2,19 +2,18 @@
 
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 from sqlglot import exp
 
 from czar.analyse.query import opaque
+from czar.dialects.number_lists import NUMBERS
 from czar.steps.intermediate import NUMERIC, Intermediate, literal
 
 LISTED_VALUES: Final = 1_000
 """Longest list that is written out in ``IN (...)``; a longer one is sent as an array, and its keys looked up all the same."""
 
 WHOLE_NUMBERS: Final = {pa.int16(): exp.DType.SMALLINT, pa.int32(): exp.DType.INT, pa.int64(): exp.DType.BIGINT}
-
-KEYS: Final = "keys"
-"""Of an IN in the tree: the whole numbers that its subquery gives."""
 
 
 def fold(tree: exp.Expr, found: Intermediate) -> None:
@@ -52,7 +51,7 @@ def _fold_list(member: exp.In, rows: pa.Table) -> None:
         member.set("query", None)
         member.set("expressions", [_constant(value) for value in values])
     else:
-        member.meta[KEYS] = tuple(value for value in values.to_pylist() if value is not None)
+        member.meta[NUMBERS] = np.unique(values.drop_null().cast(pa.int64()).to_numpy())
 
 
 def _constant(value: pa.Scalar) -> exp.Expr:

@@ -21,6 +21,9 @@ NEAR = "DISTANCE(hipparcos.ra_degrees, hipparcos.dec_degrees, n.ra_degrees, n.de
 FEW, SOME = 6, 20
 """Chunks that a small region meets, or two of them; and that a wider one does. All are some seventy."""
 
+MANY = ", ".join(map(str, range(900_000, 900_200)))
+"""Numbers of no star."""
+
 FORMS = {
     "contains_circle": (CONE, FEW),
     "contains_box": ("CONTAINS(POINT(ra_degrees, dec_degrees), BOX(56.75, 24.12, 1, 1)) = 1", FEW),
@@ -45,6 +48,12 @@ FORMS = {
     "regions_under_and_and_or": (f"({WIDE} AND {BESIDE} OR {ELSEWHERE})", 2 * FEW),
     "key": ("hip = 11767", 1),
     "keys": ("hip IN (11767, 71683, 91262)", 3),
+    "keys_with_or": ("(hip = 11767 OR 71683 = hip OR hip = 91262)", 3),
+    "keys_of_an_array": ("hip = ANY (ARRAY[11767, 71683])", 2),
+    "keys_of_an_array_as_text": ("hip = ANY ('{11767, 71683}')", 2),
+    "many_keys": (f"hip IN (11767, 71683, {MANY})", 2),
+    "many_keys_with_or": (f"(hip = 11767 OR hip = 71683 OR {' OR '.join(f'hip = {key}' for key in range(900_000, 900_200))})", 2),
+    "many_keys_of_an_array": (f"hip = ANY (ARRAY[11767, 71683, {MANY}])", 2),
     "keys_between": ("hip BETWEEN 30000 AND 30100", SOME),
     "keys_compared": ("hip >= 30000 AND hip < 30100", SOME),
     "statistics": ("magnitude < 0", FEW),

@@ -56,6 +56,7 @@ LEAVING_CHUNKS_OUT = {
     "sink_conditions": ["inner_conditions/key", "inner_conditions/region_of_a_union"],
     "find_regions": ["cones/pleiades", "boxes/areaspec"],
     "find_keys": ["keys/one", "keys/list"],
+    "listed_numbers": ["keys/or", "keys/many_of_an_array"],
     "prune_by_statistics": ["statistics/brightest", "statistics/faintest"],
 }
 """Rules without which an answer is right, but more chunks are asked for it."""
