@@ -16,7 +16,7 @@ from qserv.supervisor.supervisor import embedded_cluster
 from schema.felis import read_database
 from tests.oracle import edges, grains, stars
 from tests.oracle.loading import Tables, load
-from tests.oracle.plain import make_plain, plain_conninfo
+from tests.oracle.plain import create_plain, fill_plain, plain_conninfo
 from tests.support.sky import FELIS, TABLES, Survey
 
 SCHEMAS = Path(__file__).parent / "schema"
@@ -30,7 +30,7 @@ AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Loaded:
-    """The loaded cluster, a session with it, and the oracle."""
+    """The cluster, a session with it, and the oracle."""
 
     cluster: Cluster
     secrets: Secrets
@@ -62,23 +62,31 @@ class Loaded:
 
 
 @pytest.fixture(scope="session")
-def loaded(cluster_home, tmp_path_factory):
+def unloaded(cluster_home):
+    """The cluster and the oracle, for tests that bring rows of their own."""
     settings = Settings(home=cluster_home / "oracle", nodes=3, tap_port=0, memory_share=0.2)
-    has_bigsky = stars.BIGSKY.exists()
-    databases, rows = all_rows(with_bigsky=has_bigsky)
-    directory = tmp_path_factory.mktemp("oracle")
     with embedded_cluster(settings, services=worker_services) as cluster, asyncio.Runner() as runner:
         secrets = Secrets.load(cluster.home)
-        for database in databases:
-            of_it = {table: found for (owner, table), found in rows.items() if owner == database.name}
-            runner.run(load(cluster, secrets, Tables(database, of_it, CHUNK_TARGET_ROWS[database.name]), directory))
-        make_plain(cluster.metadata, secrets, databases, {name: [table] for name, table in rows.items()})
+        create_plain(cluster.metadata, secrets, list(CHUNK_TARGET_ROWS))
         session = runner.run(Session.open(cluster, secrets, settings))
         with contextlib.ExitStack() as connections:
             opened = [psycopg.connect(plain_conninfo(cluster.metadata, secrets), autocommit=True) for _ in range(AT_ONCE)]
             plains = tuple(map(connections.enter_context, opened))
-            yield Loaded(cluster, secrets, settings, runner, session, plains, has_bigsky)
+            yield Loaded(cluster, secrets, settings, runner, session, plains, stars.BIGSKY.exists())
         runner.run(session.close())
+
+
+@pytest.fixture(scope="session")
+def loaded(unloaded, tmp_path_factory):
+    """The same with the rows of `all_rows`."""
+    databases, rows = all_rows(with_bigsky=unloaded.has_bigsky)
+    directory = tmp_path_factory.mktemp("oracle")
+    cluster, secrets = unloaded.cluster, unloaded.secrets
+    for database in databases:
+        of_it = {table: found for (owner, table), found in rows.items() if owner == database.name}
+        unloaded.runner.run(load(cluster, secrets, Tables(database, of_it, CHUNK_TARGET_ROWS[database.name]), directory))
+    fill_plain(cluster.metadata, secrets, databases, {name: [table] for name, table in rows.items()})
+    return unloaded
 
 
 def all_rows(*, with_bigsky):

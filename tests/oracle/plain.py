@@ -58,11 +58,22 @@ def make_plain(postgres, secrets, databases, rows):
     rows
         Rows of each table in one block or more, by the names of database and table, as their files hold them.
     """
+    create_plain(postgres, secrets, [database.name for database in databases])
+    fill_plain(postgres, secrets, databases, rows)
+
+
+def create_plain(postgres, secrets, names):
+    """Make the database without tables; those of databases of these names are found in it without them."""
     with psycopg.connect(postgres.conninfo(Role.ADMIN, "postgres", secrets), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
-        connection.execute(f"ALTER DATABASE {DATABASE} SET search_path = {', '.join(each.name for each in databases)}, plain")
+        connection.execute(f"ALTER DATABASE {DATABASE} SET search_path = {', '.join(names)}, plain")
     with psycopg.connect(plain_conninfo(postgres, secrets)) as connection:
         connection.execute((Path(__file__).parent / "plain.sql").read_text())
+
+
+def fill_plain(postgres, secrets, databases, rows):
+    """Make and fill the tables; see `make_plain`."""
+    with psycopg.connect(plain_conninfo(postgres, secrets)) as connection:
         for database in databases:
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(database.name)))
             for table in database.tables:

@@ -170,12 +170,12 @@ def _drawn(asked, chance, count):
 
 
 @pytest.fixture
-def run(loaded, tmp_path):
+def run(unloaded, tmp_path):
     """Make a run; queries that the oracle answers slowly are left out."""
-    for plain in loaded.plains:
+    for plain in unloaded.plains:
         plain.execute(f"SET statement_timeout = '{SLOWEST_S}s'")
-    yield lambda *arguments: Run(loaded, tmp_path, *arguments)
-    for plain in loaded.plains:
+    yield lambda *arguments: Run(unloaded, tmp_path, *arguments)
+    for plain in unloaded.plains:
         plain.execute("RESET statement_timeout")
 
 
@@ -195,14 +195,14 @@ def test_generated_catalogues_are_answered_as_the_oracle_answers(run, night, rec
 
 
 @pytest.mark.parametrize("path", sorted(WITH_TABLES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_kept_tables_are_answered_as_the_oracle_answers(path, loaded, tmp_path):
+def test_kept_tables_are_answered_as_the_oracle_answers(path, unloaded, tmp_path):
     kept = read_kept(path)
 
     async def wrong():
-        async with present(loaded, kept.tables, tmp_path):
+        async with present(unloaded, kept.tables, tmp_path):
             if kept.query is None:
                 return []
-            oracle = ask_plain(loaded.plain, kept.oracle)
-            return differences(*await loaded.read(kept.query), oracle)
+            oracle = ask_plain(unloaded.plain, kept.oracle)
+            return differences(*await unloaded.read(kept.query), oracle)
 
-    assert not loaded.runner.run(wrong())
+    assert not unloaded.runner.run(wrong())
