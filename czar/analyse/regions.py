@@ -1,13 +1,15 @@
 """Rule: take the regions on positions out of the conditions, and leave out chunks and pixels that no matching row can be in.
 
 A region counts in whatever form it was written: circles, boxes, ellipses, polygons, distances below a limit, ra and dec compared
-with numbers; several of them, under AND and OR. The conditions themselves stay: pixels are a superset.
+with numbers; several of them, under AND and OR. Who must be near a row of a region is in that region, grown by the distance. The
+conditions themselves stay: pixels are a superset.
 """
 
 import functools
 import math
 import operator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -133,6 +135,7 @@ class _Reader:
         box = self._compared(conditions)
         if box is not None:
             found.append(box)
+        found += self._beside(conditions)
         return functools.reduce(operator.and_, found) if found else None
 
     def _of(self, condition: exp.Expr) -> PixelRanges | None:  # noqa: PLR0911 (one return a form of condition)
@@ -188,11 +191,25 @@ class _Reader:
                 return EMPTY if limit < 0 else Circle(float(lon), float(lat), float(limit)).ranges(self.margin_deg)
         return None
 
+    def _beside(self, conditions: list[exp.Expr]) -> Iterator[PixelRanges]:
+        """Yield the pixels around the regions of other sources that conditions keep near this one: there its partners are."""
+        for condition in conditions:
+            near = near_of(condition)
+            if near is None or not 0 <= near.limit_deg < MAX_CIRCLE_DEG:
+                continue
+            for one, other in ((near.left, near.right), (near.right, near.left)):
+                source = next((each for each in self.block.sources if other == _position(each)), None)
+                if one != _position(self.source) or source is None:
+                    continue
+                around = replace(self, source=source, margin_deg=self.margin_deg + near.limit_deg)
+                pixels = around.all_of([each for each in conditions if each is not condition])
+                if pixels is not None:
+                    yield pixels
+
     def _near_list(self, near: Near) -> PixelRanges | None:
         """Return the pixels near the positions of a list that is part of the query."""
-        table = self.source.entry.table
         for one, other in ((near.left, near.right), (near.right, near.left)):
-            if one != (self.source.alias, table.ra, table.dec):
+            if one != _position(self.source):
                 continue
             centres = listed(self.query, self.block.select, *(qualified(other[0], name) for name in other[1:]))
             if centres is None or len(centres) > MAX_CENTRES or not 0 <= near.limit_deg < MAX_CIRCLE_DEG:
@@ -224,6 +241,11 @@ class _Reader:
         if ra.low > ra.high or dec.low > dec.high:
             return EMPTY
         return LonLatBox(ra.low, dec.low, ra.high, dec.high).ranges(self.margin_deg)
+
+
+def _position(source: Source) -> tuple[str, str | None, str | None]:
+    """Return the position of a source, as `Near` has it."""
+    return source.alias, source.entry.table.ra, source.entry.table.dec
 
 
 def _intervals(condition: exp.Expr) -> list[tuple[exp.Expr, Number | None, Number | None]]:

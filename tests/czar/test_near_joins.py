@@ -45,6 +45,23 @@ def test_columns_of_a_region_are_among_them(statement):
     assert re.search(r'SELECT [^()]*"a"\."_healpix_29"', text)
 
 
+CONE = "CONTAINS(POINT({0}.ra_degrees, {0}.dec_degrees), CIRCLE(10, 0, 0.1)) = 1"
+
+
+@pytest.mark.parametrize(
+    ("tables", "read"),
+    [
+        ("hipparcos AS a JOIN bigsky AS b ON {ab} WHERE {cone}", {"a", "b"}),
+        ("bigsky AS b, hipparcos AS a WHERE {ab} AND {cone}", {"a", "b"}),
+        ("hipparcos AS a, hipparcos AS b, hipparcos AS c WHERE {ab} AND {bc} AND {cone}", {"a", "b", "c"}),
+        ("hipparcos AS a LEFT JOIN hipparcos AS b ON {ab} WHERE {cone}", {"a"}),
+    ],
+)
+def test_of_the_partners_of_a_region_those_around_it_are_read(tables, read, statement):
+    text = tables.format(ab=NEAR.format("a", "b"), bc=NEAR.format("b", "c"), cone=CONE.format("a"))
+    assert set(re.findall(r'"(\w)"\."_healpix_29" BETWEEN', statement(f"SELECT a.hip FROM {text}"))) == read  # noqa: S608 (ours)
+
+
 @pytest.mark.parametrize(
     ("tables", "expected"),
     [

@@ -81,6 +81,19 @@ def test_pairs_of_two_tables(radius_deg, form, loaded, measured):
     np.testing.assert_array_equal(in_order(answered(loaded, text)), in_order(expected))
 
 
+@pytest.mark.parametrize("radius_deg", pairs.RADII_DEG)
+def test_partners_of_a_region_lie_around_it(radius_deg, loaded, found, measured):
+    """The region is a point: partners a billionth of the radius inside of it lie on the edge of the pixels that are read."""
+    expected = within(measured["partner"], radius_deg)
+    for anchor in np.unique(expected[:, 0])[::40].tolist():
+        ra, dec = found["anchor"][anchor].tolist()
+        text = (
+            f"SELECT a.anchor_id, b.partner_id FROM anchor a, partner b WHERE {DISTANCE} <= {radius_deg!r}"  # noqa: S608 (as above)
+            f" AND DISTANCE(a.ra, a.dec, {ra!r}, {dec!r}) <= 0 AND a.anchor_id = {anchor}"
+        )
+        np.testing.assert_array_equal(in_order(answered(loaded, text)), in_order(expected[expected[:, 0] == anchor]))
+
+
 NEAREST = {
     "row_number": (
         "SELECT n.anchor_id, n.partner_id FROM (SELECT a.anchor_id, b.partner_id, "  # noqa: S608 (texts of ours)

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 CACHESTAT = 451
@@ -90,27 +90,27 @@ def read_bytes(postmasters: Iterable[int]) -> int:
 
 
 def _keep(directories: list[Path], limit_bytes: int, ended: threading.Event) -> None:
-    seen: dict[tuple[Path, int], tuple[int, float]] = {}
-    """Bytes held of a piece, and when they last became more."""
-    while not ended.wait(LOOK_S):
-        for path in _files(directories):
-            with _opened(path) as descriptor:
-                if descriptor is None:
-                    continue
-                for offset in range(0, os.fstat(descriptor).st_size, PIECE_BYTES):
-                    held = _held_bytes(descriptor, offset, PIECE_BYTES)
-                    before, since = seen.get((path, offset), (0, 0.0))
-                    seen[path, offset] = held, time.monotonic() if held > before else since
-        total = sum(held for held, _ in seen.values())
-        for (path, offset), (held, _) in sorted(seen.items(), key=lambda one: one[1][1]):
-            if total <= limit_bytes:
-                break
-            if held:
-                with _opened(path) as descriptor:
-                    if descriptor is not None:
-                        os.posix_fadvise(descriptor, offset, PIECE_BYTES, os.POSIX_FADV_DONTNEED)
-                seen[path, offset] = 0, 0.0
-                total -= held
+    """Look again and again. Files stay open: opening all of them each time takes a tenth of a core from the servers."""
+    seen: dict[tuple[int, int], tuple[int, float]] = {}
+    """Bytes held of a piece (descriptor and offset), and when they last became more."""
+    with ExitStack() as files:
+        opened = [files.enter_context(_opened(path)) for path in _files(directories)]
+        for descriptor in opened:
+            if descriptor is not None:
+                seen |= {(descriptor, offset): (0, 0.0) for offset in range(0, os.fstat(descriptor).st_size, PIECE_BYTES)}
+        while not ended.wait(LOOK_S):
+            for (descriptor, offset), (before, since) in seen.items():
+                held = _held_bytes(descriptor, offset, PIECE_BYTES)
+                if held != before:
+                    seen[descriptor, offset] = held, time.monotonic() if held > before else since
+            total = sum(held for held, _ in seen.values())
+            for (descriptor, offset), (held, _) in sorted(seen.items(), key=lambda one: one[1][1]):
+                if total <= limit_bytes:
+                    break
+                if held:
+                    os.posix_fadvise(descriptor, offset, PIECE_BYTES, os.POSIX_FADV_DONTNEED)
+                    seen[descriptor, offset] = 0, 0.0
+                    total -= held
 
 
 def _held_bytes(descriptor: int, offset: int, length: int) -> int:
