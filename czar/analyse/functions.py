@@ -125,7 +125,7 @@ def _is_numeric(node: exp.Literal) -> bool:
     if node.is_string:
         return False
     around = node.parent
-    while isinstance(around, exp.Neg | exp.Paren):
+    while isinstance(around, exp.Neg | exp.Paren | exp.Array | exp.Any | exp.All):
         around = around.parent
     if isinstance(around, exp.Cast) or (isinstance(around, exp.Anonymous) and around.name.lower() in NUMERIC_ONLY):
         return False

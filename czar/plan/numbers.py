@@ -12,8 +12,8 @@ from typing import Final
 from sqlglot import exp
 
 from czar.analyse.kinds import Kind
-from czar.analyse.nesting import body
 from czar.analyse.query import Query, Source
+from czar.plan.shown_items import items_at, shown_items
 from czar.steps.intermediate import Intermediate
 from schema.model import ColumnType
 
@@ -89,7 +89,7 @@ class Numbers:
             case exp.Column():
                 return self._of_column(node)
             case exp.Subquery() | exp.Select() | exp.SetOperation():
-                return _wider(self.kind(item) for item in _items(node, 0))
+                return _wider(self.kind(item) for item in items_at(node, 0))
             case exp.Interval():
                 return Kind.INTERVAL
         return self._of_call(node)
@@ -131,7 +131,13 @@ class Numbers:
             return isinstance(source.entry, Intermediate) and call is not None and call.name in source.entry.sums
         if isinstance(call, exp.Sum):
             return self.kind(call.this) in {Kind.INTEGER, Kind.BIGINT, Kind.OTHER} or self.is_sum(call.this)
-        items = self._item(call) if isinstance(call, exp.Column) else _items(call, 0) if isinstance(call, exp.Subquery) else None
+        items = (
+            shown_items(self.tree, call)
+            if isinstance(call, exp.Column)
+            else items_at(call, 0)
+            if isinstance(call, exp.Subquery)
+            else None
+        )
         return bool(items) and all(self.is_sum(item) for item in items or [])
 
     def carried(self, items: Sequence[exp.Expr]) -> tuple[int, ...]:
@@ -148,23 +154,12 @@ class Numbers:
     def _of_column(self, node: exp.Column) -> Kind:
         source = self.tables.get(node.table)
         if source is None:
-            items = self._item(node)
+            items = shown_items(self.tree, node)
             return _wider(self.kind(item) for item in items) if items else Kind.NUMERIC
         if isinstance(source.entry, Intermediate):
             return source.entry.kinds.get(node.name, Kind.NUMERIC)
         column = source.entry.table.by_name.get(node.name)
         return COLUMNS.get(column.datatype, Kind.OTHER) if column else Kind.BIGINT
-
-    def _item(self, node: exp.Column) -> list[exp.Expr] | None:
-        """Return the items, one of each side of a set operation, that a column of a subquery shows; None if it is not found."""
-        for relation in self.tree.find_all(exp.Subquery):
-            if relation.alias == node.table:
-                query = body(relation)
-                while isinstance(query, exp.SetOperation):
-                    query = body(query.this)
-                names = [item.alias_or_name for item in query.expressions] if isinstance(query, exp.Select) else []
-                return _items(relation, names.index(node.name)) if node.name in names else None
-        return None
 
 
 def aggregate_of(node: exp.Expr | None) -> exp.Expr | None:
@@ -177,14 +172,6 @@ def aggregate_of(node: exp.Expr | None) -> exp.Expr | None:
 def numbers_of(query: Query) -> Numbers:
     """Return what tells the kinds of a query's expressions."""
     return Numbers(query.tables, query.tree, query.is_step)
-
-
-def _items(node: exp.Expr, place: int) -> list[exp.Expr]:
-    """Return the items of SELECT at a place, of each side of a set operation."""
-    tree = body(node)
-    if isinstance(tree, exp.SetOperation):
-        return [*_items(tree.this, place), *_items(tree.expression, place)]
-    return [tree.expressions[place]] if isinstance(tree, exp.Select) else []
 
 
 def _wider(kinds: Iterable[Kind]) -> Kind:

@@ -14,6 +14,11 @@ DEEPEST_JOIN = 3
 SET_KINDS = ("integer", "text", "float")
 """Kinds of columns of set operations."""
 
+SET_WORDS = ("UNION", "UNION ALL", "EXCEPT", "INTERSECT", "EXCEPT ALL", "INTERSECT ALL")
+
+CONSTANTS = {"integer": ("0", "3", "1000"), "text": ("''", "'a'", "'g'"), "float": ("0", "1.5", "100")}
+"""What a column of a set operation is compared with, by its kind."""
+
 SAME_KIND = {"real": "float"}
 """Kinds that are compared as another; all others as themselves."""
 
@@ -26,6 +31,8 @@ class SetOperation:
     words: tuple[str, ...]
     parenthesised: bool = False
     order: str = ""
+    kinds: tuple[str, ...] = ()
+    """Of the columns."""
 
     @property
     def items(self):
@@ -64,7 +71,7 @@ class Composer(Generator):
 
     def query(self, source=None):
         form = self.random.choice(
-            ("joined", "joined", "nested", "derived", "set", "window", "chunked", "near", "named", "gathered")
+            ("joined", "joined", "nested", "derived", "set", "united", "lateral", "window", "chunked", "near", "named", "gathered")
         )
         return getattr(self, f"_{form}_query")() if source is None else super().query(source)
 
@@ -127,9 +134,12 @@ class Composer(Generator):
     def _in(self, source, inner, where):
         outer, column = self._of_one_kind(source, inner)
         word = self.random.choice(("IN", "IN", "NOT IN", "= ANY"))
-        return Pair.joined(
-            "", [Pair.same(f"{outer.name} {word} "), _enclosed(Generated((Pair.same(column.name),), _tables(inner), where).text)]
-        )
+        values = Generated((Pair.same(column.name),), _tables(inner), where).text
+        if self.random.random() < 0.25:
+            # The same table again, so that both sides are of one type.
+            more = Generated((Pair.same(column.name),), _tables(inner), Generator.condition(self, inner, 1)).text
+            values = Pair.joined(f" {self.random.choice(SET_WORDS)} ", [values, more])
+        return Pair.joined("", [Pair.same(f"{outer.name} {word} "), _enclosed(values)])
 
     def _exists(self, source, inner, where):
         outer, column = self._of_one_kind(source, inner)
@@ -190,6 +200,64 @@ class Composer(Generator):
         outer = getattr(self, f"_{form}")(derived, outer_where)
         return dataclasses.replace(outer, tables=Pair.joined("", [_enclosed(query.text), Pair.same(" AS d")]))
 
+    def _united_query(self):
+        """Return a query over a set operation in FROM."""
+        united = self._set_query()
+        columns = [Column(f"d.x{place}", kind, CONSTANTS[kind], summable=False) for place, kind in enumerate(united.kinds)]
+        derived = Source("d", tuple(columns), (), (columns[0].name,))
+        form = self.random.choice(("rows", "aggregates", "groups", "distinct"))
+        where = Generator.condition(self, derived, 1) if self.random.random() < 0.6 else None
+        outer = getattr(self, f"_{form}")(derived, where)
+        names = ", ".join(f"x{place}" for place in range(len(columns)))
+        unordered = dataclasses.replace(united, order="")
+        return dataclasses.replace(outer, tables=Pair.joined("", [_enclosed(unordered.text), Pair.same(f" AS d ({names})")]))
+
+    def _lateral_query(self):
+        """Return rows of a table, each with rows or aggregates of another one that depend on it."""
+        source = self.random.choice(self.sources)
+        others = [each for each in self.sources if _alias(each) not in source.tables.split()]
+        if not others:
+            return self._chunked_query()
+        inner = self.random.choice(others)
+        outer, column = self._of_one_kind(source, inner)
+        value = self.random.choice([each for each in inner.columns if each.kind != "boolean"])
+        linked = Condition(Pair.same(f"{column.name} {self.random.choice(('=', '=', '=', '<'))} {outer.name}"))
+        where = Condition(word="AND", parts=(linked, Generator.condition(self, inner, 1)))
+        forms = (
+            (f"{column.name} AS x0", f"{value.name} AS x1"),
+            ("COUNT(*) AS x0", f"MAX({value.name}) AS x1"),
+            (f"MIN({column.name}) AS x0", f"MAX(DISTINCT {value.name}) AS x1"),
+        )
+        chosen = self.random.randrange(len(forms))
+        lateral = Generated(tuple(map(Pair.same, forms[chosen])), _tables(inner), where)
+        first = Column("d.x0", "integer", ("0", "2")) if chosen == 1 else dataclasses.replace(column, name="d.x0")
+        columns = (first, dataclasses.replace(value, name="d.x1"))
+        joined = Source("", source.columns + columns, source.positions, source.grouping)
+        outer_where = Generator.condition(self, joined, 1) if self.random.random() < 0.6 else None
+        query = getattr(self, f"_{self.random.choice(('rows', 'aggregates', 'groups'))}")(joined, outer_where)
+        head, tail = self.random.choice(
+            ((", LATERAL ", " AS d"), (" CROSS JOIN LATERAL ", " AS d"), (" LEFT JOIN LATERAL ", " AS d ON TRUE"))
+        )
+        tables = Pair.joined("", [Pair.same(source.tables + head), _enclosed(lateral.text), Pair.same(tail)])
+        return dataclasses.replace(query, tables=tables)
+
+    def _value(self, source):
+        """Return a value, which is of another table now and then."""
+        others = [each for each in self.sources if _alias(each) not in source.tables.split()]
+        if not others or source.tables in {"", "d"} or self.random.random() < 0.85:
+            return super()._value(source)
+        inner = self.random.choice(others)
+        outer, column = self._of_one_kind(source, inner)
+        where = Condition(
+            word="AND", parts=(Condition(Pair.same(f"{column.name} = {outer.name}")), Generator.condition(self, inner, 1))
+        )
+        value = self.random.choice([each for each in inner.columns if each.kind != "boolean"])
+        item = self.random.choice(("COUNT(*)", "MIN({0})", "MAX({0})", "COUNT({0}) + 1", "COUNT(DISTINCT {0})"))
+        if self.random.random() < 0.2:
+            text = Generated((Pair.same(value.name),), _tables(inner), where, order=(value.name,)).text
+            return Pair(f"ARRAY({text.ours})", f"ARRAY({text.plain})")
+        return _enclosed(Generated((Pair.same(item.format(value.name)),), _tables(inner), where).text)
+
     def _near_query(self):
         """Return neighbours of rows of one table, or of two; within the overlap and beyond it."""
         one, other = (self.random.choice([source for source in self.sources if source.positions]) for _ in range(2))
@@ -240,6 +308,7 @@ class Composer(Generator):
         column = self.random.choice([each for each in source.columns if each.kind != "boolean"])
         forms = ["COUNT(DISTINCT {})", "MIN({0}) FILTER (WHERE {0} IS NOT NULL)", "COUNT(*) FILTER (WHERE {} IS NULL)", "COUNT(*)"]
         forms += ["PERCENTILE_DISC(0.3) WITHIN GROUP (ORDER BY {})", "ARRAY_LENGTH(ARRAY_AGG({}), 1)", "MAX(DISTINCT {})"]
+        forms += ["ARRAY_AGG({0} ORDER BY {0})", "ARRAY_AGG(DISTINCT {0} ORDER BY {0} DESC NULLS LAST)"]
         if column.kind == "text":
             forms.append("LENGTH(STRING_AGG({}, ','))")
             forms.append("STRING_AGG(DISTINCT {0}, ',' ORDER BY {0})")
@@ -252,10 +321,10 @@ class Composer(Generator):
         known = {column.kind for column in self.random.choice(self.sources).columns}
         kinds = [self.random.choice([kind for kind in SET_KINDS if kind in known]) for _ in range(self.random.randint(1, 2))]
         parts = tuple(self._of_kinds(kinds) for _ in range(self.random.choice((2, 2, 3))))
-        words = ("UNION", "UNION ALL", "EXCEPT", "INTERSECT", "EXCEPT ALL", "INTERSECT ALL")
-        chosen = tuple(self.random.choice(words) for _ in parts[1:])
+        chosen = tuple(self.random.choice(SET_WORDS) for _ in parts[1:])
         order = f" ORDER BY 1{self._direction()}" if self.random.random() < 0.3 else ""
-        return SetOperation(parts, chosen, parenthesised=len(parts) > 2 and self.random.random() < 0.5, order=order)
+        parenthesised = len(parts) > 2 and self.random.random() < 0.5
+        return SetOperation(parts, chosen, parenthesised=parenthesised, order=order, kinds=tuple(kinds))
 
     def _of_kinds(self, kinds):
         fitting = [source for source in self.sources if {column.kind for column in source.columns} >= set(kinds)]

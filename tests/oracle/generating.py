@@ -175,6 +175,8 @@ class Generator:
         forms = [f"{column.name} {self.random.choice(('<', '<=', '>', '>=', '=', '<>'))} {one}"] * 4
         forms += [f"{one} {self.random.choice(('<', '>=', '='))} {column.name}", f"{column.name} BETWEEN {one} AND {other}"]
         forms += [f"{column.name} IN ({one}, {other})", f"{column.name} NOT IN ({one}, {other})"]
+        if column.kind != "time":  # constants of an array are texts, which PostgreSQL does not compare with times
+            forms += [f"{column.name} = ANY (ARRAY[{one}, {other}])", f"{column.name} <> ALL (ARRAY[{one}, {other}])"]
         forms += [f"{column.name} IS NULL", f"{column.name} IS NOT NULL", f"COALESCE({column.name}, {one}) > {other}"]
         if column.kind == "text":
             forms += [
@@ -185,7 +187,7 @@ class Generator:
 
     def _value(self, source):
         column = self.random.choice(source.columns)
-        forms = ["{}"] * 3 + ["{} IS NULL"]
+        forms = ["{}"] * 3 + ["{} IS NULL", "ARRAY[{0}, {0}, NULL]"]
         if column.kind in NUMBERS and column.summable:
             forms += ["{} + 1", "-{}", "ABS({})", "CASE WHEN {0} > 3 THEN {0} END", "COALESCE({}, 0) * 2"]
         if column.kind == "text":
