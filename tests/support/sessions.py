@@ -32,7 +32,8 @@ def _seconds(reports):
     """Return the seconds of each package: a folder of tests/."""
     spent = Counter()
     for case in _all(reports, "testcase"):
-        path = case.get("classname").split(".")
+        # The one that Ctrl-C interrupted has no name.
+        path = case.get("classname", "").split(".")
         spent[path[1] if len(path) > 2 else "tests"] += float(case.get("time"))
     return spent
 

@@ -7,6 +7,7 @@ def test_counts(record_testsuite_property):
     record_testsuite_property("examples", {count})
 """
 FAILS = "def test_fails(): assert 'a' == 'b'"
+INTERRUPTED = "def test_interrupted(): raise KeyboardInterrupt"
 
 
 def folder(path, **tests):
@@ -25,3 +26,8 @@ def test_what_tests_counted_is_added_up_and_a_failure_is_shown(tmp_path, capsys)
     assert shown.endswith("examples: 342\n")
     assert "AssertionError: assert 'a' == 'b'" in shown
     assert "two: failed, exit code 1" in shown
+
+
+def test_an_interrupted_session_is_accounted_for(tmp_path, capsys):
+    assert run_sessions({"one": folder(tmp_path / "one", some=PASSES.format(count=2), stops=INTERRUPTED)}) == 1
+    assert capsys.readouterr().out.endswith("examples: 2\n")
