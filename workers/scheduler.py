@@ -295,6 +295,6 @@ def cancelled(query_id: str) -> QueryCancelledError:
 def lane_rules(scans: int) -> dict[Lane, LaneRule]:
     """Return the rules of a node whose scans read so many chunks at a time, be it for a single query."""
     return {
-        Lane.INTERACTIVE: LaneRule(INTERACTIVE_SLOTS, INTERACTIVE_EACH, INTERACTIVE_TURN_S),
+        Lane.INTERACTIVE: LaneRule(INTERACTIVE_SLOTS, min(INTERACTIVE_EACH, scans), INTERACTIVE_TURN_S),
         Lane.SCAN: LaneRule(scans, scans, SCAN_TURN_S),
     }

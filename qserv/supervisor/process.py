@@ -27,7 +27,7 @@ class ServiceProcess:
     def __init__(self, service: Service, settings: Settings) -> None:
         self.service = service
         self._home: Path = settings.home
-        self._environment = os.environ | settings.environment() | {"PYTHONUNBUFFERED": "1"}
+        self._environment = {**service.environment, **os.environ} | settings.environment() | {"PYTHONUNBUFFERED": "1"}
         self._child: subprocess.Popen[bytes] | None = None
         self._record: RunRecord | None = None
         self._log = LogFile(self._home, service.name)

@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import shutil
+import threading
+from dataclasses import dataclass
 
+import psycopg
 import pytest
 
 from czar.session import Session
 from qserv.cli.ingest import load_with_progress
-from qserv.cluster import Secrets
+from qserv.cluster import NODE_DATABASE, Role, Secrets
 from qserv.errors import (
     AnswerSizeError,
     MemoryLimitError,
@@ -221,10 +224,16 @@ def test_a_user_has_so_many_queries_on_all_czars_together(session):
 @pytest.fixture(scope="module")
 def narrow(cluster_home):
     """A cluster whose queries may use one megabyte of temporary files."""
-    settings = Settings(home=cluster_home / "narrow", nodes=1, tap_port=0, memory_share=0.001, max_temporary_bytes=1_000_000)
+    settings = Settings(
+        home=cluster_home / "narrow", nodes=1, tap_port=0, memory_share=0.001, worker_threads=3, max_temporary_bytes=1_000_000
+    )
     with embedded_cluster(settings, services=worker_services) as cluster:
         load_with_progress(settings, schema_path("stars"), {"hipparcos": [data_path("hipparcos.parquet")]}, quiet=True)
-        yield cluster, Secrets.load(cluster.home), settings
+        secrets = Secrets.load(cluster.home)
+        with psycopg.connect(cluster.nodes[0].postgres.conninfo(Role.ADMIN, NODE_DATABASE, secrets), autocommit=True) as admin:
+            # So little memory for a sort that a third of the limit is more.
+            admin.execute(f"ALTER ROLE {Role.READER} SET work_mem = '64kB'")
+        yield cluster, secrets, settings
     shutil.rmtree(settings.home)
 
 
@@ -252,3 +261,54 @@ def test_temporary_files_are_limited_on_nodes_and_in_the_scratch_database(query,
             await session.close()
 
     asyncio.run(ask())
+
+
+@dataclass
+class TemporaryFiles:
+    """Looks at the temporary files of a node for as long as the block lasts."""
+
+    conninfo: str
+    most_bytes: int = 0
+    most_statements: int = 0
+
+    def __enter__(self):
+        self._over = threading.Event()
+        self._looking = threading.Thread(target=self._look)
+        self._looking.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._looking.join()
+
+    def _look(self):
+        with psycopg.connect(self.conninfo, autocommit=True) as admin:
+            while not self._over.is_set():
+                # A file is named after the process that wrote it: pgsql_tmp<process>.<number>.
+                found = admin.execute("SELECT split_part(name, '.', 1), sum(size) FROM pg_ls_tmpdir() GROUP BY 1").fetchall()
+                self.most_bytes = max(self.most_bytes, sum(size for _, size in found))
+                self.most_statements = max(self.most_statements, len(found))
+
+
+def test_the_statements_of_a_query_use_no_more_than_its_limit_together(narrow):
+    cluster, secrets, settings = narrow
+    sorted_pairs = (
+        "SELECT h.hip FROM hipparcos AS h, tap_schema.columns AS c WHERE c.column_index = 1 AND h.hip % 100 < {share}"
+        " ORDER BY h.magnitude, h.hip LIMIT 1000000"
+    )
+
+    async def ask(share):
+        session = await Session.open(*narrow)
+        try:
+            return await read(session, sorted_pairs.format(share=share))
+        finally:
+            await session.close()
+
+    with TemporaryFiles(cluster.nodes[0].postgres.conninfo(Role.ADMIN, NODE_DATABASE, secrets)) as files:
+        assert asyncio.run(ask(2)) > 10_000
+        # Each statement needs less than the limit, three at once need twice as much.
+        with pytest.raises(TemporarySpaceError) as met:
+            asyncio.run(ask(16))
+    assert met.value.code == "query.limit.temporary_space"
+    assert files.most_statements > 1
+    assert settings.max_temporary_bytes / 4 < files.most_bytes <= settings.max_temporary_bytes

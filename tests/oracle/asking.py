@@ -69,7 +69,7 @@ class OracleAnswer:
 
 def ask_plain(plain, text):
     """Return the oracle's whole answer, in its order."""
-    cut = Cut.of(text, lambda count: int(count) if count.isdigit() else _computed(plain, count))
+    cut = cut_of(plain, text)
     described = plain.cursor(binary=True).execute(cut.select(tail="LIMIT 0")).description
     names = [column.name for column in described]
     # A star stands for several columns; then no item is known by its place.
@@ -108,6 +108,11 @@ def _in_words(plain):
     for name in ("interval", "time"):
         cursor.adapters.register_loader(name, TextLoader)
     return cursor
+
+
+def cut_of(plain, text):
+    """Cut a query; the oracle computes LIMIT and OFFSET where they are expressions."""
+    return Cut.of(text, lambda count: int(count) if count.isdigit() else _computed(plain, count))
 
 
 def _computed(plain, count):

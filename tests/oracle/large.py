@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import psycopg
 
 from ingest.load import LoadOptions, load_catalogue
-from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
+from qserv.cluster import METADATA_DATABASE, NODE_DATABASE, Cluster, Role, Secrets
 from qserv.metadata.engine import make_engine
 from qserv.settings import Settings
 from qserv.supervisor.services import worker_services
@@ -31,7 +31,7 @@ class Large:
     secrets: Secrets
     settings: Settings
     size_bytes: int
-    """Of the tables as plain PostgreSQL stores them, without indexes."""
+    """Of the chunk tables, one copy of each, without overlap and indexes."""
 
     def connect(self):
         """Return a connection to the oracle."""
@@ -40,7 +40,7 @@ class Large:
 
 @contextlib.contextmanager
 def large_cluster(home, objects, timeout_s, directory):
-    """Run a cluster with a survey of so many objects; ``directory`` gets its files."""
+    """Run a cluster with a survey of so many objects whose queries may take so long; ``directory`` gets its files."""
     survey = Survey(objects)
     settings = Settings(home=home, nodes=3, tap_port=0, memory_share=0.2, query_timeout_s=timeout_s, **SMALL)
     files = {table: [directory / f"{table}.parquet"] for table in TABLES}
@@ -53,11 +53,16 @@ def large_cluster(home, objects, timeout_s, directory):
         for (path,) in files.values():
             path.unlink()
         make_plain(cluster.metadata, secrets, [database], {(database.name, table): survey.blocks(table) for table in TABLES})
-        with psycopg.connect(plain_conninfo(cluster.metadata, secrets), autocommit=True) as plain:
-            (size_bytes,) = plain.execute(
-                "SELECT SUM(pg_table_size(oid)) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'survey'::regnamespace"
-            ).fetchone()
-        yield Large(cluster, secrets, settings, int(size_bytes))
+        yield Large(cluster, secrets, settings, sum(_size_bytes(node, secrets) for node in cluster.nodes))
+
+
+def _size_bytes(node, secrets):
+    with psycopg.connect(node.postgres.conninfo(Role.ADMIN, NODE_DATABASE, secrets)) as connection:
+        (size_bytes,) = connection.execute(
+            "SELECT COALESCE(SUM(pg_relation_size(oid)), 0) FROM pg_class WHERE relkind = 'r' AND relname !~ '_overlap$'"
+            " AND relname <> 'ccd_visit' AND relnamespace = 'survey'::regnamespace"
+        ).fetchone()
+    return int(size_bytes)
 
 
 async def _load(cluster, secrets, database, files, directory):

@@ -313,3 +313,8 @@ def test_nobody_starves(crowd, chunk, arrives_s):
     assert max(alone.waits) <= PATIENCE_S + 0.5 * (IN_ORDER_TURNS + 1) * (
         1 + len([1 for time_s, _ in crowd if time_s <= arrives_s])
     )
+
+
+def test_a_query_has_no_more_statements_at_a_time_than_the_node_scans():
+    """Else its share of temporary space would be too large."""
+    assert all(rule.each <= scans for scans in (1, 2, 5) for rule in lane_rules(scans).values())

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from qserv.embedded.ports import find_free_port
 from qserv.embedded.processes import run_records
 from qserv.errors import QservError
 from qserv.metadata.jobs import JobState
+from qserv.supervisor.services import GIVES_MEMORY_BACK
 from tests.czar.service.conftest import running
 
 SLOW = """
@@ -79,6 +81,12 @@ def test_a_job_of_a_killed_czar_is_run_again_by_another(archive, czar, second, n
             with client.result(one.job_id) as result:
                 assert result.read_all().num_rows == rows
     assert [path.name for path in (archive.home / "results").glob(f"{job.job_id}*")] == [f"{job.job_id}-2.arrow"]
+
+
+def test_a_czar_keeps_no_memory_that_it_has_freed(archive):
+    (record,) = [record for record in run_records(archive.home) if record.name == "czar"]
+    environment = Path(f"/proc/{record.process.pid}/environ").read_bytes().split(b"\0")
+    assert {f"{name}={value}".encode() for name, value in GIVES_MEMORY_BACK.items()} <= set(environment)
 
 
 def test_a_czar_that_stops_hands_its_jobs_to_another(archive, czar, second, nodes):
