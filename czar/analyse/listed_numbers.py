@@ -85,7 +85,10 @@ def _whole(node: exp.Expr) -> int | None:
 
 
 def _array(node: exp.Expr) -> list[int]:
-    """Return the numbers that an array written as a text holds."""
+    """Return the numbers that an array holds, which may be written as a text."""
+    if isinstance(node, exp.Array):
+        numbers = [value for part in node.expressions if (value := _whole(part)) is not None]
+        return numbers if len(numbers) == len(node.expressions) else []
     if not isinstance(node, exp.Literal) or not node.is_string or not ARRAY.fullmatch(node.name):
         return []
     values = [int(value) for value in node.name.strip().strip("{}").split(",")]

@@ -8,6 +8,9 @@ from czar.analyse.query import Query
 from czar.dialects.places import place_of
 from qserv.errors import QueryError
 
+REAL_WHOLE = 2**24
+"""Whole numbers up to this are each a REAL."""
+
 
 def plain_forms(query: Query) -> Query:
     """Write named windows out where they are used, BETWEEN SYMMETRIC as two BETWEENs, and numbers of VALUES or an array as a list.
@@ -44,13 +47,21 @@ def _list_written_out(part: exp.In | exp.EQ) -> None:
         values = values if len(values) == len(rows) else []
     elif isinstance(part, exp.EQ) and isinstance(part.expression, exp.Any):
         array = part.expression.this.unnest()
-        values = array.expressions if isinstance(array, exp.Array) else []
+        values = array.expressions if isinstance(array, exp.Array) and all(map(_is_the_same_as_real, array.expressions)) else []
     if not values or any(number(value) is None for value in values):
         return
     if isinstance(part, exp.In):
         part.set("expressions", values)
     else:
         part.replace(exp.In(this=part.this, expressions=values))
+
+
+def _is_the_same_as_real(node: exp.Expr) -> bool:
+    """Whether a whole number is one of REAL's: as REAL a column of that type is compared with those of a list, and with those of an
+    array in double precision.
+    """
+    value = number(node)
+    return not isinstance(value, int) or abs(value) <= REAL_WHOLE
 
 
 def _write_windows_out(select: exp.Select, query: Query) -> None:

@@ -9,9 +9,11 @@ from sqlglot import exp
 
 from czar.analyse.constants import value
 from czar.analyse.nesting import conjuncts, disjuncts
+from czar.analyse.plain_forms import REAL_WHOLE
 from czar.analyse.query import Query, Source
 from czar.catalogue import ColumnStatistics, Ranges, are_among
 from czar.dialects.number_lists import NUMBERS, lists_numbers
+from schema.model import ColumnType
 
 Constant = int | float | str
 
@@ -80,6 +82,8 @@ def _of(condition: exp.Expr, source: Source) -> NDArray[np.bool_] | None:  # noq
             high = _compared(exp.LTE, condition.this, value(condition.args["high"]), source)
             masks = [mask for mask in (low, high) if mask is not None]
             return np.logical_and.reduce(masks) if masks else None
+        case exp.In() if _is_rounded(condition, source):
+            return None
         case exp.In() if lists_numbers(condition):
             return _among(condition.this, condition.meta[NUMBERS], source)
         case exp.In() if condition.expressions:
@@ -119,6 +123,15 @@ def _compared(kind: type[exp.Expr], node: exp.Expr, constant: Constant | None, s
     if statistics is None or constant is None:
         return None
     return comparable(kind, statistics, constant, source.entry.row_counts)
+
+
+def _is_rounded(member: exp.In, source: Source) -> bool:
+    """Whether a list has whole numbers that become others as REAL, as which PostgreSQL compares a column of that type with them."""
+    column = source.entry.table.by_name.get(member.this.name) if isinstance(member.this, exp.Column) else None
+    if column is None or column.datatype is not ColumnType.FLOAT:
+        return False
+    numbers = member.meta[NUMBERS] if lists_numbers(member) else [value(part) for part in member.expressions]
+    return any(isinstance(each, int | np.integer) and abs(int(each)) > REAL_WHOLE for each in numbers)
 
 
 def _among(node: exp.Expr, numbers: NDArray[np.int64], source: Source) -> NDArray[np.bool_] | None:

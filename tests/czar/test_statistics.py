@@ -2,6 +2,7 @@
 
 import math
 import operator
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from czar.analyse.statistics import OR_EQUAL, comparable
-from czar.catalogue import ColumnStatistics
+from czar.analyse.query import Source
+from czar.analyse.statistics import OR_EQUAL, _of, comparable
+from czar.catalogue import ColumnStatistics, TableEntry
+from czar.parse import parse
+from schema.model import Column, ColumnType, Table, TableRole
 
 COMPARED = {exp.LT: operator.lt, exp.LTE: operator.le, exp.GT: operator.gt, exp.GTE: operator.ge, exp.EQ: operator.eq}
 
@@ -124,3 +128,25 @@ def test_texts_and_numbers_say_nothing_of_each_other(dtype, constant, filler):
 def test_nan_as_a_constant_says_nothing():
     """Infinity - Infinity of two literals that are no doubles: a number to PostgreSQL."""
     assert comparable(exp.LT, statistics_of([[1.0]], np.float64, 0), INFINITY - INFINITY, np.array([1])) is None
+
+
+REAL = Column("flux", ColumnType.FLOAT)
+
+
+@pytest.mark.parametrize(("column", "left"), [(REAL, [True, True]), (replace(REAL, datatype=ColumnType.DOUBLE), [False, True])])
+@pytest.mark.parametrize("numbers", ["16777217, 100000000", ", ".join(map(str, range(16777217, 16777417, 2)))])
+def test_a_list_of_whole_numbers_that_are_rounded_to_real_leaves_no_chunk_out(column, left, numbers):
+    """PostgreSQL: ``16777216::real IN (16777217, 100000000)`` is true."""
+    table = Table("t", TableRole.REPLICATED, (column,))
+    ranges = ColumnStatistics(
+        np.array([16777216.0, 0.0]),
+        np.array([16777216.0, 1e9]),
+        np.array([True, True]),
+        np.array([0, 0]),
+        np.array([False, False]),
+    )
+    entry = TableEntry("d", "", table, np.array([4, 5]), np.array([1, 2]), np.array([0, 0]), {"flux": ranges})
+    (member,) = parse(f"SELECT 1 WHERE t.flux IN ({numbers})").find_all(exp.In)
+    found = _of(member, Source("t", entry))
+    assert (left if found is None else found.tolist()) == left
+    assert (found is None) == (column is REAL)
