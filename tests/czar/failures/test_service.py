@@ -11,7 +11,7 @@ from qserv.errors import NodeUnavailableError, QueryEvaluationError
 from qserv.metadata.jobs import JobState
 from tests.czar.failures.conftest import until
 from tests.czar.failures.stages import held_chunks
-from tests.czar.failures.survey import ONCE, SCAN, is_right
+from tests.czar.failures.survey import ONCE, SCAN, STEPS, is_right
 
 NODE = "node-2"
 
@@ -42,6 +42,17 @@ def test_a_download_and_a_job_end_with_the_reason_and_no_file_is_left(battered, 
     assert list((battered.cluster.home / "results").glob(f"*{job.job_id}*")) == []
     battered.wait_up()
     assert is_right(SCAN, czar.query(SCAN.format(database=ONCE)))
+
+
+@pytest.mark.parametrize("query", [SCAN, STEPS])
+def test_a_job_that_is_cancelled_leaves_nothing(battered, czar, query):
+    with held_chunks(battered, ONCE, NODE, 0) as wait:
+        job = czar.submit(query.format(database=ONCE))
+        wait()
+        czar.cancel_job(job.job_id)
+        assert czar.wait(job.job_id, 20).state is JobState.CANCELLED
+        assert list((battered.cluster.home / "results").glob(f"*{job.job_id}*")) == []
+        battered.leftovers.wait_none()
 
 
 def test_queries_that_wait_for_a_frozen_worker_end(battered):
