@@ -46,7 +46,7 @@ def make_engine(url: str | URL, silence_s: float = SILENCE_S) -> AsyncEngine:
         pool_size=POOL_CONNECTIONS,
         max_overflow=0,
         pool_pre_ping=True,
-        connect_args={"timeout": min(CONNECT_TIMEOUT_S, silence_s)},
+        connect_args={"timeout": min(CONNECT_TIMEOUT_S, silence_s), "ssl": False},
         execution_options={"watch": watch},
     )
     event.listen(engine.sync_engine, "connect", lambda opened, _record: watch.add(opened.driver_connection))

@@ -62,6 +62,16 @@ class Watch:
         return True
 
 
-def address(url: URL) -> dict[str, str | int | None]:
-    """Return what the driver wants to know of a URL."""
-    return {"host": url.host, "port": url.port, "user": url.username, "password": url.password, "database": url.database}
+def address(url: URL) -> dict[str, str | int | bool | None]:
+    """Return what the driver wants to know of a URL.
+
+    Without TLS, which embedded servers have not: while the driver asks for it, a connection that is given up stays open.
+    """
+    return {
+        "ssl": False,
+        "host": url.host,
+        "port": url.port,
+        "user": url.username,
+        "password": url.password,
+        "database": url.database,
+    }
