@@ -289,8 +289,8 @@ class Session:
 
 
 def _read(statement: str | exp.Expr, dialect: str, catalogue: Catalogue, text: str) -> Query:
-    tree = parse(statement, dialect) if isinstance(statement, str) else one_query(statement, text)
-    return named(at_moment(tree.copy(), datetime.now(UTC)), catalogue, text)
+    tree = parse(statement, dialect) if isinstance(statement, str) else one_query(statement, text).copy()
+    return named(at_moment(tree, datetime.now(UTC)), catalogue, text)
 
 
 def _text(statement: str | exp.Expr) -> str:
