@@ -236,7 +236,7 @@ class Run:
         with stage.timed():
             made = self._loaded(query).make(name, part.rest, names, self._engine.settings.max_step_bytes)
         stage.add(made.rows, made.size_bytes)
-        if made.size_bytes > few_bytes:
+        if made.size_bytes > few_bytes or self._work().text_bytes(name) > few_bytes:
             return intermediate(name, query.outputs, is_large=True)
         found = self._work().read(name)
         if not can_be_sent(found.schema):

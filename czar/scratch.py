@@ -204,6 +204,13 @@ class Workspace:
             raise step_size_error(limit_bytes)
         return Made(rows, size_bytes)
 
+    def text_bytes(self, name: str) -> int:
+        """Return the bytes of a table's rows as texts. Its size on disk counts long texts and numbers as they are compressed."""
+        with self._at_work() as cursor:
+            cursor.execute(f"SELECT COALESCE(SUM(OCTET_LENGTH(CAST(t AS TEXT))), 0) FROM {quote(name)} AS t")  # noqa: S608 (quoted)
+            (size_bytes,) = cursor.fetchone() or (0,)
+        return int(size_bytes)
+
     def read(self, name: str) -> pa.Table:
         """Return a table with the types of a step's rows: numeric with all its digits."""
         with self._at_work() as cursor:
