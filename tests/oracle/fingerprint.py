@@ -2,7 +2,9 @@
 
 import re
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
+
+from czar.parse import parse
 
 LITERALS = (
     (re.compile(r"'(?:[^']|'')*'"), "?"),
@@ -22,7 +24,7 @@ def rough_form(text):
 
 def fingerprint(statement):
     """Return the form of a query, given as a text of the native dialect or as a tree."""
-    tree = parse_one(statement, read="postgres") if isinstance(statement, str) else statement.copy()
+    tree = parse(statement) if isinstance(statement, str) else statement.copy()
     return tree.transform(_stripped).sql("postgres", comments=False, normalize_functions="upper")
 
 
