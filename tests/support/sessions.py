@@ -42,7 +42,8 @@ def _counted(reports):
     """Return the sums of what tests counted with ``record_testsuite_property``."""
     counts = Counter()
     for counted in _all(reports, "property"):
-        counts[counted.get("name")] += int(counted.get("value"))
+        if counted.get("value").isdecimal():  # Hypothesis puts its statistics there, too
+            counts[counted.get("name")] += int(counted.get("value"))
     return counts
 
 

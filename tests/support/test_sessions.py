@@ -3,8 +3,14 @@
 from tests.support.sessions import run_sessions
 
 PASSES = """
+from hypothesis import given, strategies
+
 def test_counts(record_testsuite_property):
     record_testsuite_property("examples", {count})
+
+@given(strategies.integers())
+def test_is_drawn(number):
+    assert number == number
 """
 FAILS = "def test_fails(): assert 'a' == 'b'"
 INTERRUPTED = "def test_interrupted(): raise KeyboardInterrupt"
