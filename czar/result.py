@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import pyarrow as pa
 
@@ -20,6 +21,9 @@ INFERRED: dict[pa.DataType, ColumnType] = {
 }
 """Types of expressions by the Arrow type that PostgreSQL's answer has; times and texts follow below."""
 
+FACTS = ("unit", "ucd", "description", "frame")
+"""What the metadata of a field says of its column."""
+
 
 @dataclass(frozen=True)
 class ResultColumn:
@@ -36,17 +40,21 @@ class ResultColumn:
 
 def described(columns: Sequence[ResultColumn], types: Iterable[pa.DataType]) -> pa.Schema:
     """Return the schema of an answer with unit, UCD, description and frame of each column in its field's metadata."""
-    return pa.schema([pa.field(of.name, kind, metadata=_facts(of)) for of, kind in zip(columns, types, strict=True)])
+    return pa.schema([_field(of.name, kind, _facts(of)) for of, kind in zip(columns, types, strict=True)])
 
 
-def _facts(result: ResultColumn) -> dict[str, str]:
+def _facts(result: ResultColumn) -> tuple[str | None, ...]:
     column, table = result.column, result.table
-    facts = {
-        name: value for name, value in (("unit", column.unit), ("ucd", column.ucd), ("description", column.description)) if value
-    }
-    if table and table.frame and column.name in {table.ra, table.dec}:
-        facts["frame"] = " ".join(filter(None, (table.frame.system, table.frame.epoch)))
-    return facts
+    is_position = table is not None and column.name in {table.ra, table.dec}
+    frame = table.frame if table is not None and is_position else None
+    words = (frame.system, frame.epoch) if frame else ()
+    return column.unit, column.ucd, column.description, " ".join(filter(None, words))
+
+
+@lru_cache(maxsize=4096)
+def _field(name: str, kind: pa.DataType, facts: tuple[str | None, ...]) -> pa.Field:
+    """Return a field; kept, because to make those of a wide table takes as long as to parse a query."""
+    return pa.field(name, kind, metadata={fact: value for fact, value in zip(FACTS, facts, strict=True) if value})
 
 
 def result_column(output: Output, found: pa.DataType) -> ResultColumn:

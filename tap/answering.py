@@ -60,6 +60,9 @@ async def _limited(answer: Answer, rows: int) -> AsyncGenerator[tuple[pa.RecordB
 
 def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """Cut a batch into pieces of about `PIECE_BYTES`."""
+    if batch.get_total_buffer_size() <= THREAD_BYTES:  # of many columns, `nbytes` takes as long as to encode a few rows
+        yield batch
+        return
     count = max(1, -(-batch.nbytes // PIECE_BYTES))
     size = max(1, -(-batch.num_rows // count))
     for start in range(0, max(batch.num_rows, 1), size):
@@ -68,6 +71,6 @@ def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 async def encode(encoder: Encoder, piece: pa.RecordBatch) -> bytes:
     """Encode a piece, in a thread if it is large."""
-    if piece.nbytes <= THREAD_BYTES:
+    if piece.get_total_buffer_size() <= THREAD_BYTES or piece.nbytes <= THREAD_BYTES:
         return encoder.rows(piece)
     return await asyncio.to_thread(encoder.rows, piece)
