@@ -30,6 +30,7 @@ class QueryLog:
         self._new: dict[UUID, tuple[QueryStart, QueryEnd | None]] = {}
         self._ended: dict[UUID, QueryEnd] = {}
         self._writing: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
 
     def start(self, query: Execution) -> None:
         """Note that a query was submitted."""
@@ -59,10 +60,15 @@ class QueryLog:
         self._wake()
 
     async def close(self) -> None:
-        """Write what is waiting."""
+        """Write what is waiting, and end."""
         if self._writing is not None:
             await self._writing
-        await self._write()
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Write what is waiting. What is being written meanwhile is written, too, when this returns."""
+        async with self._turn:
+            await self._write()
 
     def _wake(self) -> None:
         if self._writing is None or self._writing.done():
@@ -71,7 +77,7 @@ class QueryLog:
     async def _write_soon(self) -> None:
         while self._new or self._ended:
             await asyncio.sleep(FLUSH_S)
-            await self._write()
+            await self.flush()
 
     async def _write(self) -> None:
         new, ended = self._new, self._ended

@@ -173,6 +173,10 @@ class Session:
         finally:
             self._end(execution, outcome)
 
+    async def write_log(self) -> None:
+        """Write what the query log does not have yet: it is some tenths of a second behind."""
+        await self._log.flush()
+
     async def close(self) -> None:
         """Let go of connections, threads and memory."""
         await self._log.close()

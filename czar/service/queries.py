@@ -60,9 +60,10 @@ def query_router(parts: Parts) -> APIRouter:
         try:
             return query_info(await jobs.query(query_id), execution)
         except NoSuchJobError:
-            if execution is None:
-                raise
-            return query_info(young_query(execution), execution)
+            if execution is not None:
+                return query_info(young_query(execution), execution)
+        await session.write_log()  # it may have ended a moment ago
+        return query_info(await jobs.query(query_id), None)
 
     @router.post("/queries/{query_id}/cancel", status_code=204)
     async def cancel(query_id: UUID) -> None:
