@@ -65,6 +65,7 @@ class Scratch:
         self._owner_uri = owner_uri
         self.watch = Watch(uri, silence_s)
         self._idle: queue.LifoQueue[Link] = queue.LifoQueue(IDLE_CONNECTIONS)
+        self._closed = False
 
     def prepare(self) -> None:
         """Give the database the functions of the nodes.
@@ -98,10 +99,10 @@ class Scratch:
                     raise
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close the idle connections, and each other one when it is given back."""
+        self._closed = True
         self.watch.close()
-        while not self._idle.empty():
-            self._idle.get_nowait().connection.close()
+        self._close_idle()
 
     def give_back(self, link: Link) -> None:
         """Keep a connection, without what was made on it, for the next query."""
@@ -113,6 +114,13 @@ class Scratch:
             _discard(link.connection)
         except queue.Full:
             link.connection.close()
+        if self._closed:
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().connection.close()
 
     def _take(self) -> tuple[Link, bool]:
         """Return a connection, and whether it is a new one."""

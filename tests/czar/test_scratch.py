@@ -13,6 +13,7 @@ def work(postgres_cluster):
     scratch.prepare()
     work = scratch.workspace(60)
     yield work
+    # The workspace lets go of its connection in a thread of its own, which is then closed at once.
     work.close()
     scratch.close()
 
