@@ -71,11 +71,11 @@ class Merger:
         """For queries with many rows; to open one takes some 50 ms."""
         self._shared = self._opened()
 
-    def merge(self, wait_s: float = 0.0, limit_s: float | None = None) -> "Merge":
-        """Return a place for one query; close it. If it has many rows, it waits for memory up to ``wait_s``, and is stopped after
-        ``limit_s``.
+    def merge(self, limit_s: float | None = None) -> "Merge":
+        """Return a place for one query; close it. If it has many rows, it may wait for memory, and is stopped after ``limit_s``;
+        without a limit it does not wait.
         """
-        return Merge(self, wait_s, limit_s)
+        return Merge(self, limit_s)
 
     def close(self) -> None:
         """Let go of the memory that no query uses."""
@@ -167,8 +167,8 @@ class Merger:
 class Merge:
     """Rows of one query that are combined. One thread works with it at a time; any may close it."""
 
-    def __init__(self, merger: Merger, wait_s: float, limit_s: float | None) -> None:
-        self._merger, self._wait_s = merger, wait_s
+    def __init__(self, merger: Merger, limit_s: float | None) -> None:
+        self._merger, self._wait_s = merger, limit_s or 0.0
         self._until_s = None if limit_s is None else time.monotonic() + limit_s
         self._working = threading.Lock()
         self._given_up = threading.Event()

@@ -173,7 +173,7 @@ class Run:
 
     def _dispatched(self, plan: Plan, part: PartRun) -> Rows:
         """Dispatch and merge; runs in a thread, because it waits for the first node."""
-        stage = part.stage("nodes")
+        stage, lane = part.stage("nodes"), lane_of(plan)
         with stage.timed():
             dispatch = Dispatch(
                 query_id=self._query_id,
@@ -182,7 +182,7 @@ class Run:
                 workers=self._engine.workers,
                 timeout_s=self._remaining_s(),
                 held_bytes=self._engine.settings.result_spill_bytes,
-                lane=lane_of(plan),
+                lane=lane,
                 first=first_of(plan),
                 return_s=self._engine.settings.node_return_s,
             )
@@ -192,10 +192,10 @@ class Run:
         sent = stage.counted(dispatch)
         if plan.combine is None:
             found = limited(sent, plan.offset, plan.limit)
-            return Rows(schema, found, plan.outputs, come_together=lane_of(plan) is Lane.INTERACTIVE)
+            return Rows(schema, found, plan.outputs, come_together=lane is Lane.INTERACTIVE)
         stage = part.stage("combine")
         with stage.timed():
-            merge = self._engine.merger.merge(self._remaining_s(), self._remaining_s())
+            merge = self._engine.merger.merge(self._remaining_s())
             self._stoppable(merge.close)
             merged = merge.combine(plan.combine, schema, sent, plan.wide)
         if plan.finish is None:

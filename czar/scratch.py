@@ -130,11 +130,15 @@ class Scratch:
             pass
         try:
             connection = dbapi.connect(self.watch.uri)
+        except adbc_driver_manager.Error as error:
+            raise MetadataError(NO_ANSWER) from error
+        try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT inet_client_port()")
                 (port,) = cursor.fetchone() or (0,)
             connection.rollback()
-        except adbc_driver_manager.Error as error:
+        except FAILURES as error:
+            _discard(connection)
             raise MetadataError(NO_ANSWER) from error
         return Link(connection, port), True
 
@@ -215,7 +219,7 @@ class Workspace:
     def text_bytes(self, name: str) -> int:
         """Return the bytes of a table's rows as texts. Its size on disk counts long texts and numbers as they are compressed."""
         with self._at_work() as cursor:
-            cursor.execute(f"SELECT COALESCE(SUM(OCTET_LENGTH(CAST(t AS TEXT))), 0) FROM {quote(name)} AS t")  # noqa: S608 (quoted)
+            cursor.execute(f"SELECT COALESCE(SUM(OCTET_LENGTH(CAST(ROW(t.*) AS TEXT))), 0) FROM {quote(name)} AS t")  # noqa: S608 (quoted)
             (size_bytes,) = cursor.fetchone() or (0,)
         return int(size_bytes)
 

@@ -1,21 +1,17 @@
 """From the batches of an answer to the pieces of a document."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 
 import pyarrow as pa
 import structlog
 
-from czar.answer import Answer, up_to
+from czar.answer import SMALL_BYTES, Answer, encoded_aside, up_to
 from tap.errors import message_of
 from tap.formats.encoder import Encoder, Outcome
 
 PIECE_BYTES = 4 * 2**20
 """Arrow bytes that are encoded at once: enough to be fast, little enough for a hundred readers to fit into memory."""
-
-THREAD_BYTES = 64 * 2**10
-"""Larger pieces are encoded in a thread, so that other requests go on; for smaller ones the change of thread costs more."""
 
 log = structlog.get_logger()
 
@@ -34,7 +30,7 @@ async def document(answer: Answer, encoder: Encoder, rows: int) -> AsyncGenerato
             async for batch, cut in batches:
                 overflow = cut
                 for piece in pieces(batch):
-                    encoded = head + await encode(encoder, piece)
+                    encoded = head + await encoded_aside(piece.nbytes, encoder.rows, piece)
                     head = b""
                     if encoded:
                         yield encoded
@@ -60,17 +56,10 @@ async def _limited(answer: Answer, rows: int) -> AsyncGenerator[tuple[pa.RecordB
 
 def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """Cut a batch into pieces of about `PIECE_BYTES`."""
-    if batch.get_total_buffer_size() <= THREAD_BYTES:  # of many columns, `nbytes` takes as long as to encode a few rows
+    if batch.get_total_buffer_size() <= SMALL_BYTES:  # of many columns, `nbytes` takes as long as to encode a few rows
         yield batch
         return
     count = max(1, -(-batch.nbytes // PIECE_BYTES))
     size = max(1, -(-batch.num_rows // count))
     for start in range(0, max(batch.num_rows, 1), size):
         yield batch.slice(start, size)
-
-
-async def encode(encoder: Encoder, piece: pa.RecordBatch) -> bytes:
-    """Encode a piece, in a thread if it is large."""
-    if piece.get_total_buffer_size() <= THREAD_BYTES or piece.nbytes <= THREAD_BYTES:
-        return encoder.rows(piece)
-    return await asyncio.to_thread(encoder.rows, piece)

@@ -10,7 +10,7 @@ from uuid import UUID
 import pyarrow as pa
 from sqlglot import exp
 
-from czar.answer import SMALL_BYTES, Answer, up_to
+from czar.answer import Answer, encoded_aside, up_to
 from czar.parse import DIALECTS
 from czar.service.encoding import Encoder
 from qserv.errors import QueryValueError
@@ -71,13 +71,9 @@ async def encoded(answer: Answer, max_rows: int | None, encoder: Encoder) -> Asy
     piece = b""
     async with aclosing(rows_of(answer, max_rows)) as batches:
         async for batch, _ in batches:
-            piece += await _encoded(batch.get_total_buffer_size(), encoder.rows, batch)
+            # What is held may be written now, too.
+            piece += await encoded_aside(encoder.held_bytes + batch.get_total_buffer_size(), encoder.rows, batch)
             if piece and not answer.is_over:
                 yield piece
                 piece = b""
-    yield piece + await _encoded(encoder.held_bytes, encoder.tail)
-
-
-async def _encoded(size_bytes: int, encode: Callable[..., bytes], *arguments: pa.RecordBatch) -> bytes:
-    """Encode something, in a thread where it is large: other requests go on meanwhile."""
-    return encode(*arguments) if size_bytes <= SMALL_BYTES else await asyncio.to_thread(encode, *arguments)
+    yield piece + await encoded_aside(encoder.held_bytes, encoder.tail)

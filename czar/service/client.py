@@ -10,6 +10,7 @@ import io
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -48,9 +49,6 @@ KEPT_CONNECTIONS = 16
 
 PIECE_BYTES = 2**20
 """Bytes that are taken from the network at a time."""
-
-FIRST_ERROR_STATUS = 400
-
 
 Parameters = Sequence[tuple[str, str]]
 
@@ -250,7 +248,7 @@ class _Body(io.RawIOBase):
 
 def _check(answer: urllib3.BaseHTTPResponse) -> None:
     """Raise the error that an answer tells of, if it does."""
-    if answer.status < FIRST_ERROR_STATUS:
+    if answer.status < HTTPStatus.BAD_REQUEST:
         return
     try:
         raise error_of(ErrorDocument.model_validate_json(answer.data).error)

@@ -103,7 +103,7 @@ def test_queries_with_many_rows_wait_for_memory_and_others_do_not(tmp_path):
             in_order(second)
         assert in_order(merger.merge(), table(k0=["a", "b"])).read_all().num_rows == 2
         with ThreadPoolExecutor(1) as thread:
-            patient, gone = merger.merge(wait_s=60), merger.merge(wait_s=60)
+            patient, gone = merger.merge(limit_s=60), merger.merge(limit_s=60)
             waiting = thread.submit(lambda: in_order(gone).read_all())
             gone.close()
             with pytest.raises(QueryCancelledError):

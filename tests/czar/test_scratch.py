@@ -25,6 +25,11 @@ def test_what_is_compressed_on_disk_counts_as_the_text_it_is(work):
     assert work.text_bytes("long") >= 20e6
 
 
+def test_a_column_may_be_called_as_it_is_called_inside(work):
+    work.make("named", "SELECT 1 AS t, REPEAT('x', 1000) AS c", ["t", "c"], 10**9)
+    assert work.text_bytes("named") >= 1000
+
+
 def test_no_rows_have_no_bytes(work):
     work.make("empty", "SELECT 1 AS c WHERE FALSE", ["c"], 10**9)
     assert work.text_bytes("empty") == 0

@@ -5,7 +5,6 @@ Source: PostgreSQL manual, chapter "Frontend/Backend Protocol", sections "Messag
 
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 HEADER_BYTES: Final = 5
@@ -50,9 +49,8 @@ def query(sql: str) -> bytes:
     return _message(b"P", b"\0" + _text(sql) + b"\0\0") + _BIND_AND_RUN
 
 
-@lru_cache(maxsize=256)
 def result_fields(body: bytes) -> tuple[ResultField, ...]:
-    """Return what a RowDescription tells; kept, because the statements of a query are all answered alike."""
+    """Return what a RowDescription tells."""
     (count,) = struct.unpack_from(">h", body)
     fields, at = [], 2
     for _ in range(count):
