@@ -23,7 +23,7 @@ from ingest.family import Family, open_family
 from ingest.inputs import Input, open_inputs
 from ingest.leftovers import make_room, spill_directory, withdraw
 from ingest.nodes import Nodes, all_or_first_error, connected_nodes
-from ingest.publication import publish, register
+from ingest.publication import describe_published, publish, register
 from ingest.references import measure
 from ingest.report import LoadReport, Progress, ProgressCallback, Stage, TableReport
 from ingest.rows import Rows, read_rows
@@ -133,6 +133,7 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
             progress(Progress(database.name, Stage.PUBLISHING, len(inputs), len(inputs)))
         except BaseException as error:
             await withdraw(engine, nodes, inputs, staging)
+            await describe_published(engine, nodes)
             if isinstance(error, QservError) and staging.names_staged(error):
                 raise staging.as_users_know(error) from error
             raise

@@ -1,7 +1,7 @@
 """The moment when loaded tables become visible: TAP_SCHEMA first, then one transaction of the metadata database.
 
-TAP_SCHEMA is rewritten on every node, then the tables are shown. A load that dies in between leaves tables described that cannot be
-asked yet; the next publish writes TAP_SCHEMA anew, so it can be run again at any point. The other order would show tables that no
+TAP_SCHEMA is rewritten on every node, then the tables are shown. A load that is killed in between leaves tables described that
+cannot be asked yet; the next load, whether it succeeds or fails, writes TAP_SCHEMA anew. The other order would show tables that no
 client can find.
 """
 
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ingest.family import Family
 from ingest.inputs import Input
+from ingest.leftovers import drop_tables
 from ingest.nodes import Nodes, all_or_first_error
 from ingest.staging import Staging, staged_database
 from ingest.statistics import ChunkStatistics
@@ -50,16 +51,30 @@ async def register(engine: AsyncEngine, family: Family, inputs: Iterable[Input],
 
 
 async def publish(engine: AsyncEngine, nodes: Nodes, facts: Mapping[int, Json]) -> int:
-    """Show tables to users, with what was measured of each by its id; return the catalogue's new version."""
+    """Show tables to users, with what was measured of each by its id; return the catalogue's new version.
+
+    Whoever publishes calls `describe_published` if this fails.
+    """
     async with registration.family_lock(engine, NAME, wait=True):
-        try:
-            tap_schema = await _rewrite_tap_schema(engine, nodes, showing=set(facts))
+        tap_schema = await _rewrite_tap_schema(engine, nodes, showing=set(facts))
+        async with connect(engine) as connection:
+            return await registration.publish(connection, {**facts, **{table_id: {} for table_id in tap_schema}})
+
+
+async def describe_published(engine: AsyncEngine, nodes: Nodes) -> None:
+    """Let TAP_SCHEMA describe what is published and nothing else, as far as the cluster answers.
+
+    A TAP_SCHEMA that was never shown is removed: its first publication failed. What was to be published is withdrawn before this is
+    called: where a disk is full, that makes the room to write in.
+    """
+    with contextlib.suppress(QservError):
+        async with registration.family_lock(engine, NAME, wait=True):
             async with connect(engine) as connection:
-                return await registration.publish(connection, {**facts, **{table_id: {} for table_id in tap_schema}})
-        except BaseException:
-            with contextlib.suppress(QservError):
+                found = await registration.table_state(connection, NAME)
+            if not all(found.values()):
+                await drop_tables(engine, nodes, NAME, list(found))
+            elif found:
                 await _rewrite_tap_schema(engine, nodes, showing=set())
-            raise
 
 
 async def _rewrite_tap_schema(engine: AsyncEngine, nodes: Nodes, *, showing: set[int]) -> list[int]:

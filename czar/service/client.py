@@ -41,8 +41,8 @@ from qserv.metadata.jobs import JobState
 CONNECT_TIMEOUT_S = 5.0
 """A czar that runs takes a connection at once."""
 
-LOG_WAIT_S, LOG_LOOK_S = 2.0, 0.1
-"""How long the query log is asked why an answer was broken off, and how often: it is written some tenths of a second later."""
+LOG_WAIT_S, LOG_LOOK_S = 10.0, 0.1
+"""How long a czar is asked why an answer was broken off, and how often: a query whose connection was cut ends a moment later."""
 
 KEPT_CONNECTIONS = 16
 """Idle connections that are kept for threads that share a client; more are made when needed."""
@@ -213,13 +213,13 @@ class Czar:
                 raise self._why_broken_off(query_id) from error
 
     def _why_broken_off(self, query_id: UUID) -> QservError:
-        """Return the error of a query whose answer was broken off; the log has it a moment later."""
+        """Return the error of a query whose answer was broken off."""
         deadline_s = time.monotonic() + LOG_WAIT_S
-        while time.monotonic() < deadline_s:
-            with contextlib.suppress(NoSuchJobError):
-                if told := self.query_info(query_id).error:
-                    return error_of(told)
-            time.sleep(LOG_LOOK_S)
+        with contextlib.suppress(NoSuchJobError):
+            while (info := self.query_info(query_id)).ended is None and time.monotonic() < deadline_s:
+                time.sleep(LOG_LOOK_S)
+            if info.error is not None:
+                return error_of(info.error)
         return CzarLostError("the answer was broken off in the middle; ask again")
 
     @contextmanager

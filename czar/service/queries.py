@@ -57,13 +57,14 @@ def query_router(parts: Parts) -> APIRouter:
     async def one_query(query_id: UUID) -> QueryInfo:
         """Tell how far a query is, or how it ended."""
         execution = session.running.get(query_id)
+        if execution is None:
+            await session.write_log()  # it may have ended a moment ago: then the log has its beginning at the most
         try:
             return query_info(await jobs.query(query_id), execution)
         except NoSuchJobError:
-            if execution is not None:
-                return query_info(young_query(execution), execution)
-        await session.write_log()  # it may have ended a moment ago
-        return query_info(await jobs.query(query_id), None)
+            if execution is None:
+                raise
+            return query_info(young_query(execution), execution)
 
     @router.post("/queries/{query_id}/cancel", status_code=204)
     async def cancel(query_id: UUID) -> None:

@@ -123,10 +123,10 @@ class Archive:
             if count
         }
 
-    def physical_tables(self):
-        """Return the names of all tables of the database on all nodes."""
+    def physical_tables(self, database=None):
+        """Return the names of all tables of the test's database, or another one, on all nodes."""
         found = [self.ask(place, "SELECT schemaname, tablename FROM pg_tables") for place in (0, 1)]
-        return sorted(name for rows in found for schema, name in rows if schema == self.name)
+        return sorted(name for rows in found for schema, name in rows if schema == (database or self.name))
 
     def drop(self):
         for place in range(len(self.addresses)):

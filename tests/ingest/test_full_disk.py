@@ -2,18 +2,28 @@
 
 import dataclasses
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from ingest.report import Stage
 from ingest.runs import Runs
 from qserv.cluster import Role
 from qserv.errors import StorageFullError
 from qserv.metadata.engine import connect
 from qserv.metadata.nodes import register_node
 from workers.factory import make_server
+
+COUNT = 600
+"""Rows; no chunk of the sky has more than it may, so that there are twelve chunks."""
+
+DISK_KIB = 20_000
+"""Room for the tables of a test, on a disk that is filled soon."""
+
+PAGE_BYTES = 8192
+"""Of PostgreSQL."""
 
 
 @contextmanager
@@ -53,11 +63,39 @@ def new_worker(archive, place):
         server.close()
 
 
-@pytest.mark.anyio
-async def test_a_full_node_is_told_and_the_load_succeeds_once_there_is_room(archive, write, object_table, tmp_path):
+@contextmanager
+def full_once(disk, when):
+    """Yield a callback for the progress of a load, which fills a disk at a stage; at the end the disk has room again."""
+    filling = disk / "filling"
+
+    def notice(step):
+        if step.stage is when:
+            # Page by page: what is left is less than PostgreSQL ever adds to a file.
+            with suppress(OSError), filling.open("ab", buffering=0) as file:
+                while True:
+                    file.write(bytes(PAGE_BYTES))
+
+    try:
+        yield notice
+    finally:
+        filling.unlink(missing_ok=True)
+
+
+@contextmanager
+def half_a_disk(archive, directory):
+    """Give one of the two nodes a small disk; yield that and the node, to be registered in place of the other."""
+    with small_disk(directory, DISK_KIB) as disk, loading_into(archive, 0, disk), new_worker(archive, 0) as node:
+        yield disk, node
+
+
+async def use(archive, node):
+    async with connect(archive.engine) as connection, connection.begin():
+        await register_node(connection, node)
+
+
+def objects(write, count, name="rows.parquet"):
     random = np.random.default_rng(3)
-    count = 60_000
-    rows = write(
+    return write(
         {
             "id": np.arange(count),
             "ra": random.uniform(0, 360, count),
@@ -65,20 +103,53 @@ async def test_a_full_node_is_told_and_the_load_succeeds_once_there_is_room(arch
             "flux": np.zeros(count, np.float32),
             "name": ["x" * 8] * count,
         },
+        name,
     )
-    options = dataclasses.replace(archive.options, chunk_target_rows=20_000)
-    database = archive.database(object_table, overlap_deg=0.0)
-    with small_disk(tmp_path / "disk", 1000) as disk, loading_into(archive, 0, disk), new_worker(archive, 0) as node:
-        async with connect(archive.engine) as connection, connection.begin():
-            await register_node(connection, node)
-        with pytest.raises(StorageFullError):
-            await archive.load(database, options=options, object=rows)
-        assert (await archive.catalogue(unpublished=True)).tables == ()
-        assert archive.physical_tables() == []
-    async with connect(archive.engine) as connection, connection.begin():
-        await register_node(connection, archive.nodes[0])
-    await archive.load(database, options=options, object=rows)
-    assert sum((await archive.table("object")).row_counts) == count
+
+
+async def described(archive):
+    """Return the tables that TAP_SCHEMA describes, as each of the nodes has it."""
+    sql = f"SELECT table_name FROM tap_schema.tables WHERE schema_name = '{archive.name}' ORDER BY table_name"  # noqa: S608 (a name of the test's own)
+    return [[name for (name,) in archive.ask(place, sql)] for place in (0, 1)]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("when", [Stage.SENDING, Stage.PUBLISHING])
+async def test_a_full_node_is_told_and_the_load_succeeds_once_there_is_room(archive, write, object_table, tmp_path, when):
+    database, rows = archive.database(object_table), objects(write, COUNT)
+    # Every chunk on both nodes: which node has which chunks depends on the name of the database.
+    options = dataclasses.replace(archive.options, chunk_target_rows=COUNT, replicas=2)
+    with half_a_disk(archive, tmp_path / "disk") as (disk, node):
+        await use(archive, node)
+        with full_once(disk, when) as notice, pytest.raises(StorageFullError):
+            await archive.load(database, notice, options, object=rows)
+        left = await archive.catalogue(unpublished=True)
+        assert (left.families, left.databases, left.tables) == ((), (), ())
+        assert archive.physical_tables() == archive.physical_tables("tap_schema") == []
+        await archive.load(database, options=options, object=rows)
+        assert sum((await archive.table("object")).row_counts) == COUNT
+        assert await described(archive) == [[f"{archive.name}.object"]] * 2
+
+
+@pytest.mark.anyio
+async def test_a_disk_that_is_full_when_a_table_is_shown_leaves_tap_schema_as_it_was(archive, write, object_table, tmp_path):
+    other = dataclasses.replace(object_table, name="other")
+    database, rows = archive.database(object_table, other), objects(write, COUNT)
+    options = dataclasses.replace(archive.options, chunk_target_rows=COUNT, replicas=2)
+    with half_a_disk(archive, tmp_path / "disk") as (disk, node):
+        await use(archive, node)
+        await archive.load(database, options=options, object=rows)
+        with full_once(disk, Stage.PUBLISHING) as notice:
+            with pytest.raises(StorageFullError):
+                await archive.load(database, notice, options, other=rows)
+            # The disk is full still, but for the rows that were withdrawn.
+            assert await described(archive) == [[f"{archive.name}.object"]] * 2
+        assert [table.name for table in (await archive.catalogue(unpublished=True)).tables if table.database == archive.name] == [
+            "object"
+        ]
+        assert [name for name in archive.physical_tables() if name.startswith("other")] == []
+        await archive.load(database, options=options, other=rows)
+        assert await described(archive) == [[f"{archive.name}.object", f"{archive.name}.other"]] * 2
 
 
 def test_a_full_spill_directory_is_named(tmp_path):

@@ -6,7 +6,6 @@ import dataclasses
 import os
 import signal
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from czar.service.client import Czar
 from czar.session import Session
 from ingest.load import LoadOptions, load_catalogue
 from qserv.cluster import METADATA_DATABASE, NODE_DATABASE, SCRATCH_DATABASE, Cluster, Role, Secrets
@@ -28,6 +28,7 @@ from tests.czar.failures.leftovers import Leftovers
 from tests.czar.failures.proxy import Proxy
 from tests.czar.failures.survey import CHUNK_TARGET_ROWS, ONCE, STEPS, TWICE, database, is_right, rows
 from tests.support.freezing import frozen, process_of
+from tests.support.waiting import PATIENCE_S, until
 from workers.client import WorkerClient
 
 NODES = 2
@@ -55,7 +56,7 @@ class Battered:
 
     def ask(self, query):
         """Return the answer of a query, in this thread."""
-        return self.begin(query).result(60)
+        return self.begin(query).result(PATIENCE_S)
 
     def begin(self, query, on_batch=lambda: None):
         """Ask a query in another thread; return the future of its answer. ``on_batch`` is called after each batch."""
@@ -122,26 +123,33 @@ class Battered:
             names = [row[0] for row in connection.execute(sql, [database, f"^{table}_[0-9]+$"])]
         return [f'"{database}"."{name}"' for name in sorted(names, key=lambda name: int(name.rpartition("_")[2]))]
 
-    def wait_up(self, within_s=30):
+    def health(self, node):
+        """Return what a worker says of itself; None if it does not answer."""
+        address = self.cluster.node(node)
+        with (
+            contextlib.suppress(QservError),
+            WorkerClient(address.host, address.worker_port, self.secrets.cluster.get_secret_value()) as client,
+        ):
+            return client.health()
+
+    def wait_calls(self, node, count):
+        """Return when a worker has so many chunk queries, whether their turn has come or not."""
+        until(lambda: (found := self.health(node)) is not None and found["queries"] + found["waiting"] >= count)
+
+    def wait_up(self):
         """Return when every process answers, and nothing is left of any query."""
-        token = self.secrets.cluster.get_secret_value()
-        deadline = time.monotonic() + within_s
         for node in self.cluster.nodes:
-            while True:
-                try:
-                    with WorkerClient(node.host, node.worker_port, token) as client:
-                        client.health()
-                        break
-                except QservError:
-                    assert time.monotonic() < deadline, f"{node.node} is not back"
-                    time.sleep(0.1)
-        # The czar tries a worker that was lost again twice a second.
-        until(lambda: not isinstance(self.begin(STEPS.format(database=ONCE)).exception(60), NodeUnavailableError))
+            until(lambda node=node: self.health(node.node) is not None)
+        # Each czar tries a worker that was lost again twice a second: this one, and that of the service.
+        query = STEPS.format(database=ONCE)
+        until(lambda: not isinstance(self.begin(query).exception(PATIENCE_S), NodeUnavailableError))
+        with Czar.of_home(self.cluster.home) as czar:
+            until(lambda: not isinstance(failure_of(lambda: czar.query(query)), NodeUnavailableError))
         self.leftovers.wait_none()
 
     def check(self, query, answer):
         """Fail unless a query was answered rightly, or told clearly and retryably why not; return the error, or None."""
-        error = answer.exception(60)
+        error = answer.exception(PATIENCE_S)
         if error is None:
             assert is_right(query, answer.result())
         else:
@@ -150,11 +158,13 @@ class Battered:
         return error
 
 
-def until(holds, within_s=20.0):
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.01)
+def failure_of(ask):
+    """Return the error of the cluster that a call raises; None if it raises none."""
+    try:
+        ask()
+    except QservError as error:
+        return error
+    return None
 
 
 @pytest.fixture(scope="session")
@@ -185,9 +195,9 @@ def whole(cluster_home, tmp_path_factory):
         running = loop.submit(runner.get_loop().run_forever)
         battered = Battered(cluster, secrets, settings, runner, proxies, session, Leftovers(cluster, secrets, directory), loop)
         yield battered
-        asyncio.run_coroutine_threadsafe(session.close(), runner.get_loop()).result(30)
+        asyncio.run_coroutine_threadsafe(session.close(), runner.get_loop()).result(PATIENCE_S)
         runner.get_loop().call_soon_threadsafe(runner.get_loop().stop)
-        running.result(10)
+        running.result(PATIENCE_S)
 
 
 @pytest.fixture

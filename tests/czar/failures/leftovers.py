@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 
 from qserv.cluster import METADATA_DATABASE, NODE_DATABASE, SCRATCH_DATABASE, Role
+from tests.support.waiting import PATIENCE_S
 
 BACKENDS = """
     SELECT usename || ' in ' || datname || ' ' || state || ': ' || left(query, 60) FROM pg_stat_activity
@@ -58,8 +59,8 @@ class Leftovers:
         found += [f"file {path}" for path in self.directory.rglob("*") if path.is_file()]
         return found + [f"nameless file {number}" for number in _nameless_files() - self._files]
 
-    def wait_none(self, within_s=10):
-        """Return once nothing is left."""
+    def wait_none(self, within_s=PATIENCE_S):
+        """Return once nothing is left; fail with what is left after so many seconds."""
         deadline = time.monotonic() + within_s
         while found := self._look():
             assert time.monotonic() < deadline, found

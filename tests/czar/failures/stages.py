@@ -6,8 +6,8 @@ Each takes an `ExitStack` that lets the query go on, asks a query, and returns t
 import contextlib
 import threading
 
-from tests.czar.failures.conftest import until
 from tests.czar.failures.survey import FINISHED, SCAN, STEPS
+from tests.support.waiting import PATIENCE_S, until
 
 MIDDLE_BYTES = 300_000
 """Of an answer: more than its first batch, less than its first chunk."""
@@ -39,11 +39,11 @@ def after_the_first_batch(hold, battered, database, _node):
 
     def pause():
         read.set()
-        go_on.wait(30)
+        go_on.wait(PATIENCE_S)
 
     hold.callback(go_on.set)
     answer = battered.begin(SCAN.format(database=database), pause)
-    assert read.wait(20)
+    assert read.wait(PATIENCE_S)
     return SCAN, answer
 
 

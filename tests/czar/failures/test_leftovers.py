@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from qserv.cluster import NODE_DATABASE, SCRATCH_DATABASE, Role
-from tests.czar.failures.conftest import until
+from qserv.supervisor import supervisor
+from tests.support.waiting import PATIENCE_S, until
 
 
 def session(battered, role):
@@ -63,10 +64,10 @@ def file_of_the_merger(battered):
 
 @contextlib.contextmanager
 def process(battered):
-    stray = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(battered.cluster.home)])
+    stray = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", str(battered.cluster.home)])
     try:
         until(battered.leftovers.found)
-        yield "time.sleep(60)"
+        yield "time.sleep(600)"
     finally:
         stray.kill()
         stray.wait()
@@ -74,9 +75,12 @@ def process(battered):
 
 @contextlib.contextmanager
 def missing_process(battered):
-    worker = battered.kill("node-1-worker")
-    assert worker.wait_end(10)
-    yield "node-1"
+    with pytest.MonkeyPatch.context() as patched:
+        # Nobody starts it again before it has been missed: it would be back within half a second.
+        patched.setattr(supervisor, "look_after", lambda _watched, _now_s: None)
+        worker = battered.kill("node-1-worker")
+        assert worker.wait_end(PATIENCE_S)
+        yield "node-1"
 
 
 @contextlib.contextmanager

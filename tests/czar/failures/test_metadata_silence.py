@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from czar.service.client import Czar
 from qserv.errors import MetadataError
 from qserv.metadata.jobs import JobState
-from tests.czar.failures.conftest import METADATA_SILENCE_S, until
+from tests.czar.failures.conftest import METADATA_SILENCE_S
 from tests.czar.failures.stages import in_the_scratch_database
 from tests.czar.failures.survey import ONCE, SCAN, is_right
+from tests.support.waiting import PATIENCE_S, until
 
 BOUND_S = 3 * METADATA_SILENCE_S + 5.0
 """What the setting promises, and something for a busy machine."""
@@ -34,7 +35,7 @@ def test_whoever_waits_for_a_frozen_metadata_server_is_told(battered):
             _, computed = in_the_scratch_database(hold, battered, ONCE, None)
             with battered.frozen("metadata-postgres"):
                 asked = {
-                    "a query over rows of steps": lambda: computed.result(60),
+                    "a query over rows of steps": lambda: computed.result(PATIENCE_S),
                     "a query by key": lambda: battered.ask(KEY),
                     "a query over the API": lambda: czar.query(KEY),
                     "jobs": czar.jobs,
@@ -42,7 +43,7 @@ def test_whoever_waits_for_a_frozen_metadata_server_is_told(battered):
                     "what runs": czar.queries,
                 }
                 waiting = {what: threads.submit(failure_of, ask) for what, ask in asked.items()}
-                found = {what: future.result(60) for what, future in waiting.items()}
+                found = {what: future.result(PATIENCE_S) for what, future in waiting.items()}
             hold.close()
         assert {what: type(error) for what, (error, _) in found.items()} == dict.fromkeys(asked, MetadataError)
         assert all(error.retryable for error, _ in found.values())
@@ -62,4 +63,4 @@ def test_who_goes_away_does_not_hold_up_others_while_the_server_is_frozen(batter
             battered.execution().cancel()
             assert time.monotonic() - begun_s < 1
         hold.close()
-    assert computed.exception(60) is not None
+    assert computed.exception(PATIENCE_S) is not None

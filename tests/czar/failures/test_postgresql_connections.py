@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from qserv.errors import NodeUnavailableError, QueryCancelledError
-from tests.czar.failures.conftest import until
 from tests.czar.failures.proxy import Proxy
 from tests.czar.failures.stages import MIDDLE_BYTES
 from tests.czar.failures.survey import COPIES, ONCE
+from tests.support.waiting import PATIENCE_S, until
 from workers.client import WorkerClient
 from workers.factory import make_server
 from workers.protocol import ChunkQuery, ChunkTask
@@ -47,7 +47,7 @@ class Behind:
         return self.threads.submit(read)
 
     def check(self):
-        counts = self.begin().result(30)
+        counts = self.begin().result(PATIENCE_S)
         assert len(counts) > 0
         assert set(counts.tolist()) == {COPIES}
 
@@ -75,14 +75,14 @@ def test_a_cut_connection_is_a_node_that_cannot_answer(behind, how):
         until(lambda: behind.proxy.is_held)
         behind.proxy.cut(how)
     with pytest.raises(NodeUnavailableError, match="PostgreSQL of this node does not answer"):
-        answer.result(20)
+        answer.result(PATIENCE_S)
 
 
 def test_postgresql_that_falls_silent_is_noticed(behind):
     with behind.proxy.held_after(MIDDLE_BYTES):
         answer = behind.begin()
         with pytest.raises(NodeUnavailableError, match="PostgreSQL of this node does not answer"):
-            answer.result(20)
+            answer.result(PATIENCE_S)
 
 
 def test_a_query_that_computes_in_silence_is_waited_for(battered, behind):
@@ -92,7 +92,7 @@ def test_a_query_that_computes_in_silence_is_waited_for(battered, behind):
         # Asked whether it lives some times, PostgreSQL answers.
         with pytest.raises(TimeoutError):
             answer.result(2.5 * SILENCE_S)
-    assert set(answer.result(20).tolist()) == {COPIES}
+    assert set(answer.result(PATIENCE_S).tolist()) == {COPIES}
 
 
 def test_a_cancel_does_not_wait_for_postgresql(behind):
@@ -101,4 +101,4 @@ def test_a_cancel_does_not_wait_for_postgresql(behind):
         until(lambda: behind.proxy.is_held)
         assert behind.client.cancel("to-cancel") == 1
         with pytest.raises(QueryCancelledError):
-            answer.result(20)
+            answer.result(PATIENCE_S)

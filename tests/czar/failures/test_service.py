@@ -9,9 +9,9 @@ from czar.service.client import Czar
 from qserv.cluster import Role
 from qserv.errors import NodeUnavailableError, QueryEvaluationError
 from qserv.metadata.jobs import JobState
-from tests.czar.failures.conftest import until
 from tests.czar.failures.stages import held_chunks
 from tests.czar.failures.survey import ONCE, SCAN, STEPS, is_right
+from tests.support.waiting import PATIENCE_S, until
 
 NODE = "node-2"
 
@@ -29,7 +29,8 @@ def test_a_download_and_a_job_end_with_the_reason_and_no_file_is_left(battered, 
     def read():
         with czar.answer(SCAN.format(database=ONCE)) as rows:
             next(rows)
-            wait(2)
+            wait()
+            battered.wait_calls(NODE, 2)  # the job is there, too: one query may have all the turns that wait for locks
             battered.kill(f"{NODE}-worker")
             rows.read_all()
 
@@ -37,7 +38,7 @@ def test_a_download_and_a_job_end_with_the_reason_and_no_file_is_left(battered, 
         job = czar.submit(SCAN.format(database=ONCE))
         with pytest.raises(NodeUnavailableError, match="no node could answer for chunk"):
             read()
-        job = czar.wait(job.job_id, 20)
+        job = czar.wait(job.job_id, PATIENCE_S)
     assert (job.state, job.error.code, job.error.retryable) == (JobState.FAILED, NodeUnavailableError.code, True)
     assert list((battered.cluster.home / "results").glob(f"*{job.job_id}*")) == []
     battered.wait_up()
@@ -50,7 +51,7 @@ def test_a_job_that_is_cancelled_leaves_nothing(battered, czar, query):
         job = czar.submit(query.format(database=ONCE))
         wait()
         czar.cancel_job(job.job_id)
-        assert czar.wait(job.job_id, 20).state is JobState.CANCELLED
+        assert czar.wait(job.job_id, PATIENCE_S).state is JobState.CANCELLED
         assert list((battered.cluster.home / "results").glob(f"*{job.job_id}*")) == []
         battered.leftovers.wait_none()
 
@@ -62,7 +63,7 @@ def test_queries_that_wait_for_a_frozen_worker_end(battered):
         # Some compute, the others wait for their turn.
         until(lambda: sum(execution.progress.chunk_count > 0 for execution in battered.session.running.values()) == len(answers))
         with battered.frozen(f"{NODE}-worker"):
-            errors = [answer.exception(20) for answer in answers]
+            errors = [answer.exception(PATIENCE_S) for answer in answers]
     assert [type(error) for error in errors] == [NodeUnavailableError] * len(answers)
 
 
@@ -82,7 +83,7 @@ def test_postgresql_logs_nothing_of_what_users_write(battered):
         wait()
         (pid,) = admin.execute("SELECT pid FROM pg_stat_activity WHERE usename = %s AND state = 'active'", [Role.READER]).fetchone()
         os.kill(pid, signal.SIGSEGV)
-        assert isinstance(answer.exception(20), NodeUnavailableError)
+        assert isinstance(answer.exception(PATIENCE_S), NodeUnavailableError)
     battered.wait_up()
     assert "terminated by signal 11" in logs(battered)
     assert WRITTEN not in logs(battered)

@@ -8,10 +8,12 @@ import uuid
 from contextlib import suppress
 
 import httpx
+import psycopg
 import pyarrow.parquet as pq
 import pytest
 
 from czar.service.client import Czar
+from qserv.cluster import METADATA_DATABASE, Role
 from qserv.errors import (
     AccessError,
     NoSuchJobError,
@@ -22,12 +24,16 @@ from qserv.errors import (
     UnknownNameError,
 )
 from tests.czar.service.conftest import running
+from tests.support.waiting import until
 
 SLOW = """
     SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b, tap_schema.columns AS c
     WHERE h.magnitude + a.column_index * b.column_index * c.column_index > 1e9
 """
 """Compares each star with some ten thousand triples, which takes minutes."""
+
+MANY_ROWS = "SELECT a.* FROM stars.hipparcos AS a, tap_schema.schemas AS c"
+"""Takes long to send."""
 
 
 @pytest.fixture
@@ -131,6 +137,19 @@ def test_plans_and_tables(czar):
 def test_an_error_in_the_middle_of_an_answer_is_told(czar):
     with pytest.raises(QueryEvaluationError, match="division by zero"):
         czar.query("SELECT hip, 1 / (hip - 100000) FROM stars.hipparcos")
+
+
+def test_a_query_is_known_to_have_ended_as_soon_as_its_answer_has(archive, czar):
+    """Its beginning is in the log, its end not yet."""
+    query_id = uuid.uuid4()
+    metadata = archive.cluster.metadata.conninfo(Role.METADATA, METADATA_DATABASE, archive.secrets)
+    with psycopg.connect(metadata, autocommit=True) as database:
+        logged = "SELECT state FROM queries WHERE query_id = %s"
+        with czar.answer(MANY_ROWS, query_id=query_id) as rows:
+            assert next(rows).num_rows > 0
+            until(lambda: database.execute(logged, [query_id]).fetchall() == [("executing",)])
+            rows.read_all()
+        assert czar.query_info(query_id).state == "completed"
 
 
 @pytest.fixture
