@@ -9,7 +9,7 @@ from sqlglot import exp
 from czar.analyse.query import Output
 from czar.catalogue import nearest
 from czar.parse import place_of
-from qserv.errors import Place, UnknownNameError
+from qserv.errors import NotYetSupportedError, Place, QueryError, UnknownNameError
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +102,8 @@ class Scope:
         ------
         UnknownNameError
             No relation has it, or several have it and none was named.
+        NotYetSupportedError
+            It is a table: whole rows are no values.
         """
         around: Scope | None = self
         while around is not None:
@@ -132,9 +134,13 @@ class Scope:
         resolved.this.meta.update(node.this.meta)
         return resolved
 
-    def _unknown(self, node: exp.Column) -> UnknownNameError:
+    def _unknown(self, node: exp.Column) -> QueryError:
         place = place_of(node, self.text)
         known = self._all_relations()
+        quoted = bool(node.this.args.get("quoted"))
+        if not node.table and any(same_name(relation.written, node.name, quoted=quoted) for relation in known):
+            msg = f"not yet supported: {node.name} as a value: it is a table; write its columns"
+            return NotYetSupportedError(msg, place)
         relations = [relation for relation in known if relation.named(node)]
         if not relations and node.table:
             return _unknown_table(node.table, f" in {_written(node)}", known, place)
