@@ -99,8 +99,15 @@ class Dispatch:
         self._again: set[NodeId] = set()
         """Of these, those that were waited for, or are: once."""
         self._error: Exception | None = None
-        self.chunks_total, self.chunks_done = len(assignments), 0
+        self.chunks_total = len(assignments)
+        self._left = {assignment.task.chunk for assignment in assignments}
+        """Chunks whose rows are not here. Threads take theirs out of it without a lock: see `Handover`."""
         self._to_start: Sequence[Assignment] = assignments
+
+    @property
+    def chunks_done(self) -> int:
+        """Chunks whose rows are here."""
+        return self.chunks_total - len(self._left)
 
     @property
     def schema(self) -> pa.Schema:
@@ -194,7 +201,7 @@ class Dispatch:
             self._again.update(node for node in by_node if node in self._failed)
             if by_reader and len(by_node) == 1 and len(assignments) <= max(OWN_CHUNKS, self._first):
                 ((node, tasks),) = by_node.items()
-                self._own = self._chunks(node, _by_chunk(tasks), by_reader=True)
+                self._own = self._chunks(node, tasks, by_reader=True)
                 return
             self._running += len(by_node)
         for node, tasks in by_node.items():
@@ -203,7 +210,7 @@ class Dispatch:
     def _run(self, node: NodeId, assignments: list[Assignment]) -> None:
         """Run one node's tasks."""
         try:
-            for held in self._chunks(node, _by_chunk(assignments), by_reader=False):
+            for held in self._chunks(node, assignments, by_reader=False):
                 if held is not None:
                     self._put(held)
         except Exception as error:  # noqa: BLE001 (whatever it is, the reader must hear of it)
@@ -234,12 +241,12 @@ class Dispatch:
             self.close()
             raise
 
-    def _chunks(self, node: NodeId, left: dict[int, Assignment], *, by_reader: bool) -> Iterator[ChunkBuffer | None]:
+    def _chunks(self, node: NodeId, tasks: Sequence[Assignment], *, by_reader: bool) -> Iterator[ChunkBuffer | None]:
         """Yield None when a node begins to answer, then its chunks; leave what it does not finish to other replicas."""
         try:
             if node in self._failed:
                 self._wait_for(node)
-            yield from self._stream(node, left)
+            yield from self._stream(node, tasks)
         except NodeUnavailableError as error:
             with self._lock:
                 self._failed[node] = error
@@ -247,7 +254,7 @@ class Dispatch:
                 return
             if by_reader:
                 self._own = None
-            self._start(list(left.values()), by_reader=by_reader)
+            self._start(self._unfinished(tasks), by_reader=by_reader)
 
     def _wait_for(self, node: NodeId) -> None:
         """Wait until a lost node is back.
@@ -268,8 +275,8 @@ class Dispatch:
                 return
         raise self._failed[node]
 
-    def _stream(self, node: NodeId, left: dict[int, Assignment]) -> Iterator[ChunkBuffer | None]:
-        tasks = tuple(assignment.task for assignment in left.values())
+    def _stream(self, node: NodeId, assignments: Sequence[Assignment]) -> Iterator[ChunkBuffer | None]:
+        tasks = tuple(assignment.task for assignment in assignments)
         query = ChunkQuery(self._query_id, self._template, tasks, self._timeout_s, self._lane, self._first)
         with self._lock:
             if self._closed.is_set():
@@ -295,27 +302,24 @@ class Dispatch:
                         held.add(batch)
                     if mark.end:
                         for chunk in mark.chunks:
-                            del left[chunk]
-                        with self._lock:
-                            self.chunks_done += len(mark.chunks)
+                            self._left.remove(chunk)
                         complete, held = held, ChunkBuffer(self._held_bytes)
                         yield complete
                     if self._closed.is_set():
                         return
             finally:
                 held.close()  # what came of a chunk that did not end
-        if left:
+        if left := self._unfinished(assignments):
             msg = f"worker of {node} ended its answer {len(left)} chunks early; try again"
             raise NodeUnavailableError(msg)
+
+    def _unfinished(self, assignments: Sequence[Assignment]) -> list[Assignment]:
+        return [assignment for assignment in assignments if assignment.task.chunk in self._left]
 
     def _put(self, done: "ChunkBuffer | Exception | None") -> None:
         size_bytes = done.size_bytes if isinstance(done, ChunkBuffer) else 0
         if not self._done.put(done, size_bytes) and isinstance(done, ChunkBuffer):
             done.close()
-
-
-def _by_chunk(assignments: Sequence[Assignment]) -> dict[int, Assignment]:
-    return {assignment.task.chunk: assignment for assignment in assignments}
 
 
 def _lost(assignment: Assignment, failed: Mapping[NodeId, NodeUnavailableError]) -> NodeUnavailableError:

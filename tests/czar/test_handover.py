@@ -31,6 +31,29 @@ def test_who_gives_more_than_may_wait_is_held_until_the_reader_has_done_with_wha
         assert held.result(5)
 
 
+def test_all_that_are_held_come_in_their_turn():
+    handover = Handover(most=3, most_bytes=1000)
+    with ThreadPoolExecutor(20) as threads:
+        given = [threads.submit(handover.put, number, 200 * (number % 3)) for number in range(20)]
+        found = []
+        while len(found) < 20:
+            found += handover.take()
+        assert all(each.result(5) for each in given)
+    assert sorted(found) == list(range(20))
+
+
+def test_small_ones_count_by_their_number_and_large_ones_by_their_bytes():
+    handover = Handover(most=10, most_bytes=1000)  # each counts for 50 at the least
+    with ThreadPoolExecutor(1) as threads:
+        assert all(handover.put(number, 1) for number in range(8))
+        assert handover.put(8, 550)
+        held = threads.submit(handover.put, 9, 101)
+        assert list(handover.take()) == list(range(9))
+        assert not held.done()
+        assert list(handover.take()) == [9]
+        assert held.result(5)
+
+
 def test_one_may_always_wait_however_large():
     handover = Handover(most=4, most_bytes=10)
     assert handover.put("large", 1000)
@@ -45,6 +68,17 @@ def test_closing_wakes_everybody_and_returns_what_is_left():
         assert list(handover.close()) == ["left"]
         assert not held.result(5)
     assert not handover.put("later")
+    assert not handover.take()
+
+
+@pytest.mark.parametrize("_attempt", range(50))
+def test_what_is_given_while_it_is_closed_is_refused_or_returned(_attempt):
+    handover = Handover(most=1000, most_bytes=10**6)
+    with ThreadPoolExecutor(4) as threads:
+        given = [threads.submit(lambda first=first: [handover.put(first + step) for step in range(50)]) for first in (0, 50, 100)]
+        found = threads.submit(handover.close).result(5)
+        taken_in = [50 * place + step for place, each in enumerate(given) for step, was in enumerate(each.result(5)) if was]
+    assert sorted(found) == taken_in
     assert not handover.take()
 
 

@@ -53,8 +53,8 @@ class FlakyAnswer:
 class UnheldDispatch(Dispatch):
     """Hands each batch on as it comes."""
 
-    def _stream(self, node, left):
-        tasks = tuple(assignment.task for assignment in left.values())
+    def _stream(self, node, assignments):
+        tasks = tuple(assignment.task for assignment in assignments)
         query = ChunkQuery(query_id=self._query_id, template=self._template, tasks=tasks, timeout_s=60)
         with self._workers[node].query(query) as answer:
             self._schema = answer.schema
@@ -64,7 +64,7 @@ class UnheldDispatch(Dispatch):
                 held.add(batch)
                 yield held
                 for chunk in mark.chunks if mark.end else ():
-                    del left[chunk]
+                    self._left.remove(chunk)
 
 
 @pytest.fixture(scope="module")
