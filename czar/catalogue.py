@@ -60,6 +60,8 @@ class TableEntry:
     the two rows of a pair; None where some pair is not within its home chunk (that of the first row) and the chunk's overlap."""
     local_references: frozenset[str] = frozenset()
     """Names of the foreign keys to other directors of which every pair was found inside a chunk and its overlap at publish."""
+    nearest_deg: float | None = None
+    """Of a director whose rows say how near the nearest other one is: the largest separation that they know of."""
 
     is_large: bool = False
     """Of the rows of a step: whether they are too many to be sent to the nodes."""

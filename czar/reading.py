@@ -92,6 +92,7 @@ def _entry(row: metadata.TableRow, family: str) -> TableEntry:
         overlap_row_counts=np.array(row.overlap_row_counts, dtype=np.int64),
         statistics=_statistics(row, table, chunks),
         max_separation_deg=row.facts.get("max_separation_deg"),
+        nearest_deg=row.facts.get("nearest_deg"),
         local_references=frozenset(name for name, fact in references.items() if fact.get("complete")),
     )
 

@@ -22,11 +22,12 @@ from ingest.chunking import ChunkedRows, chunk_dependent_rows, chunk_director_ro
 from ingest.family import Family, open_family
 from ingest.inputs import Input, open_inputs
 from ingest.leftovers import make_room, spill_directory, withdraw
+from ingest.nearest import NearestColumn
 from ingest.nodes import Nodes, all_or_first_error, connected_nodes
 from ingest.publication import describe_published, publish, register
 from ingest.references import measure
 from ingest.report import LoadReport, Progress, ProgressCallback, Stage, TableReport
-from ingest.rows import Rows, read_rows
+from ingest.rows import Rows, read_rows, row_schema
 from ingest.runs import Runs
 from ingest.sending import Destination, Placement
 from ingest.staging import Staging
@@ -155,8 +156,9 @@ class _TableLoad:
     async def run(self, source: Input, table_id: int) -> TableReport:
         """Load the files of one table, all but its publication."""
         started = time.monotonic()
-        table, schema = source.table, arrow_schema(source.table)
-        destination = Destination(self.nodes, self.staging.home(table.name), table_to_json(table), schema, self.progress)
+        table, schema = source.table, row_schema(source.table)
+        sent_schema = arrow_schema(table)
+        destination = Destination(self.nodes, self.staging.home(table.name), table_to_json(table), sent_schema, self.progress)
         with (
             contextlib.closing(Runs(self.spill / "base", schema, self.options.buffer_bytes)) as base,
             contextlib.closing(Runs(self.spill / "overlap", schema, self.options.buffer_bytes)) as overlap,
@@ -165,7 +167,8 @@ class _TableLoad:
             await all_or_first_error([sorting, destination.prepare()])
             rows = sorting.result()
             placement = self._place(table, base, overlap)
-            sending = asyncio.ensure_future(destination.send(placement, base, overlap))
+            nearest = NearestColumn(table, base, overlap) if table.role is TableRole.DIRECTOR else None
+            sending = asyncio.ensure_future(destination.send(placement, base, overlap, nearest))
             await all_or_first_error([sending, self._index(table, base)])
             sent = sending.result()
         if rows != sent.rows:

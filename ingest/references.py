@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ingest.nearest import facts_of
 from ingest.nodes import Nodes, all_or_first_error
 from ingest.staging import Staging
 from partitioner.healpix import Pixels
@@ -61,7 +62,7 @@ async def measure(
     rows = [row for row in catalogue.tables if row.name in database.by_name and row.database == staging.home(row.name)]
     measurement = Measurement(engine, nodes, database, staging, {row.name: _records(row) for row in rows})
     return {
-        row.table_id: await measurement.facts(table)
+        row.table_id: facts_of(table, row.facts, loaded=row.name in loaded) | await measurement.facts(table)
         for row, table in ((row, database.by_name[row.name]) for row in rows)
         if row.name in loaded or any(key.target_table in loaded for key in table.foreign_keys)
     }

@@ -15,7 +15,7 @@ from ingest.matching import Match, Matching
 from partitioner.healpix import pixel_of
 from partitioner.sphere import Floats, reduced_longitude
 from qserv.errors import BadFileError, BadRowError
-from schema.model import Table
+from schema.model import HEALPIX, Table
 from schema.types import arrow_schema, arrow_type
 
 MAX_LATITUDE_DEG = 90.0
@@ -63,6 +63,11 @@ class Rows:
     origin: Origin
 
 
+def row_schema(table: Table) -> pa.Schema:
+    """Return the Arrow schema of rows as `read_rows` yields them: what takes all rows of a chunk together is not there yet."""
+    return arrow_schema(table, hidden=(HEALPIX,) if table.partitioned else ())
+
+
 def read_rows(table: Table, file: SourceFile, matching: Matching) -> Iterator[Rows]:
     """Yield the rows of a file.
 
@@ -73,7 +78,7 @@ def read_rows(table: Table, file: SourceFile, matching: Matching) -> Iterator[Ro
     BadRowError
         A row holds what must not be stored; with file, row number (from 1), column, value and reason.
     """
-    schema = arrow_schema(table)
+    schema = row_schema(table)
     first_row = 1
     for source in _read_ahead(file.batches(matching.needed)):
         origin = Origin(file, first_row)
@@ -81,7 +86,7 @@ def read_rows(table: Table, file: SourceFile, matching: Matching) -> Iterator[Ro
         _check_nulls(table, columns, origin)
         ra, dec = _positions(table, columns, origin)
         if table.partitioned:
-            columns[schema.names[-1]] = _healpix(ra, dec, source.num_rows)
+            columns[HEALPIX.name] = _healpix(ra, dec, source.num_rows)
         yield Rows(pa.RecordBatch.from_arrays(list(columns.values()), schema=schema), ra, dec, origin)
         first_row += source.num_rows
 

@@ -129,15 +129,17 @@ class Runs:
                 counts[chunk] = counts.get(chunk, 0) + end - start
         return counts
 
-    def read(self, chunk: ChunkId) -> Iterator[pa.RecordBatch]:
-        """Yield a chunk's rows in ``_healpix_29`` order."""
+    def read(self, chunk: ChunkId, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield a chunk's rows in ``_healpix_29`` order, which is the same whatever columns are asked for."""
         slices = [(run, *run.slices[chunk]) for run in self._runs if chunk in run.slices]
         if len(slices) == 1:
             run, start, end = slices[0]
-            yield from run.read(start, end)
+            yield from run.read(start, end, columns)
             return
-        parts = [pa.Table.from_batches(run.read(start, end), self.schema) for run, start, end in slices]
-        yield from _merge([_Part(part, _pixels(part)) for part in parts])
+        read = None if columns is None else [*columns, *({HEALPIX_COLUMN} & set(self.schema.names) - set(columns))]
+        parts = [pa.Table.from_batches(run.read(start, end, read)) for run, start, end in slices]
+        for batch in _merge([_Part(part, _pixels(part)) for part in parts]):
+            yield batch if columns is None else batch.select(columns)
 
     def values(self, column: str) -> Iterator[tuple[pa.Array, Pixels]]:
         """Yield the values of one column and the chunk of each, run after run."""

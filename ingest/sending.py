@@ -7,6 +7,7 @@ from itertools import count
 
 import pyarrow as pa
 
+from ingest.nearest import NearestColumn
 from ingest.nodes import Nodes, all_or_first_error
 from ingest.report import Progress, ProgressCallback, Stage
 from ingest.runs import Runs
@@ -15,12 +16,15 @@ from qserv.errors import IngestError
 from qserv.ids import ChunkId, NodeId
 from qserv.metadata.catalogue import REPLICATED_CHUNK, Json
 from qserv.metadata.registration import ChunkRecord, StatisticsRecord
-from schema.model import HEALPIX_COLUMN
+from schema.model import HEALPIX_COLUMN, NEAREST_COLUMN
 from workers.client import WorkerClient
 from workers.protocol import ChunkLoad, PrepareTable
 
 Placement = Mapping[ChunkId, tuple[NodeId, ...]]
 """Nodes that hold each chunk."""
+
+HIDDEN = {HEALPIX_COLUMN, NEAREST_COLUMN}
+"""Columns whose ranges nobody asks for."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,10 @@ class _Stream:
     runs: Runs
     rows: int
     statistics: ChunkStatistics | None = None
+    nearest: NearestColumn | None = None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        for batch in self.runs.read(self.chunk):
+        for batch in self.runs.read(self.chunk) if self.nearest is None else self.nearest.added(self.chunk, self.runs):
             if self.statistics is not None:
                 self.statistics.add(batch)
             yield batch
@@ -68,7 +73,7 @@ class Destination:
     declaration
         The table with its columns, as workers take it.
     schema
-        Of the rows.
+        Of the rows as they are sent.
     """
 
     nodes: Nodes
@@ -81,7 +86,9 @@ class Destination:
         """Make the table's prototype on every node."""
         await self.nodes.call_all(lambda client: client.prepare(PrepareTable(self.database, self.declaration)))
 
-    async def send(self, placement: Placement, base: Runs, overlap: Runs | None = None) -> SentTable:
+    async def send(
+        self, placement: Placement, base: Runs, overlap: Runs | None = None, nearest: NearestColumn | None = None
+    ) -> SentTable:
         """Send the rows of every chunk to all its nodes.
 
         Parameters
@@ -90,6 +97,8 @@ class Destination:
             Of all chunks that have rows, in ``base`` or ``overlap``; `REPLICATED_CHUNK` for a replicated table.
         overlap
             Rows of overlap tables, if the table has such.
+        nearest
+            Adds to the rows, of a director, how near the nearest other one is.
 
         Raises
         ------
@@ -106,9 +115,9 @@ class Destination:
                 if chunk in rows or chunk == REPLICATED_CHUNK:
                     # Ranges are taken while the first replica is read; the others hold the same rows.
                     measured = statistics[chunk] if place == 0 else None
-                    streams.append(_Stream(node, chunk, "base", base, rows.get(chunk, 0), measured))
+                    streams.append(_Stream(node, chunk, "base", base, rows.get(chunk, 0), measured, nearest))
                 if overlap is not None and chunk in near:
-                    streams.append(_Stream(node, chunk, "overlap", overlap, near[chunk]))
+                    streams.append(_Stream(node, chunk, "overlap", overlap, near[chunk], nearest=nearest))
         # The largest first: so no node is left with a large one when the others are through.
         streams.sort(key=lambda stream: stream.rows, reverse=True)
         done = count(1)
@@ -123,7 +132,7 @@ class Destination:
         await all_or_first_error(map(run, streams))
         return SentTable(
             tuple(ChunkRecord(chunk, statistics[chunk].rows, near.get(chunk, 0), names) for chunk, names in placement.items()),
-            tuple(record for chunk in statistics.values() for record in chunk.records() if record.column != HEALPIX_COLUMN),
+            tuple(record for chunk in statistics.values() for record in chunk.records() if record.column not in HIDDEN),
         )
 
     def _tell(self, stage: Stage, done: int, total: int) -> None:

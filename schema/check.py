@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from schema.check_roles import role_problems
-from schema.model import HEALPIX_COLUMN, Column, ColumnType, Database, ForeignKey, Table
+from schema.model import HEALPIX_COLUMN, NEAREST_COLUMN, Column, ColumnType, Database, ForeignKey, Table
 from schema.physical import IDENTIFIER_BYTES, TABLE_NAME_BYTES, chunk_of
 
 DATABASE_NAME_BYTES = IDENTIFIER_BYTES - len(".") - TABLE_NAME_BYTES
@@ -66,8 +66,9 @@ def _columns(table: Table) -> Iterator[str]:
             yield f"{column.name}: {problem}"
     for problem in _repeated("column", [column.name for column in table.columns]):
         yield f"columns: {problem}"
-    if len(table.columns) + table.partitioned > POSTGRES_COLUMNS:
-        yield f"columns: there are {len(table.columns)}; PostgreSQL allows {POSTGRES_COLUMNS}, one of them {HEALPIX_COLUMN}"
+    if len(table.columns) + len(table.hidden) > POSTGRES_COLUMNS:
+        ours = " and ".join(column.name for column in table.hidden) or "none"
+        yield f"columns: there are {len(table.columns)}; PostgreSQL allows {POSTGRES_COLUMNS}, among them ours: {ours}"
 
 
 def _column(column: Column) -> Iterator[str]:
@@ -75,6 +76,8 @@ def _column(column: Column) -> Iterator[str]:
         yield f"a column name holds ASCII letters, digits and _, at most {IDENTIFIER_BYTES}, and begins with a letter or _"
     if column.name.lower() == HEALPIX_COLUMN:
         yield "the name is taken by the pixel column that every partitioned table has; choose another"
+    if column.name.lower() == NEAREST_COLUMN:
+        yield "the name is taken by the column of the nearest neighbour that every director has; choose another"
     if column.name.lower() in SYSTEM_COLUMNS:
         yield "the name is taken by a system column of PostgreSQL; choose another"
     if column.keep_nan and column.datatype not in (ColumnType.FLOAT, ColumnType.DOUBLE):

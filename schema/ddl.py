@@ -3,15 +3,41 @@
 Every statement can be run again: what exists already is left as it is.
 """
 
+from dataclasses import dataclass
 from hashlib import blake2b
 
 from qserv.ids import ChunkId
-from schema.model import HEALPIX_COLUMN, Column, Table, TableRole
+from schema.model import HEALPIX_COLUMN, NEAREST_COLUMN, Column, Table, TableRole
 from schema.physical import IDENTIFIER_BYTES, quote, relation, table_name
 from schema.types import postgres_type
 
 DROP_BATCH_TABLES = 500
 """Tables dropped in one statement: each takes locks of its own, and 20,000 run out of lock memory (DESIGN, section 4)."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """A B-tree index.
+
+    Attributes
+    ----------
+    stored
+        Columns that are kept beside the indexed ones, so that their values need no look at the rows.
+    known
+        Whether rows whose first column is NULL are left out.
+    """
+
+    columns: tuple[str, ...]
+    unique: bool = False
+    stored: tuple[str, ...] = ()
+    known: bool = False
+
+    def statement(self, name: str, on: str) -> str:
+        """Return the statement that makes it, on a quoted relation."""
+        kind = "UNIQUE INDEX" if self.unique else "INDEX"
+        stored = f" INCLUDE ({_listed(self.stored)})" if self.stored else ""
+        known = f" WHERE {quote(self.columns[0])} IS NOT NULL" if self.known else ""
+        return f"CREATE {kind} IF NOT EXISTS {quote(name)} ON {on} ({_listed(self.columns)}){stored}{known}"
 
 
 def schema_statement(database: str) -> str:
@@ -22,12 +48,9 @@ def schema_statement(database: str) -> str:
 def prototype_statements(database: str, table: Table) -> list[str]:
     """Return the statements that make a replicated table, or the empty prototype of a partitioned one.
 
-    A partitioned table has ``_healpix_29 bigint`` as its last column.
+    The hidden columns of a partitioned table are its last ones.
     """
-    columns = [_column(column) for column in table.columns]
-    if table.partitioned:
-        columns.append(f"{quote(HEALPIX_COLUMN)} bigint")
-    body = ",\n    ".join(columns)
+    body = ",\n    ".join(_column(column) for column in (*table.columns, *table.hidden))
     return [f"CREATE TABLE IF NOT EXISTS {relation(database, table.name, None)} (\n    {body}\n)"]
 
 
@@ -48,19 +71,15 @@ def index_statements(database: str, table: Table, chunk: ChunkId | None, *, over
     """
     on = relation(database, table.name, chunk, overlap=overlap)
     physical = table_name(table.name, chunk, overlap=overlap)
-    statements = []
-    for columns, unique in indexes(table):
-        kind = "UNIQUE INDEX" if unique else "INDEX"
-        listed = ", ".join(map(quote, columns))
-        statements.append(f"CREATE {kind} IF NOT EXISTS {quote(index_name(physical, columns))} ON {on} ({listed})")
-    return statements
+    return [each.statement(index_name(physical, each.columns), on) for each in indexes(table)]
 
 
-def indexes(table: Table) -> list[tuple[tuple[str, ...], bool]]:
-    """Return (columns, unique) of the indexes of a table, the unique ones first.
+def indexes(table: Table) -> list[Index]:
+    """Return the indexes of a table, the unique ones first.
 
     Indexed are: the primary key and a director's key (unique), ``_healpix_29``, the columns that hold keys of directors, those of
-    foreign keys, and what the schema declares. One whose columns begin another one is left out, unless it is unique.
+    foreign keys, and what the schema declares. One whose columns begin another one is left out, unless it is unique. Rows of a
+    director that have a neighbour are in one more, with all that a join of near neighbours needs to find the pairs.
     """
     wanted: list[tuple[tuple[str, ...], bool]] = []
     if table.primary_key:
@@ -73,13 +92,19 @@ def indexes(table: Table) -> list[tuple[tuple[str, ...], bool]]:
         wanted.append(((HEALPIX_COLUMN,), False))
     wanted += [(key.columns, False) for key in table.foreign_keys]
     wanted += [(columns, False) for columns in table.indexes]
-    return list(
-        dict.fromkeys(
-            (columns, unique)
-            for place, (columns, unique) in enumerate(wanted)
-            if unique or not any(_covers(other, columns, earlier=at < place) for at, (other, _) in enumerate(wanted))
-        ),
-    )
+    found = [
+        Index(columns, unique)
+        for place, (columns, unique) in enumerate(wanted)
+        if unique or not any(_covers(other, columns, earlier=at < place) for at, (other, _) in enumerate(wanted))
+    ]
+    if table.role is TableRole.DIRECTOR:
+        found.append(Index((NEAREST_COLUMN,), stored=_of_pairs(table), known=True))
+    return list(dict.fromkeys(found))
+
+
+def _of_pairs(table: Table) -> tuple[str, ...]:
+    """Return the columns of a director that find and name its pairs."""
+    return tuple(dict.fromkeys(name for name in (HEALPIX_COLUMN, table.director_key, table.ra, table.dec) if name is not None))
 
 
 def drop_statements(database: str, physical: list[str]) -> list[str]:
@@ -96,6 +121,10 @@ def index_name(physical: str, columns: tuple[str, ...]) -> str:
     digest = blake2b("\0".join((physical, *columns)).encode(), digest_size=6).hexdigest()
     readable = "_".join((physical, *columns)).encode()[: IDENTIFIER_BYTES - len(digest) - 1].decode(errors="ignore")
     return f"{readable}_{digest}"
+
+
+def _listed(columns: tuple[str, ...]) -> str:
+    return ", ".join(map(quote, columns))
 
 
 def _column(column: Column) -> str:

@@ -7,6 +7,9 @@ from functools import cached_property
 HEALPIX_COLUMN = "_healpix_29"
 """Column of every partitioned table: NESTED order-29 HEALPix pixel of the row (the name that HATS gives it); NULL in chunk 0."""
 
+NEAREST_COLUMN = "_nearest_deg"
+"""Column of every director: how near the nearest other row is (`ingest.nearest`). For the planner alone: no query can name it."""
+
 
 class TableRole(StrEnum):
     """How a table is spread over the nodes."""
@@ -69,6 +72,9 @@ HEALPIX = Column(
     ucd="pos.healpix",
 )
 """The pixel column, which no schema declares. ``SELECT *`` leaves it out, so TAP_SCHEMA does not list it either."""
+
+NEAREST = Column(NEAREST_COLUMN, ColumnType.DOUBLE, unit="deg", ucd="pos.angDistance")
+"""The column of the nearest neighbour."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,13 @@ class Table:
     def partitioned(self) -> bool:
         """Whether rows are spread over chunks, rather than whole on every node."""
         return self.role is not TableRole.REPLICATED
+
+    @property
+    def hidden(self) -> tuple[Column, ...]:
+        """Columns that its physical tables have behind the declared ones."""
+        if self.role is TableRole.DIRECTOR:
+            return (HEALPIX, NEAREST)
+        return (HEALPIX,) if self.partitioned else ()
 
     @property
     def directors(self) -> tuple[tuple[str, str], ...]:

@@ -134,7 +134,7 @@ def qualified_name(database: Database, table: str) -> str:
 
 def indexed_columns(table: Table) -> frozenset[str]:
     """Return the names of the columns that an index begins with."""
-    return frozenset(columns[0] for columns, _ in indexes(table))
+    return frozenset(each.columns[0] for each in indexes(table))
 
 
 def key_id(database: Database, key: ForeignKey) -> str:

@@ -8,12 +8,13 @@ Sources: Felis ``felis.datamodel.DataType``; VOTable 1.5, section 2.1 and 3.1 (d
 (``xtype="timestamp"``).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from qserv.errors import SchemaError
-from schema.model import HEALPIX_COLUMN, Column, ColumnType, Table
+from schema.model import Column, ColumnType, Table
 
 
 @dataclass(frozen=True)
@@ -99,20 +100,18 @@ def arrow_type(column: Column) -> pa.DataType:
     return _TYPES[column.datatype].arrow
 
 
-def arrow_schema(table: Table, *, healpix: bool | None = None) -> pa.Schema:
+def arrow_schema(table: Table, *, hidden: Iterable[Column] | None = None) -> pa.Schema:
     """Return the Arrow schema of a table's rows, columns in their declared order.
 
     Parameters
     ----------
     table
         The table.
-    healpix
-        Whether the last field is ``_healpix_29``, as in the physical table; by default, if the table is partitioned.
+    hidden
+        Columns behind the declared ones; by default those of the physical table.
     """
-    fields = [pa.field(column.name, arrow_type(column)) for column in table.columns]
-    if table.partitioned if healpix is None else healpix:
-        fields.append(pa.field(HEALPIX_COLUMN, pa.int64()))
-    return pa.schema(fields)
+    columns = (*table.columns, *(table.hidden if hidden is None else hidden))
+    return pa.schema([pa.field(column.name, arrow_type(column)) for column in columns])
 
 
 def votable_type(column: Column) -> VOTableType:

@@ -13,15 +13,14 @@ import pyarrow as pa
 from pgpq import ArrowToPostgresBinaryEncoder
 
 from ingest.inputs import open_inputs
-from ingest.rows import read_rows
+from ingest.rows import read_rows, row_schema
 from partitioner.regions import Circle
 from qserv.cluster import NODE_DATABASE, Role, Secrets
 from qserv.embedded.launch import embedded_postgres
 from qserv.settings import Settings
 from schema.ddl import index_statements, prototype_statements, schema_statement
-from schema.model import HEALPIX_COLUMN, Database, Table
+from schema.model import HEALPIX_COLUMN, NEAREST_COLUMN, Database, Table
 from schema.physical import quote, relation
-from schema.types import arrow_schema
 from workers.functions import install
 
 ENCODED_ROWS = 65_536
@@ -43,7 +42,7 @@ class Prepared:
 def prepare(database: Database, table: Table, path: Path) -> Prepared:
     """Encode the rows of a file, in ``_healpix_29`` order: that is also the order that makes plain PostgreSQL fastest."""
     (source,) = open_inputs(database, {table.name: [path]})
-    schema = arrow_schema(table)
+    schema = row_schema(table)
     batches = [rows.batch for file, matching in source.files for rows in read_rows(source.table, file, matching)]
     rows = pa.Table.from_batches(batches, schema).combine_chunks()
     order = np.argsort(rows.column(HEALPIX_COLUMN).to_numpy(), kind="stable")
@@ -75,7 +74,9 @@ class Plain:
                 for piece in prepared.pieces:
                     copy.write(piece)
             for statement in index_statements(self._database, self._table, None):
-                self.loader.execute(statement)
+                # Nearest neighbours are the archive's own idea: plain PostgreSQL does not pay for them.
+                if NEAREST_COLUMN not in statement:
+                    self.loader.execute(statement)
 
     def drop(self) -> None:
         """Drop the table, if there, and let the disk rest."""

@@ -7,6 +7,7 @@ import pytest
 
 from czar.catalogue import Catalogue, ColumnStatistics, TableEntry
 from partitioner.chunkmap import ChunkMap
+from partitioner.nearest import REACH_DEG
 from qserv.ids import NodeId
 from schema.catalogues import schema_path
 from schema.felis import read_database
@@ -53,6 +54,7 @@ def _entry(database, table, chunks, rows, max_separation_deg=None):
         statistics={"magnitude": magnitudes} if "magnitude" in table.by_name else {},
         max_separation_deg=max_separation_deg,
         local_references=frozenset(key.name for key in table.foreign_keys if key.max_separation_deg),
+        nearest_deg=REACH_DEG if table.role is TableRole.DIRECTOR else None,
     )
 
 

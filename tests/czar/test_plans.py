@@ -45,6 +45,10 @@ SHAPES = {
     "dependent_alone": "SELECT flux FROM observation WHERE CONTAINS(POINT(ra, dec), CIRCLE(10, 20, 0.5)) = 1",
     "dependent_left": "SELECT h.hip, COUNT(o.flux) FROM hipparcos h LEFT JOIN observation o USING (hip) GROUP BY h.hip",
     "two_directors_by_key": "SELECT b.tyc_id, h.magnitude FROM bigsky b JOIN hipparcos h ON b.hip = h.hip WHERE h.magnitude < 3",
+    "pairs_within_an_arcsec": (
+        "SELECT a.hip, b.hip AS other FROM hipparcos a, hipparcos b WHERE a.hip < b.hip"
+        " AND DISTANCE(a.ra_degrees, a.dec_degrees, b.ra_degrees, b.dec_degrees) < 1.0 / 3600"
+    ),
     "partner_region": (
         "SELECT b.tyc_id FROM bigsky b, hipparcos h WHERE b.hip = h.hip"
         " AND CONTAINS(POINT(h.ra_degrees, h.dec_degrees), CIRCLE(45, 10, 0.01)) = 1"

@@ -11,10 +11,12 @@ import pytest
 
 from czar.catalogue import Catalogue, TableEntry
 from partitioner.chunkmap import ChunkMap
+from partitioner.nearest import REACH_DEG
 from qserv.ids import NULL_CHUNK, NodeId
 from qserv.metadata.catalogue import REPLICATED_CHUNK
 from schema.catalogues import schema_path
 from schema.felis import read_database
+from schema.model import TableRole
 from schema.tap_schema import TAP_SCHEMA
 
 ROOT = Path(__file__).parents[2]
@@ -104,4 +106,5 @@ def _entry(database, table, chunks):
     counts = np.full(len(chunks), 1000)
     near = np.where(chunks > NULL_CHUNK, 10, 0)
     measured = frozenset(key.name for key in table.foreign_keys if key.max_separation_deg)
-    return TableEntry(database.name, database.family, table, chunks, counts, near, {}, None, measured)
+    reach = REACH_DEG if table.role is TableRole.DIRECTOR else None
+    return TableEntry(database.name, database.family, table, chunks, counts, near, {}, None, measured, reach)

@@ -46,6 +46,7 @@ def test_each_chunk_comes_back_whole_and_sorted(tmp_path_factory, batches, budge
             rows = pa.Table.from_batches(runs.read(chunk), SCHEMA).to_pylist()
             pixels = [-1 if row["_healpix_29"] is None else row["_healpix_29"] for row in rows]
             assert pixels == sorted(pixels)
+            assert [key for part in runs.read(chunk, ["id"]) for key in part["id"].to_pylist()] == [row["id"] for row in rows]
             expected = [(i, f"t{i}", pixel) for i, (of, pixel) in enumerate(flat) if of == chunk]
             assert sorted(row["id"] for row in rows) == [i for i, *_ in expected]
             assert sorted((row["id"], row["text"], row["_healpix_29"]) for row in rows) == expected

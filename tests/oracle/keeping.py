@@ -54,7 +54,5 @@ def read_kept(path):
     """Return what `keep_with_tables` wrote."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     database = database_from_json(content["database"])
-    rows = {
-        table.name: pa.table(content["rows"][table.name], schema=arrow_schema(table, healpix=False)) for table in database.tables
-    }
+    rows = {table.name: pa.table(content["rows"][table.name], schema=arrow_schema(table, hidden=())) for table in database.tables}
     return Kept(Tables(database, rows, content["chunk_target_rows"]), content["query"], content["oracle"])

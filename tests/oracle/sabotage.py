@@ -54,6 +54,11 @@ def without_overlap(catalogue):
     )
 
 
+def with_neighbours_of_any_distance(catalogue):
+    """The nearest neighbour is taken to be known at any distance."""
+    return each_entry(catalogue, lambda entry: dataclasses.replace(entry, nearest_deg=entry.nearest_deg and 180.0))
+
+
 def without_margin_of_dependents(catalogue):
     """Regions on dependents are not grown by their distance from their directors."""
     return each_entry(

@@ -129,6 +129,28 @@ def test_pairs_within_the_overlap_are_found_on_the_nodes(loaded, found):
     assert [bool(each) for each in steps] == [False, False, True]
 
 
+MEMBERS = {"EXISTS": np.intersect1d, "NOT EXISTS": np.setdiff1d}
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+@pytest.mark.parametrize("radius_deg", pairs.RADII_DEG)
+def test_rows_with_and_without_another_one_near(radius_deg, member, loaded, found, measured):
+    text = (
+        f"SELECT a.anchor_id FROM anchor a WHERE {member}"  # noqa: S608 (as above)
+        f" (SELECT 1 FROM anchor b WHERE {DISTANCE} <= {radius_deg!r} AND b.anchor_id <> a.anchor_id)"
+    )
+    places = within(measured["anchor"], radius_deg)
+    expected = MEMBERS[member](np.arange(len(found["anchor"])), places[places[:, 0] != places[:, 1]])
+    np.testing.assert_array_equal(np.sort(answered(loaded, text)[:, 0]), expected)
+
+
+def test_rows_without_another_one_near_are_not_read(loaded, found):
+    """What is asked above, within an arcsec, is looked up in the column of the nearest neighbour."""
+    del found
+    text = f"SELECT COUNT(*) FROM anchor a, anchor b WHERE {DISTANCE} < {pairs.RADII_DEG[0]!r} AND a.anchor_id <> b.anchor_id"  # noqa: S608 (as above)
+    assert loaded.runner.run(loaded.session.explain(text)).text.count('"_nearest_deg" <=') == 2
+
+
 def test_many_pairs_lie_on_two_chunks(loaded, measured):
     """Without the overlap they are lost."""
     session = loaded.open(sabotage.SabotagedSession)

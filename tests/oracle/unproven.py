@@ -13,7 +13,7 @@ from sqlglot import exp
 import czar.analyse
 import czar.planning
 import czar.session
-from czar.analyse import inner_conditions, locality
+from czar.analyse import inner_conditions, locality, nearest
 from czar.analyse import query as queries
 from czar.analyse.functions import called
 from czar.analyse.locality import Locality, Spread
@@ -172,5 +172,8 @@ UNPROVEN = {
     "duplicates": [(leaves, "_ignores_duplicates", always(value=True))],
     "rows_of_members": [(leaves, "_is_membership", always(value=True))],
     "one_moment": [(czar.session, "at_moment", lambda _: lambda tree, _: tree)],
+    "rows_that_are_not_their_own_neighbours": [(nearest, "_tells_apart", always(value=True))],
+    "neighbours_in_the_overlap": [(nearest, "_is_measured", always(value=True))],
+    "neighbours_that_are_counted": [(nearest, "is_grouped", always(value=False))],
     "width_of_circles": [(neighbours, "WIDENING", lambda widening: widening / 2)],
 }

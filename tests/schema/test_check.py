@@ -88,6 +88,10 @@ BROKEN = {
     "chunk's name": (replicated(name="object_12"), "object_12: the name would be that of a chunk of table object"),
     "overlap's name": (replicated(name="Object_12_overlap"), "would be that of a chunk of table object"),
     "pixel's name": (director(columns=(*DIRECTOR.columns, Column("_HEALPIX_29", ColumnType.LONG))), "taken by the pixel column"),
+    "nearest neighbour's name": (
+        director(columns=(*DIRECTOR.columns, Column("_Nearest_deg", ColumnType.DOUBLE))),
+        "taken by the column of the nearest neighbour",
+    ),
     "system column": (director(columns=(*DIRECTOR.columns, Column("xmin", ColumnType.LONG))), "object.xmin: the name is taken"),
     "column name": (director(columns=(*DIRECTOR.columns, Column("a b", ColumnType.LONG))), "object.a b: a column name holds"),
     "long column name": (director(columns=(*DIRECTOR.columns, Column("c" * 64, ColumnType.LONG))), "a column name holds"),

@@ -35,7 +35,7 @@ DEPENDENT = Table(
 REPLICATED = Table(name="visits", role=TableRole.REPLICATED, columns=(Column("visit", ColumnType.INT),), primary_key=("visit",))
 
 
-def test_prototype_of_a_partitioned_table_ends_with_the_pixel():
+def test_prototype_of_a_director_ends_with_the_hidden_columns():
     assert schema_statement("dr1") == 'CREATE SCHEMA IF NOT EXISTS "dr1"'
     (statement,) = prototype_statements("dr1", DIRECTOR)
     assert statement.splitlines() == [
@@ -44,7 +44,8 @@ def test_prototype_of_a_partitioned_table_ends_with_the_pixel():
         '    "ra" double precision,',
         '    "dec" double precision,',
         '    "name" varchar(12),',
-        '    "_healpix_29" bigint',
+        '    "_healpix_29" bigint,',
+        '    "_nearest_deg" double precision',
         ")",
     ]
 
@@ -63,13 +64,19 @@ def test_chunk_table_is_like_the_prototype():
 @pytest.mark.parametrize(
     ("table", "expected"),
     [
-        (DIRECTOR, ['UNIQUE INDEX|("objectId")', 'INDEX|("_healpix_29")', 'INDEX|("name", "ra")']),
+        (
+            DIRECTOR,
+            [
+                *('UNIQUE INDEX|("objectId")', 'INDEX|("_healpix_29")', 'INDEX|("name", "ra")'),
+                'INDEX|("_nearest_deg") INCLUDE ("_healpix_29", "objectId", "ra", "dec") WHERE "_nearest_deg" IS NOT NULL',
+            ],
+        ),
         (DEPENDENT, ['UNIQUE INDEX|("sourceId")', 'INDEX|("objectId")', 'INDEX|("_healpix_29")', 'INDEX|("visit")']),
     ],
 )
 def test_indexes_are_those_that_queries_need_and_none_twice(table, expected):
     statements = index_statements("dr1", table, ChunkId(7))
-    found = [f"{s.split(' IF ')[0].removeprefix('CREATE ')}|{s[s.rindex('(') :]}" for s in statements]
+    found = [f"{s.split(' IF ')[0].removeprefix('CREATE ')}|{s.partition(' ON ')[2].partition(' ')[2]}" for s in statements]
     assert found == expected
     assert all(f' ON "dr1"."{table.name}_7" ' in s for s in statements)
 

@@ -35,7 +35,7 @@ def test_a_smaller_survey_is_the_beginning_of_a_larger_one(table):
 def test_rows_are_as_declared(table):
     declared = DATABASE.by_name[table]
     rows = SURVEY.rows(table)
-    assert rows.schema == arrow_schema(declared, healpix=False)
+    assert rows.schema == arrow_schema(declared, hidden=())
     keys = rows.group_by(list(declared.primary_key)).aggregate([])
     assert len(keys) == len(rows)
     for column in declared.columns:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import psycopg
 from measurement import Result, Sample, in_turn, seconds
+from scipy.spatial import cKDTree
 from sides import Archive, Data, Plain, fill_plain, running_plain
 
 from tests.support.places import DENSE_FIELD_DEG
@@ -146,12 +147,8 @@ def _of_q3c(server: Plain, question: Question, pairs: int) -> Sample:
     return Sample((spent,))
 
 
-def _of_tree(positions: dict[str, np.ndarray], question: Question, pairs: int, repetitions: int) -> Sample | Skipped:
+def _of_tree(positions: dict[str, np.ndarray], question: Question, pairs: int, repetitions: int) -> Sample:
     """Time scipy's k-d tree on the positions, which are in memory; making the trees counts."""
-    try:
-        from scipy.spatial import cKDTree  # noqa: PLC0415 (no dependency of the project)
-    except ImportError:
-        return Skipped("scipy is not there")
     home = _within(positions["object"], RADIUS_DEG)
     around = _within(positions[question.other], RADIUS_DEG + MARGIN_DEG)
     radius = _chord(ARCSEC / 3600)

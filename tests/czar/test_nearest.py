@@ -1,0 +1,104 @@
+"""Where the column of the nearest neighbour leaves rows out, and where it must not."""
+
+# ruff: noqa: S608 (texts of ours)
+
+import dataclasses
+import re
+
+import pytest
+
+from czar.analyse import analyse
+from czar.parse import parse
+from czar.plan.build import build
+from czar.snapshot import Snapshot
+
+RADIUS_DEG = 1 / 3600
+
+NEAR = "DISTANCE({0}.ra_degrees, {0}.dec_degrees, {1}.ra_degrees, {1}.dec_degrees) {2}"
+
+WITHIN = f"<= {RADIUS_DEG!r}"
+
+
+def near(one="a", other="b", within=WITHIN):
+    return NEAR.format(one, other, within)
+
+
+def read(catalogue, text):
+    """Return the tables of which rows with neighbours alone are read, with the radius (deg) of each."""
+    query, rows = analyse(parse(text), catalogue, text)
+    template = build(query, rows, Snapshot()).step.template
+    return {alias: float(radius) for alias, radius in re.findall(r'"(\w+)"\."_nearest_deg" <= ([^:]+)::', template)}
+
+
+def both(radius_deg):
+    return {"a": radius_deg, "b": radius_deg}
+
+
+BOTH, PARTNER = both(RADIUS_DEG), {"b": RADIUS_DEG}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"SELECT a.hip FROM hipparcos a, hipparcos b WHERE {near()} AND a.hip <> b.hip", BOTH),
+        (f"SELECT a.hip FROM hipparcos a JOIN hipparcos b ON {near('b', 'a')} WHERE b.hip < a.hip", BOTH),
+        (f"SELECT COUNT(*) FROM hipparcos a JOIN hipparcos b ON a.hip > b.hip AND {near(within='< 0.0008333')}", both(0.0008333)),
+        (f"SELECT a.hip FROM hipparcos a, hipparcos b WHERE {near(within='BETWEEN 0 AND 0.0002')} AND a.hip < b.hip", both(2e-4)),
+        (f"SELECT a.hip FROM hipparcos a LEFT JOIN hipparcos b ON {near()} AND a.hip <> b.hip", BOTH),
+        (f"SELECT a.hip FROM hipparcos a WHERE EXISTS (SELECT 1 FROM hipparcos b WHERE {near()} AND a.hip <> b.hip)", BOTH),
+        (f"SELECT hip FROM hipparcos a WHERE NOT EXISTS (SELECT FROM hipparcos b WHERE {near()} AND a.hip <> b.hip)", PARTNER),
+        (f"SELECT a.hip, (SELECT COUNT(*) FROM hipparcos b WHERE {near()} AND a.hip <> b.hip) FROM hipparcos a", PARTNER),
+        (f"SELECT n.hip FROM (SELECT a.hip FROM hipparcos a, hipparcos b WHERE {near()} AND a.hip < b.hip) n", BOTH),
+    ],
+)  # fmt: skip
+def test_rows_without_a_neighbour_are_not_read(text, expected, catalogue):
+    assert read(catalogue, text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"SELECT a.hip FROM hipparcos a, hipparcos b WHERE {near()}",
+        f"SELECT a.hip FROM hipparcos a, hipparcos b WHERE {near()} AND a.hip <= b.hip",
+        f"SELECT a.hip FROM hipparcos a, hipparcos b WHERE {near()} AND (a.hip < b.hip OR a.bv > 1)",
+        f"SELECT a.hip FROM hipparcos a, hipparcos b WHERE {near()} AND a.magnitude < b.magnitude",
+        f"SELECT a.hip FROM hipparcos a, hipparcos b WHERE {near()} AND a.hip <> b.hip + 0",
+        f"SELECT a.hip FROM hipparcos a, hipparcos b WHERE ({near()} OR a.bv > 1) AND {near(within='< 0.01')} AND a.hip <> b.hip",
+        f"SELECT a.hip FROM hipparcos a, hipparcos b WHERE {near(within='< 0.001')} AND a.hip <> b.hip",
+        f"SELECT a.hip FROM hipparcos a, bigsky b WHERE {near()} AND a.hip <> b.hip",
+        f"SELECT a.hip FROM hipparcos a WHERE EXISTS (SELECT COUNT(*) FROM bigsky b WHERE {near()} AND a.hip <> b.hip)",
+    ],
+)
+def test_all_rows_are_read(text, catalogue):
+    assert read(catalogue, text) == {}
+
+
+def test_rows_that_an_outer_join_keeps_are_not_left_out(catalogue):
+    text = f"SELECT a.hip FROM hipparcos a LEFT JOIN hipparcos b ON {near()} AND a.hip <> b.hip"
+    query, _ = analyse(parse(text), catalogue, text)
+    assert query.tree.args.get("where") is None
+
+
+def test_an_aggregate_gives_a_row_of_no_rows(catalogue):
+    text = f"SELECT a.hip FROM hipparcos a WHERE EXISTS (SELECT COUNT(*) FROM hipparcos b WHERE {near()} AND a.hip <> b.hip)"
+    assert read(catalogue, text) == PARTNER
+
+
+def test_nothing_is_known_of_two_rows_of_the_overlap(catalogue):
+    text = (
+        f"SELECT a.hip FROM bigsky a, hipparcos b, hipparcos c WHERE {near(within='< 0.01')} AND {near('a', 'c', '< 0.01')}"
+        f" AND {near('b', 'c')} AND b.hip <> c.hip"
+    )
+    assert read(catalogue, text) == {}
+
+
+def test_rows_that_were_loaded_without_it_are_all_read(catalogue):
+    without = [dataclasses.replace(entry, nearest_deg=None) for entry in catalogue.entries]
+    text = f"SELECT a.hip FROM hipparcos a, hipparcos b WHERE {near()} AND a.hip <> b.hip"
+    assert read(dataclasses.replace(catalogue, entries=tuple(without)), text) == {}
+
+
+@pytest.mark.parametrize("column", ["_nearest_deg", '"_nearest_deg"', 'a."_nearest_deg"'])
+def test_no_query_can_name_it(column, catalogue):
+    with pytest.raises(Exception, match="_nearest_deg"):
+        read(catalogue, f"SELECT {column} FROM hipparcos a")
