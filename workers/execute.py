@@ -12,6 +12,7 @@ from qserv.ids import ChunkId
 from schema.serialise import table_from_json
 from workers.grouping import Grouping
 from workers.postgresql import tables
+from workers.postgresql.buffered import buffered
 from workers.postgresql.loads import Batches, Sessions, Target
 from workers.postgresql.loads import load as load_rows
 from workers.postgresql.reads import SILENCE_S, ChunkRows, Reads
@@ -73,7 +74,10 @@ class Executor:
         def ask(turn: Turn) -> ChunkRows:
             tasks = [query.tasks[place] for place in turn.tasks]
             relations = [name for task in tasks for name in task.relations.values()]
-            sql = statement(query.template, [task.relations for task in tasks])
+            filled = [task.relations for task in tasks]
+            if not place.is_alone:  # others read the same chunks next
+                filled = [{slot: buffered(name) for slot, name in each.items()} for each in filled]
+            sql = statement(query.template, filled)
             return self._reads.ask(sql, relations, place.deadline_s, place.stop, turn.lane)
 
         return Answer(query.tasks, ask, Grouping(place.in_flight, len(query.template) + 1, query.first), place)

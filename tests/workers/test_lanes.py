@@ -18,6 +18,7 @@ from qserv.embedded.launch import embedded_postgres
 from qserv.embedded.machine import this_machine
 from qserv.errors import QueryCancelledError, TimeLimitError
 from qserv.settings import Settings
+from schema.physical import relation
 from workers.client import WorkerClient
 from workers.factory import make_server
 from workers.postgresql.priority import NICENESS, give_way
@@ -203,8 +204,10 @@ def test_a_reader_that_stops_reading_holds_up_nobody(node, postgres_cluster, que
 
 CHUNKS = 40
 CHUNK_ROWS = 12_000
+LARGE_CHUNKS = 15
+LARGE_CHUNK_ROWS = 20_000
 BUFFERS_BYTES = 8 * 2**20
-"""Of chunks of 1.4 MB: PostgreSQL reads tables above a quarter of its buffers past them."""
+"""Of chunks of 1.4 MB and of 2.2 MB: PostgreSQL reads tables above a quarter of its buffers past them, unless told otherwise."""
 
 SCANS = (
     "SELECT count(*) AS n FROM {t} WHERE a < 0.5",
@@ -221,7 +224,7 @@ SCANS = (
 
 @pytest.fixture(scope="module")
 def big(cluster_home):
-    """A worker, and a session of the admin, on a node whose buffers hold a seventh of its data."""
+    """A node whose buffers hold a tenth of its data, with the secrets of its cluster and a session of the admin."""
     settings = Settings(home=cluster_home / "big", nodes=1, tap_port=0, memory_share=0.001)
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
         patch.setattr(configuration, "MIN_SHARED_BUFFERS_BYTES", BUFFERS_BYTES)
@@ -230,42 +233,66 @@ def big(cluster_home):
         node, secrets = dataclasses.replace(cluster.nodes[0], worker_port=0), Secrets.load(cluster.home)
         with psycopg.connect(node.postgres.conninfo(Role.LOADER, NODE_DATABASE, secrets), autocommit=True) as loader:
             loader.execute("CREATE SCHEMA big; GRANT USAGE ON SCHEMA big TO qserv_reader")
-            for chunk in range(100, 100 + CHUNKS):
-                name = f"big.object_{chunk}"
-                loader.execute(
-                    f"CREATE TABLE {name} AS SELECT i AS id, random() AS a, random() AS b, i % 50 AS g, repeat('x', 50) AS pad"  # noqa: S608 (a test's own text)
-                    f" FROM generate_series(1, {CHUNK_ROWS}) AS i"
-                )
-                loader.execute(f"GRANT SELECT ON {name} TO qserv_reader")
-                loader.execute(f"VACUUM FREEZE ANALYZE {name}")
-        with (
-            psycopg.connect(node.postgres.conninfo(Role.ADMIN, NODE_DATABASE, secrets), autocommit=True) as admin,
-            served(node, secrets) as client,
-        ):
-            yield client, admin
+            for table, chunks, rows in (("object", CHUNKS, CHUNK_ROWS), ("source", LARGE_CHUNKS, LARGE_CHUNK_ROWS)):
+                for chunk in range(100, 100 + chunks):
+                    name = relation("big", table, chunk)
+                    loader.execute(
+                        f"CREATE TABLE {name} AS SELECT i AS id, random() AS a, random() AS b, i % 50 AS g, repeat('x', 50) AS pad"  # noqa: S608 (a test's own text)
+                        f" FROM generate_series(1, {rows}) AS i"
+                    )
+                    loader.execute(f"GRANT SELECT ON {name} TO qserv_reader")
+                    loader.execute(f"VACUUM FREEZE ANALYZE {name}")
+        with psycopg.connect(node.postgres.conninfo(Role.ADMIN, NODE_DATABASE, secrets), autocommit=True) as admin:
+            yield node, secrets, admin
             # What is gone need not be written when the server stops.
             admin.execute("DROP SCHEMA big CASCADE")
 
 
-def read_blocks(admin):
-    """Blocks of the tables that were read into the buffers. Backends report at the latest a second after they did it."""
-    time.sleep(1.2)
-    return admin.execute("SELECT sum(heap_blks_read) FROM pg_statio_user_tables WHERE schemaname = 'big'").fetchone()[0]
+def connections(admin):
+    """How many a worker has."""
+    return admin.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'qserv-worker'").fetchone()[0]
+
+
+def blocks_of(admin, table):
+    """Blocks of the chunks of a table, and how often one was read into the buffers: what backends report when they end, at last."""
+    until(lambda: connections(admin) == 0)
+    return admin.execute(
+        "SELECT sum(relpages), sum(heap_blks_read) FROM pg_class AS c JOIN pg_statio_user_tables AS s ON s.relid = c.oid"
+        " WHERE s.schemaname = 'big' AND s.relname LIKE %s",
+        [f"{table}%"],
+    ).fetchone()
+
+
+def asked_at_once(client, query_id, table, chunks, statements):
+    """Begin scans of all chunks of a table."""
+    tasks = tuple(ChunkTask(chunk, {"t": relation("big", table, chunk)}) for chunk in range(100, 100 + chunks))
+    return [Asker(client, ChunkQuery(f"{query_id}-{number}", sql, tasks, 60.0)) for number, sql in enumerate(statements)]
 
 
 def test_scans_of_different_conditions_and_columns_read_a_chunk_once_from_disk(big, query_id):
-    client, admin = big
-    (blocks,) = admin.execute("SELECT sum(relpages) FROM pg_class WHERE relname LIKE 'object_%' AND relkind = 'r'").fetchone()
+    node, secrets, admin = big
+    blocks, before = blocks_of(admin, "object")
     assert blocks * 8192 > 6 * BUFFERS_BYTES
-    before = read_blocks(admin)
-    tasks = tuple(ChunkTask(chunk, {"t": f"big.object_{chunk}"}) for chunk in range(100, 100 + CHUNKS))
-    scans = [Asker(client, ChunkQuery(f"{query_id}-{number}", sql, tasks, 60.0)) for number, sql in enumerate(SCANS)]
     most = 0
-    while any(scan.is_alive() for scan in scans):
-        (connections,) = admin.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'qserv-worker'").fetchone()
-        most = max(most, connections)
-        time.sleep(0.02)
+    with served(node, secrets) as client:
+        scans = asked_at_once(client, query_id, "object", CHUNKS, SCANS)
+        while any(scan.is_alive() for scan in scans):
+            most = max(most, connections(admin))
+            time.sleep(0.02)
     assert all(sorted(scan.chunks) == list(range(100, 100 + CHUNKS)) for scan in scans)
-    assert read_blocks(admin) - before < 1.5 * blocks
+    assert blocks_of(admin, "object")[1] - before < 1.5 * blocks
     # Who waits has no connection.
     assert 1 < most <= this_machine().scans(None)
+
+
+def test_chunks_that_postgresql_would_read_past_its_buffers_are_read_once_as_well(big, query_id):
+    node, secrets, admin = big
+    blocks, before = blocks_of(admin, "source")
+    assert blocks * 8192 > LARGE_CHUNKS * BUFFERS_BYTES / 4
+    with served(node, secrets) as client:
+        scans = asked_at_once(client, query_id, "source", LARGE_CHUNKS, SCANS)
+        for scan in scans:
+            scan.join()
+    assert all(sorted(scan.chunks) == list(range(100, 100 + LARGE_CHUNKS)) for scan in scans)
+    # As long as the first one is alone, it reads past the buffers.
+    assert blocks_of(admin, "source")[1] - before < 2 * blocks
