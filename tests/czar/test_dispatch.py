@@ -11,6 +11,7 @@ import pytest
 from czar.dispatch import OWN_CHUNKS, Assignment, Dispatch
 from qserv.errors import NodeUnavailableError, QueryCancelledError, QueryEvaluationError
 from qserv.ids import NodeId
+from tests.support.waiting import PATIENCE_S
 from workers.protocol import BatchMark, ChunkTask
 
 SCHEMA = pa.schema([("chunk", pa.int64()), ("row", pa.int64())])
@@ -175,7 +176,7 @@ def test_who_is_waited_for_may_be_given_up():
         time.sleep(0.3)
         dispatch.close()
         with pytest.raises(QueryCancelledError):
-            waiting.result(2)
+            waiting.result(PATIENCE_S)
 
 
 def test_without_a_replica_the_error_names_the_chunk_and_the_node():
@@ -202,7 +203,7 @@ def test_closing_early_stops_the_nodes():
     dispatch = dispatched(workers, dict.fromkeys(range(1000), "a"))
     next(iter(dispatch))
     dispatch.close()
-    assert workers["a"].closed.wait(5)
+    assert workers["a"].closed.wait(PATIENCE_S)
     assert len(workers["a"].asked) < 1000
 
 
@@ -214,7 +215,7 @@ class SilentWorker:
 
     def query(self, query):
         self.asked.set()
-        assert self.cancelled.wait(5)
+        assert self.cancelled.wait(PATIENCE_S)
         message = f"query {query.query_id} was cancelled"
         raise QueryCancelledError(message)
 
@@ -240,11 +241,11 @@ def test_closing_before_the_first_rows_cancels_the_nodes_and_wakes_who_waits(chu
     dispatch = dispatched({"a": worker}, dict.fromkeys(range(chunks), "a"))
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(lambda: dispatch.schema)
-        assert worker.asked.wait(5)
+        assert worker.asked.wait(PATIENCE_S)
         dispatch.close()
         with pytest.raises(QueryCancelledError):
-            waiting.result(5)
-    assert worker.cancelled.wait(5)
+            waiting.result(PATIENCE_S)
+    assert worker.cancelled.wait(PATIENCE_S)
 
 
 def test_closing_wakes_a_reader_that_waits_for_rows():
@@ -255,10 +256,10 @@ def test_closing_wakes_a_reader_that_waits_for_rows():
     assert rows_of([next(rows)]) == expected([1])
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(next, rows)
-        assert silent.asked.wait(5)
+        assert silent.asked.wait(PATIENCE_S)
         dispatch.close()
         with pytest.raises(QueryCancelledError):
-            waiting.result(5)
+            waiting.result(PATIENCE_S)
 
 
 def test_an_error_of_one_node_does_not_wait_for_the_others():
@@ -266,4 +267,4 @@ def test_an_error_of_one_node_does_not_wait_for_the_others():
     workers = {"a": Worker(error=QueryEvaluationError("division by zero")), "b": silent}
     with pytest.raises(QueryEvaluationError, match="division by zero"):
         _ = dispatched(workers, {1: "a", 2: "b"}).schema
-    assert silent.cancelled.wait(5)
+    assert silent.cancelled.wait(PATIENCE_S)

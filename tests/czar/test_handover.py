@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from czar.handover import Handover
+from tests.support.waiting import PATIENCE_S
 
 
 def test_the_reader_takes_all_that_waits_in_its_order():
@@ -28,7 +29,7 @@ def test_who_gives_more_than_may_wait_is_held_until_the_reader_has_done_with_wha
         time.sleep(0.05)
         assert not held.done()
         assert list(handover.take()) == ["c"]
-        assert held.result(5)
+        assert held.result(PATIENCE_S)
 
 
 def test_all_that_are_held_come_in_their_turn():
@@ -66,7 +67,7 @@ def test_closing_wakes_everybody_and_returns_what_is_left():
     with ThreadPoolExecutor(1) as threads:
         held = threads.submit(handover.put, "late")
         assert list(handover.close()) == ["left"]
-        assert not held.result(5)
+        assert not held.result(PATIENCE_S)
     assert not handover.put("later")
     assert not handover.take()
 
@@ -87,7 +88,7 @@ def test_a_reader_that_waits_is_woken():
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(handover.take)
         threading.Timer(0.02, handover.put, ("late",)).start()
-        assert list(waiting.result(5)) == ["late"]
+        assert list(waiting.result(PATIENCE_S)) == ["late"]
 
 
 def test_all_of_many_threads_comes_once():
@@ -99,5 +100,5 @@ def test_all_of_many_threads_comes_once():
         found = []
         while len(found) < 1000:
             found += handover.take()
-        assert all(all(each.result(5)) for each in given)
+        assert all(all(each.result(PATIENCE_S)) for each in given)
     assert sorted(found) == list(range(1000))

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from czar.buffer import ChunkBuffer
-from czar.joining import JOINED_BYTES, SMALL_BYTES, joined
+from czar.joining import JOINED_BYTES, SMALL_BYTES, gathered, joined
 
 
 def chunk(*sizes_bytes, limit_bytes=1 << 30):
@@ -46,3 +46,34 @@ def test_rows_are_there_before_an_error_of_a_later_reading():
     assert sizes([next(found)]) == [SMALL_BYTES * 2]
     with pytest.raises(RuntimeError):
         next(found)
+
+
+def batch(size_bytes):
+    return pa.record_batch({"size": pa.array([size_bytes] * (size_bytes // 8), pa.int64())})
+
+
+def parts(found):
+    return [(one.num_rows * 8, is_last) for one, is_last in found]
+
+
+def test_small_batches_are_gathered_and_the_last_ones_marked():
+    assert parts(gathered(map(batch, (8, 16, 24)))) == [(48, True)]
+    assert parts(gathered([batch(SMALL_BYTES), batch(8), batch(16), batch(32)])) == [(SMALL_BYTES + 8, False), (48, True)]
+
+
+def test_a_large_batch_is_handed_on_before_the_next_one_is_asked_for():
+    def failing():
+        yield batch(8)
+        yield batch(SMALL_BYTES)
+        raise RuntimeError
+
+    found = gathered(failing())
+    assert parts([next(found)]) == [(SMALL_BYTES + 8, False)]
+    with pytest.raises(RuntimeError):
+        next(found)
+    (alone,) = gathered([large := batch(2 * SMALL_BYTES)])
+    assert alone == (large, False)  # nobody knows yet that it was the last
+
+
+def test_of_no_batch_nothing_is_gathered():
+    assert list(gathered([])) == []

@@ -28,6 +28,7 @@ from qserv.settings import Settings
 from qserv.supervisor.services import worker_services
 from qserv.supervisor.supervisor import embedded_cluster
 from schema.catalogues import data_path, schema_path
+from tests.support.waiting import PATIENCE_S
 
 SLOW = """
     SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b, tap_schema.columns AS c
@@ -58,8 +59,15 @@ async def read(session, query, **asked):
     return sum([batch.num_rows async for batch in answer.batches()])
 
 
+async def in_time(session, query):
+    """Read a query once it is answered within its time limit."""
+    while True:
+        with contextlib.suppress(TimeLimitError):
+            return await read(session, query)
+
+
 async def until(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 (what is waited for sets no event)
             await asyncio.sleep(0.01)
 
@@ -87,7 +95,7 @@ async def until(condition):
             MemoryLimitError,
             r"more memory than the 1\.0 MB that a query may use; ask for fewer rows",
         ),
-        ({"query_timeout_s": 0.5}, SLOW, TimeLimitError, "longer than its time limit"),
+        ({"query_timeout_s": 2.0}, SLOW, TimeLimitError, "longer than its time limit"),
         (
             {"query_timeout_s": 3.0},
             f"SELECT COUNT(*) {TWO_RANKS} WHERE a.r + b.r < 0",
@@ -101,8 +109,9 @@ def test_a_query_that_is_too_large_is_told_what_was(changed, query, error, told,
         async with session(**changed) as czar:
             with pytest.raises(error, match=told):
                 await read(czar, query)
-            # Nothing is left behind: the next query is answered.
-            assert await read(czar, "SELECT COUNT(*) FROM stars.hipparcos WHERE bv < 0") == 1
+            # Nothing is left behind: the next query is answered, where the machine is quick enough for its limit.
+            async with asyncio.timeout(PATIENCE_S):
+                assert await in_time(czar, "SELECT COUNT(*) FROM stars.hipparcos WHERE bv < 0") == 1
             assert czar.running == {}
 
     asyncio.run(ask())
@@ -184,7 +193,7 @@ async def refused(czar, user, error, told):
             await read(czar, "SELECT 1", user=user)
 
     with pytest.raises(error, match=told):
-        await asyncio.wait_for(ask_on(), 10)
+        await asyncio.wait_for(ask_on(), PATIENCE_S)
 
 
 def test_a_user_reads_so_much_from_all_czars_together(session):
@@ -215,7 +224,7 @@ def test_a_user_has_so_many_queries_on_all_czars_together(session):
             next(iter(one.running.values())).cancel()
             with pytest.raises(QueryCancelledError):
                 await slow
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 assert await patient == 1
 
     asyncio.run(ask())

@@ -9,6 +9,7 @@ import pytest
 from ingest.nodes import Nodes, all_or_first_error
 from qserv.errors import IngestError
 from qserv.metadata.nodes import Node
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -21,20 +22,24 @@ def nodes():
 
 
 async def test_the_first_error_comes_when_all_that_had_begun_is_over(nodes):
-    go_on, done = threading.Event(), []
+    begun, go_on, done = threading.Semaphore(0), threading.Event(), []
 
     def long(_client):
-        go_on.wait(10)
+        begun.release()
+        go_on.wait(PATIENCE_S)
         done.append("long")
 
     async def failing():
-        await asyncio.sleep(0.05)
-        threading.Timer(0.2, go_on.set).start()
+        for _ in range(2):
+            await asyncio.to_thread(begun.acquire, timeout=PATIENCE_S)
         msg = "the group is over"
         raise IngestError(msg)
 
-    # One group within another: the inner call is cancelled twice.
-    inner = all_or_first_error([nodes.call("one", long), nodes.call("one", long), nodes.call("one", long)])
+    # A node does two things at a time: the third has not begun, and is cancelled at once. The others go on for a while.
+    calls = [asyncio.ensure_future(nodes.call("one", long)) for _ in range(3)]
+    calls[-1].add_done_callback(lambda _: threading.Timer(0.1, go_on.set).start())
+    # One group within another: the inner calls are cancelled twice.
+    inner = all_or_first_error(calls)
     with pytest.raises(IngestError):
         await all_or_first_error([failing(), inner])
     assert done == ["long", "long"]

@@ -113,6 +113,7 @@ def told_by_a_small_czar(settings, asked, directory, until_s):
 @pytest.mark.nightly(share=20)
 @pytest.mark.timeout(0)
 def test_corpus_is_answered_in_little_memory(large, night, tmp_path, monkeypatch):
+    # As the launcher starts a czar: the process that stands for one here takes its environment from this one.
     for name, value in GIVES_MEMORY_BACK.items():
         monkeypatch.setenv(name, value)
     known, begun_s = entries(), time.monotonic()

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.side_by_side import SideBySide
 
+# Who sleeps here gives another one the time to come between, or to be ended at once; where none takes it, the tests pass as well.
 TALKS = "import time; print('first', flush=True); time.sleep(0.3); print('last')"
 FAILS = "import sys; sys.exit('no')"
 CLEANS_UP = """

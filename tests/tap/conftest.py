@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator
 
 import httpx
@@ -17,6 +16,7 @@ from qserv.errors import NodeUnavailableError, QueryEvaluationError, UnknownName
 from qserv.settings import Settings
 from schema.model import Column, ColumnType, Database, ForeignKey, Frame, Table, TableRole
 from tap.app import create_app
+from tests.support.waiting import PATIENCE_S, until
 
 STARS = Table(
     "stars",
@@ -90,6 +90,8 @@ class FakeAnswer:
                 if self.table_name == "crash" and count == 2:
                     message = "password=secret"
                     raise RuntimeError(message)
+                if self.table_name == "held" and count == 1:
+                    await asyncio.to_thread(self.engine.go_on.wait, PATIENCE_S)
                 if self.table_name == "slow":
                     await asyncio.sleep(0.1)
                 yield batch
@@ -101,10 +103,14 @@ class FakeAnswer:
 
 
 class FakeSession:
-    """Answers every query with all stars. The table that is named says how: well, or ``flaky``, ``slow``, ``crash``, ..."""
+    """Answers every query with all stars. The table that is named says how: well, or ``flaky``, ``slow``, ``crash``, ...
+
+    After its first rows, ``held`` waits until `go_on` is set.
+    """
 
     def __init__(self):
         self.asked, self.closed = [], []
+        self.go_on = threading.Event()
         self.the_catalogue = FakeCatalogue()
 
     async def catalogue(self):
@@ -125,7 +131,7 @@ class FakeSession:
             raise RuntimeError(message)
         if name == "frozen":
             try:
-                await asyncio.sleep(60)
+                await asyncio.sleep(10 * PATIENCE_S)
             finally:
                 self.closed.append("frozen")
         limit = statement.args.get("limit")
@@ -135,8 +141,13 @@ class FakeSession:
 
 @dataclasses.dataclass
 class Service:
-    url: str
+    host: str
+    port: int
     engine: FakeSession
+
+    @property
+    def url(self):
+        return f"http://{self.host}:{self.port}"
 
     def get(self, query, **parameters):
         return httpx.get(f"{self.url}/tap/sync", params={"LANG": "ADQL", "QUERY": query, **parameters})
@@ -152,12 +163,10 @@ def service():
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
         thread.start()
-        deadline = time.monotonic() + 10
-        while not server.started and time.monotonic() < deadline:
-            time.sleep(0.01)
-        yield Service(f"http://127.0.0.1:{port}", engine)
+        until(lambda: server.started)
+        yield Service("127.0.0.1", port, engine)
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
 
 
@@ -165,3 +174,4 @@ def service():
 def _forget(service):
     service.engine.asked.clear()
     service.engine.closed.clear()
+    service.engine.go_on.clear()

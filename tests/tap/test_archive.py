@@ -5,7 +5,6 @@ import io
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from textwrap import dedent
 
@@ -23,6 +22,7 @@ from partitioner.sphere import angular_separation_deg
 from qserv.cli.demonstration import QUESTIONS
 from qserv.cluster import METADATA_DATABASE, Role
 from schema.catalogues import data_path
+from tests.support.waiting import until
 
 STAGES = "TMV TME TMS TMC CPV CAP AVV QGE QPO MDQ"
 ROOT = Path(__file__).parents[2]
@@ -146,13 +146,9 @@ def test_a_question_is_in_the_query_log(archive):
     query = "SELECT COUNT(*) AS asked_for_the_log FROM stars.hipparcos WHERE magnitude < 3"
     assert sync(archive, query, RESPONSEFORMAT="csv").text.split() == ["asked_for_the_log", "172"]
     uri = archive.cluster.metadata.conninfo(Role.METADATA, METADATA_DATABASE, archive.secrets)
-    deadline = time.monotonic() + 10
+    ended = "SELECT state, row_count, user_name FROM queries WHERE text = %s AND state <> 'executing'"
     with psycopg.connect(uri, autocommit=True) as connection:
-        while time.monotonic() < deadline:
-            found = connection.execute("SELECT state, row_count, user_name FROM queries WHERE text = %s", [query]).fetchall()
-            if found and found[0][0] != "executing":
-                break
-            time.sleep(0.05)
+        found = until(lambda: connection.execute(ended, [query]).fetchall())
     assert found == [("completed", 1, "anonymous")]
 
 

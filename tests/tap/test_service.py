@@ -4,13 +4,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import httpx
 import pytest
 
 from qserv.cluster import METADATA_DATABASE, Role
 from qserv.metadata.migrate import upgrade
+from tests.support.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -28,12 +28,13 @@ def tap_process(postgres_cluster):
 
 
 def wait_for(url):
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
+    """Return the first answer of a service that starts."""
+
+    def answer():
         with contextlib.suppress(httpx.TransportError):
             return httpx.get(url)
-        time.sleep(0.1)
-    raise TimeoutError(url)
+
+    return until(answer)
 
 
 def test_it_serves_and_stops_at_sigterm(tap_process):
@@ -44,7 +45,7 @@ def test_it_serves_and_stops_at_sigterm(tap_process):
     assert answer.status_code == 400
     assert "unknown table nowhere.nothing; tap_schema.tables lists all tables (line 1, column 15)" in answer.text
     process.send_signal(signal.SIGTERM)
-    _, log = process.communicate(timeout=15)
+    _, log = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert "tap stops" in log
     assert "Traceback" not in log

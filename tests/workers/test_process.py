@@ -1,17 +1,18 @@
 """``python -m workers`` as a process."""
 
+import contextlib
 import dataclasses
 import json
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from qserv.cluster import SECRETS_FILE
 from qserv.embedded.ports import find_free_port
 from qserv.errors import NodeUnavailableError
+from tests.support.waiting import PATIENCE_S, until
 from workers.client import WorkerClient
 
 
@@ -30,26 +31,25 @@ def start(cluster, node="node-1"):
     return subprocess.Popen(call, stderr=subprocess.PIPE, text=True)
 
 
+def answered(worker, client):
+    """Return what a worker says of itself; None if it does not answer yet."""
+    assert worker.poll() is None
+    with contextlib.suppress(NodeUnavailableError):
+        return client.health()
+
+
 def test_it_serves_until_sigterm_and_logs_no_secret(home, postgres_cluster):
     secrets = postgres_cluster.secrets
     node = home.nodes[0]
     with start(home) as worker, WorkerClient(node.host, node.worker_port, secrets.cluster.get_secret_value()) as client:
-        end_s = time.monotonic() + 30
-        while True:
-            try:
-                health = client.health()
-                break
-            except NodeUnavailableError:
-                assert time.monotonic() < end_s
-                assert worker.poll() is None
-                time.sleep(0.1)
+        health = until(lambda: answered(worker, client))
         assert (health["node"], health["queries"]) == ("node-1", 0)
         assert health["postgres"].startswith("1")
         with start(home) as second:
-            assert second.wait(30) == 1
+            assert second.wait(PATIENCE_S) == 1
             assert json.loads(second.stderr.read().splitlines()[-1])["code"] == "cluster.port_in_use"
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(10) == 0
+        assert worker.wait(PATIENCE_S) == 0
         log = worker.stderr.read()
     assert [json.loads(line)["event"] for line in log.splitlines()] == ["worker serves", "worker stops"]
     for secret in (secrets.cluster, *secrets.passwords.values()):
@@ -58,5 +58,5 @@ def test_it_serves_until_sigterm_and_logs_no_secret(home, postgres_cluster):
 
 def test_an_unknown_node_is_told(home):
     with start(home, "node-9") as worker:
-        assert worker.wait(30) == 1
+        assert worker.wait(PATIENCE_S) == 1
         assert "no node node-9" in json.loads(worker.stderr.read())["reason"]

@@ -8,6 +8,7 @@ import pytest
 from qserv.errors import IngestError, QueryEvaluationError, QueryLimitError, SchemaError
 from schema.model import Column, ColumnType, Table, TableRole
 from schema.serialise import table_to_json
+from tests.support.waiting import PATIENCE_S
 from workers.postgresql.indexes import STATISTICS_TARGET
 from workers.postgresql.reads import remaining_ms
 from workers.protocol import ChunkLoad, DropTable, MoveTable, PrepareTable
@@ -88,11 +89,11 @@ def test_readers_of_a_replicated_table_see_the_old_or_the_new_rows(client, prepa
     def rows():
         yield from filters("new").to_batches()
         half_sent.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE_S)
 
     sender = threading.Thread(target=client.load, args=(ChunkLoad(DATABASE, table_to_json(table), None), filters().schema, rows()))
     sender.start()
-    assert half_sent.wait(10)
+    assert half_sent.wait(PATIENCE_S)
     assert ask("SELECT name FROM worker_test.filter")["name"].to_pylist() == ["old"]
     go_on.set()
     sender.join()

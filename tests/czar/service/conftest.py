@@ -1,7 +1,6 @@
 """A client of the czar's service of the archive, and queries that take long."""
 
 import os
-import time
 from dataclasses import dataclass
 
 import psycopg
@@ -10,6 +9,7 @@ import pytest
 from czar.service.client import Czar
 from qserv.cluster import NODE_DATABASE, Role
 from qserv.metadata.jobs import JobState
+from tests.support.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -22,16 +22,14 @@ def czar(archive):
             client.cancel_job(job.job_id)
 
 
-def running(czar, within_s=10, **which):
+def running(czar, **which):
     """Return a query once it is seen to run on the nodes: the one whose fields are these."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        for one in czar.queries():
-            if one.chunks_total and all(getattr(one, name) == value for name, value in which.items()):
-                return one
-        time.sleep(0.05)
-    msg = f"no query with {which} runs after {within_s} s"
-    raise TimeoutError(msg)
+
+    def found():
+        those = (one for one in czar.queries() if one.chunks_total)
+        return next((one for one in those if all(getattr(one, name) == value for name, value in which.items())), None)
+
+    return until(found)
 
 
 @dataclass
@@ -52,11 +50,8 @@ class Nodes:
                 found += connection.execute(asked, [Role.READER, but]).fetchone()[0]
         return found
 
-    def wait(self, *, busy, within_s):
-        deadline = time.monotonic() + within_s
-        while (self.busy() > 0) is not busy:
-            assert time.monotonic() < deadline, f"the nodes are {'idle' if busy else 'busy'} after {within_s} s"
-            time.sleep(0.05)
+    def wait(self, *, busy, within_s=PATIENCE_S):
+        until(lambda: (self.busy() > 0) is busy, within_s)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from qserv.errors import NoSuchJobError, QueryCancelledError, QueryEvaluationError, QueryValueError
 from qserv.metadata.jobs import JobState
 from tests.czar.service.conftest import running
+from tests.support.waiting import PATIENCE_S
 
 SLOW = """
     SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b, tap_schema.columns AS c
@@ -17,7 +18,7 @@ SLOW = """
 
 
 def ended(czar, job):
-    return czar.wait(job.job_id, 30)
+    return czar.wait(job.job_id, PATIENCE_S)
 
 
 def test_a_job_runs_on_its_own_and_keeps_its_result(archive, czar):
@@ -60,12 +61,12 @@ def test_a_job_that_fails_says_why_and_leaves_no_file(archive, czar):
 
 def test_a_job_that_runs_is_stopped(czar, nodes):
     job = czar.submit(SLOW)
-    nodes.wait(busy=True, within_s=10)
+    nodes.wait(busy=True)
     with pytest.raises(QueryValueError, match="it is running"), czar.result(job.job_id):
         pass
     assert running(czar, job_id=job.job_id).user == job.owner
     czar.cancel_job(job.job_id)
-    nodes.wait(busy=False, within_s=2)
+    nodes.wait(busy=False)
     assert ended(czar, job).state is JobState.CANCELLED
     with pytest.raises(QueryCancelledError), czar.result(job.job_id):
         pass
@@ -73,15 +74,15 @@ def test_a_job_that_runs_is_stopped(czar, nodes):
 
 def test_a_deleted_job_stops(czar, nodes):
     job = czar.submit(SLOW)
-    nodes.wait(busy=True, within_s=10)
+    nodes.wait(busy=True)
     czar.delete_job(job.job_id)
-    nodes.wait(busy=False, within_s=2)
+    nodes.wait(busy=False)
     assert all(listed.job_id != job.job_id for listed in czar.jobs())
 
 
 def test_jobs_wait_for_their_turn(czar, nodes):
     first = [czar.submit(SLOW) for _ in range(4)]
-    nodes.wait(busy=True, within_s=10)
+    nodes.wait(busy=True)
     waiting = czar.submit("SELECT COUNT(*) FROM stars.hipparcos")
     assert czar.wait(waiting.job_id, 1).state is JobState.QUEUED
     listed = czar.jobs(owner=waiting.owner, states=[JobState.QUEUED, JobState.RUNNING])
@@ -91,16 +92,16 @@ def test_jobs_wait_for_their_turn(czar, nodes):
     waiter.start()
     for job in first:
         czar.cancel_job(job.job_id)
-    waiter.join(10)
+    waiter.join(PATIENCE_S)
     assert done[0].state is JobState.COMPLETED
-    nodes.wait(busy=False, within_s=2)
+    nodes.wait(busy=False)
 
 
 def test_how_far_a_job_is(czar):
     job = czar.submit(SLOW.replace(", tap_schema.columns AS c", "").replace("c.column_index", "h.hip"))
     seen = []
-    deadline = time.monotonic() + 60
-    while len({done for done, _ in seen}) < 2 and time.monotonic() < deadline:
+    deadline_s = time.monotonic() + 4 * PATIENCE_S
+    while len({done for done, _ in seen}) < 2 and time.monotonic() < deadline_s:
         job = czar.wait(job.job_id, 0.2)
         assert not job.state.ended, "it ends before anything is seen of it"
         if job.chunks_done:

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from qserv.cli import app
+from tests.support.waiting import PATIENCE_S
 
 TOGETHER = "SELECT STRING_AGG(CAST(hip AS TEXT), ',' ORDER BY hip) AS names FROM stars.hipparcos WHERE magnitude < 1"
 
@@ -44,7 +45,7 @@ def test_the_command_line_runs_and_measures(archive):
 
 
 def metrics(archive):
-    answer = httpx.get(f"{archive.cluster.czar_url}/metrics", timeout=10)
+    answer = httpx.get(f"{archive.cluster.czar_url}/metrics", timeout=PATIENCE_S)
     assert answer.headers["content-type"].startswith("text/plain")
     return {name: float(value) for name, value in re.findall(r"^(\w+(?:\{[^}]*\})?) (\S+)$", answer.text, re.MULTILINE)}
 

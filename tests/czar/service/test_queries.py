@@ -5,7 +5,6 @@ import sys
 import threading
 import time
 import uuid
-from contextlib import suppress
 
 import httpx
 import psycopg
@@ -24,7 +23,7 @@ from qserv.errors import (
     UnknownNameError,
 )
 from tests.czar.service.conftest import running
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 SLOW = """
     SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b, tap_schema.columns AS c
@@ -40,7 +39,7 @@ MANY_ROWS = "SELECT a.* FROM stars.hipparcos AS a, tap_schema.schemas AS c"
 def asked(archive):
     """Ask without the client."""
     headers = {"Authorization": f"Bearer {archive.secrets.cluster.get_secret_value()}"}
-    with httpx.Client(base_url=archive.cluster.czar_url, headers=headers, timeout=30) as http:
+    with httpx.Client(base_url=archive.cluster.czar_url, headers=headers, timeout=PATIENCE_S) as http:
         yield http
 
 
@@ -152,6 +151,27 @@ def test_a_query_is_known_to_have_ended_as_soon_as_its_answer_has(archive, czar)
         assert czar.query_info(query_id).state == "completed"
 
 
+def test_a_short_answer_is_sent_in_one_piece_and_a_long_one_as_it_comes(asked):
+    headers = {}
+    for length, query in {"short": "SELECT hip FROM stars.hipparcos WHERE hip < 4", "long": MANY_ROWS}.items():
+        with asked.stream("POST", "/query", json={"query": query}) as answer:
+            headers[length] = answer.headers
+            size_bytes = len(answer.read())
+        if length == "short":
+            assert int(answer.headers["content-length"]) == size_bytes
+    assert "transfer-encoding" not in headers["short"]
+    assert "content-length" not in headers["long"]
+    assert headers["long"]["transfer-encoding"] == "chunked"
+
+
+def test_a_client_uses_its_connection_again(czar):
+    for query in ("SELECT hip FROM stars.hipparcos WHERE hip < 4", MANY_ROWS, "SELECT 1 AS one"):
+        with czar.answer(query) as rows:
+            assert rows.read_all().num_rows > 0
+    assert czar.tables() != []
+    assert czar._http.num_connections == 1  # noqa: SLF001 (nothing else tells of it)
+
+
 @pytest.fixture
 def waiting(czar):
     """A client that waits for a slow query; the error that it gets."""
@@ -167,7 +187,7 @@ def waiting(czar):
     thread = threading.Thread(target=ask)
     thread.start()
     yield query_id, thread, errors
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
@@ -177,32 +197,24 @@ def test_a_query_that_runs_is_seen_and_stopped(archive, nodes, waiting):
         found = running(other, query_id=query_id)
         assert found.state == "executing"
         assert found.chunks_done < found.chunks_total > 10
-        nodes.wait(busy=True, within_s=5)
+        nodes.wait(busy=True)
         other.cancel_query(query_id)
-        nodes.wait(busy=False, within_s=2)
-        thread.join(5)
+        nodes.wait(busy=False)
+        thread.join(PATIENCE_S)
         assert isinstance(errors[0], QueryCancelledError)
         assert all(one.query_id != query_id for one in other.queries())
-        deadline = time.monotonic() + 5
-        while (state := other.query_info(query_id).state) == "executing" and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert state == "aborted"
+        assert other.query_info(query_id).state == "aborted"
 
 
 def test_a_query_of_the_tap_service_is_seen_and_stopped(archive, czar, nodes):
     query = " ".join(SLOW.split())
-    answers = []
-    url = f"{archive.cluster.tap_url}/sync"
-    thread = threading.Thread(target=lambda: answers.append(httpx.post(url, data={"LANG": "ADQL", "QUERY": query}, timeout=60)))
+    answers, url, form = [], f"{archive.cluster.tap_url}/sync", {"LANG": "ADQL", "QUERY": query}
+    thread = threading.Thread(target=lambda: answers.append(httpx.post(url, data=form, timeout=4 * PATIENCE_S)))
     thread.start()
-    nodes.wait(busy=True, within_s=10)
-    deadline = time.monotonic() + 5
-    while not (found := [one for one in czar.queries() if one.query == query and one.chunks_total]):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    czar.cancel_query(found[0].query_id)
-    nodes.wait(busy=False, within_s=4)
-    thread.join(10)
+    nodes.wait(busy=True)
+    czar.cancel_query(running(czar, query=query).query_id)
+    nodes.wait(busy=False)
+    thread.join(PATIENCE_S)
     assert answers[0].status_code == 503
     assert "query.cancelled" in answers[0].text
 
@@ -225,12 +237,7 @@ def test_the_log_tells_of_a_query_who_asked_it_how_it_was_answered_and_what_came
     query_id = uuid.uuid4()
     with czar.answer(query, query_id=query_id) as rows:
         table = rows.read_all()
-    found, deadline = None, time.monotonic() + 10
-    while found is None or found.ended is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-        with suppress(NoSuchJobError):  # the log is some tenths of a second behind
-            found = czar.query_info(query_id)
+    found = czar.query_info(query_id)
     shape, chunks = SHAPES[query]
     assert (found.query, found.user, found.dialect, found.state, found.error) == (
         query,
@@ -254,12 +261,18 @@ with Czar.of_home(Path(sys.argv[1])) as czar:
 """
 
 
-def test_a_client_that_is_killed_stops_its_query_within_2_s(archive, nodes):
-    client = subprocess.Popen([sys.executable, "-c", ASKING, str(archive.home), SLOW])
-    nodes.wait(busy=True, within_s=20)
-    client.kill()
-    nodes.wait(busy=False, within_s=2)
-    client.wait()
+@pytest.mark.parametrize(
+    "within_s",
+    [
+        PATIENCE_S,
+        pytest.param(2, marks=pytest.mark.nightly),  # what is promised; a machine that has too much to do cannot keep it
+    ],
+)
+def test_a_client_that_is_killed_stops_its_query(archive, nodes, within_s):
+    with subprocess.Popen([sys.executable, "-c", ASKING, str(archive.home), SLOW]) as client:
+        nodes.wait(busy=True)
+        client.kill()
+        nodes.wait(busy=False, within_s=within_s)
 
 
 def test_a_reader_that_leaves_early_stops_its_query(czar, nodes):
@@ -268,7 +281,7 @@ def test_a_reader_that_leaves_early_stops_its_query(czar, nodes):
         "SELECT a.*, b.* FROM stars.hipparcos AS a, tap_schema.columns AS b WHERE a.hip % 10 = 0", query_id=query_id
     ) as rows:
         assert next(rows).num_rows > 0
-    nodes.wait(busy=False, within_s=2)
+    nodes.wait(busy=False)
     assert all(one.query_id != query_id for one in czar.queries())
 
 
@@ -277,7 +290,7 @@ def test_a_reader_that_stops_reading_stops_the_nodes(czar, nodes):
     query = "SELECT a.*, b.* FROM stars.hipparcos AS a, tap_schema.columns AS b, tap_schema.schemas AS c"
     with czar.answer(query, query_id=query_id) as rows:
         assert next(rows).num_rows > 0
-        before, still_since_s, until_s = None, time.monotonic(), time.monotonic() + 60
+        before, still_since_s, until_s = None, time.monotonic(), time.monotonic() + 4 * PATIENCE_S
         while time.monotonic() - still_since_s < 2:
             assert time.monotonic() < until_s
             # Who waits for its reader computes nothing.
@@ -287,7 +300,7 @@ def test_a_reader_that_stops_reading_stops_the_nodes(czar, nodes):
             time.sleep(0.1)
         found = running(czar, query_id=query_id)
         assert found.chunks_done < found.chunks_total / 2
-    nodes.wait(busy=False, within_s=2)
+    nodes.wait(busy=False)
 
 
 def test_a_name_is_used_once(czar, waiting):

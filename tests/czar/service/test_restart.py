@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,11 +12,13 @@ import pytest
 
 from czar.service.client import Czar
 from qserv.embedded.ports import find_free_port
-from qserv.embedded.processes import run_records
+from qserv.embedded.processes import Process, run_records
 from qserv.errors import QservError
 from qserv.metadata.jobs import JobState
 from qserv.supervisor.services import GIVES_MEMORY_BACK
 from tests.czar.service.conftest import running
+from tests.support.freezing import frozen
+from tests.support.waiting import PATIENCE_S, until
 
 SLOW = """
     SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b
@@ -48,30 +49,31 @@ def second(archive, tmp_path):
     process.wait()
 
 
-def wait_for(client, within_s=60):
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
+def wait_for(client):
+    """Return once a czar answers."""
+
+    def answers():
         with suppress(QservError):
             return client.tables()
-        time.sleep(0.2)
-    raise TimeoutError
+
+    until(answers)
 
 
 def ended(client, job):
-    deadline = time.monotonic() + 90
-    while not (job := client.wait(job.job_id, 5)).state.ended:
-        assert time.monotonic() < deadline
-    return job
+    """Return a job once it has ended, whoever runs it."""
+    until(lambda: client.wait(job.job_id, 5).state.ended, 4 * PATIENCE_S)
+    return client.job(job.job_id)
 
 
 def test_a_job_of_a_killed_czar_is_run_again_by_another(archive, czar, second, nodes):
-    _, survivor = second
+    process, survivor = second
     done = ended(czar, czar.submit("SELECT hip FROM stars.hipparcos WHERE magnitude < 3"))
-    job = czar.submit(SLOW)
-    nodes.wait(busy=True, within_s=10)
-    (record,) = [record for record in run_records(archive.home) if record.name == "czar"]
-    os.kill(record.process.pid, signal.SIGKILL)
-    nodes.wait(busy=False, within_s=2)
+    with frozen(Process.of(process.pid)):  # so that it takes the job only when the nodes have been seen to stop
+        job = czar.submit(SLOW)
+        nodes.wait(busy=True)
+        (record,) = [record for record in run_records(archive.home) if record.name == "czar"]
+        os.kill(record.process.pid, signal.SIGKILL)
+        nodes.wait(busy=False)
     assert survivor.job(job.job_id).state is JobState.RUNNING
     job = ended(survivor, job)
     assert (job.state, job.attempt, job.error) == (JobState.COMPLETED, 2, None)
@@ -92,9 +94,9 @@ def test_a_czar_keeps_no_memory_that_it_has_freed(archive):
 def test_a_czar_that_stops_hands_its_jobs_to_another(archive, czar, second, nodes):
     process, stopping = second
     job = stopping.submit(SLOW)
-    nodes.wait(busy=True, within_s=10)
+    nodes.wait(busy=True)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == 0
+    assert process.wait(PATIENCE_S) == 0
     job = ended(czar, job)
     assert (job.state, job.attempt) == (JobState.COMPLETED, 1)
     assert list((archive.home / "results").glob(f"{job.job_id}*.part")) == []
@@ -103,7 +105,7 @@ def test_a_czar_that_stops_hands_its_jobs_to_another(archive, czar, second, node
 def test_a_query_that_one_czar_answers_is_seen_and_stopped_by_another(czar, second, nodes):
     _, other = second
     job = czar.submit(VERY_SLOW)
-    nodes.wait(busy=True, within_s=10)
+    nodes.wait(busy=True)
     other.cancel_query(running(other, job_id=job.job_id).query_id)
-    nodes.wait(busy=False, within_s=4)
+    nodes.wait(busy=False)
     assert ended(other, job).state is JobState.CANCELLED

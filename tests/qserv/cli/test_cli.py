@@ -13,6 +13,7 @@ from qserv import errors
 from qserv.cli import COMMANDS, app
 from qserv.cli.exits import exit_code
 from qserv.embedded.processes import run_records
+from tests.support.waiting import PATIENCE_S
 
 QSERV = [sys.executable, "-m", "qserv.cli"]
 
@@ -48,7 +49,7 @@ def test_up_stops_cleanly_on_each_stop_signal(environment, home, number):
         assert {process["name"] for process in facts["processes"]} == {"supervisor", "metadata-postgres", "node-1-postgres"}
         assert len(processes) == 3
         launcher.send_signal(number)
-        assert launcher.wait(30) == 0
+        assert launcher.wait(PATIENCE_S) == 0
         assert launcher.stderr.read() == ""
     assert not any(process.alive for process in processes)
     assert run_records(home) == ()

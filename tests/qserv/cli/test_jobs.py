@@ -25,7 +25,10 @@ READERS = {
 
 @pytest.fixture
 def qserv(archive, monkeypatch, capsys):
-    """Run a command in this process, and return what it printed: a process of its own takes it a second to start."""
+    """Run a command in this process, and return what it printed: a process of its own takes it a second to start.
+
+    So its environment and its arguments are put in place here. Tables are as wide as they need be, as on a wide terminal.
+    """
     monkeypatch.setenv("QSERV_HOME", str(archive.home))
     monkeypatch.setattr(console, "width", 200)
 

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from qserv.cluster import NODE_DATABASE, Role
+from tests.support.waiting import PATIENCE_S, until
 
 QSERV = [sys.executable, "-m", "qserv.cli"]
 SLOW = (
@@ -50,7 +51,7 @@ class Terminal:
         fcntl.ioctl(self.file, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
         self.seen = ""
 
-    def expect(self, pattern, within_s=30):
+    def expect(self, pattern, within_s=PATIENCE_S):
         """Wait until the program has written something new that matches; forget what is before it."""
         deadline = time.monotonic() + within_s
         while not (found := re.search(pattern, self.seen)):
@@ -100,13 +101,6 @@ def busy(archive):
     return found
 
 
-def wait_until(condition, within_s):
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_a_query_on_the_command_line(qserv):
     answer = qserv("sql", "SELECT hip, bv FROM stars.hipparcos WHERE hip IN (1, 2) ORDER BY hip")
     assert answer.returncode == 0
@@ -118,21 +112,21 @@ def test_a_query_on_the_command_line(qserv):
 
 def test_ctrl_c_stops_the_query_on_the_nodes(archive, qserv, environment):
     with subprocess.Popen([*QSERV, "sql", SLOW], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
-        wait_until(lambda: busy(archive), 20)
+        until(lambda: busy(archive))
         listed = qserv("queries").stdout
         assert "SELECT COUNT(*) AS n FROM stars.hipparcos" in listed
         client.send_signal(signal.SIGINT)
-        wait_until(lambda: not busy(archive), 2)
-        assert client.wait(10) == 130
+        until(lambda: not busy(archive))
+        assert client.wait(PATIENCE_S) == 130
 
 
 def test_a_query_is_stopped_by_the_beginning_of_its_id(archive, qserv, environment):
     with subprocess.Popen([*QSERV, "sql", SLOW], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
-        wait_until(lambda: busy(archive), 20)
+        until(lambda: busy(archive))
         (query,) = json.loads(qserv("queries", "--json").stdout)["queries"]
         stopped = qserv("cancel", query["query_id"][:8], "--json")
         assert (stopped.returncode, json.loads(stopped.stdout)) == (0, {"cancelled": query["query_id"]})
-        assert client.wait(10) == 4
+        assert client.wait(PATIENCE_S) == 4
         assert b"given up" in client.stderr.read()
     unknown = qserv("cancel", "12345678")
     assert unknown.returncode == 4
@@ -169,9 +163,9 @@ def test_ctrl_c_at_the_prompt_stops_the_query_and_not_the_prompt(archive, termin
     prompt.expect("qserv>")
     prompt.type(SLOW + ";\r")
     prompt.expect(r"chunks .* \d+/\d+")
-    wait_until(lambda: busy(archive), 5)
+    until(lambda: busy(archive))
     prompt.type("\x03")
-    wait_until(lambda: not busy(archive), 2)
+    until(lambda: not busy(archive))
     prompt.expect("stopped")
     prompt.type("select count(*) as n from stars.hipparcos;\r")
     prompt.expect(r"n\s+118218")

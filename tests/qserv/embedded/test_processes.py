@@ -7,11 +7,12 @@ import pytest
 
 from qserv.embedded.orphans import end_orphans
 from qserv.embedded.processes import Process, RunRecord, run_records
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.fixture
 def sleeper():
-    with subprocess.Popen(["/bin/sleep", "60"]) as child:
+    with subprocess.Popen(["/bin/sleep", "600"]) as child:
         yield child
         child.kill()
 
@@ -35,7 +36,7 @@ def test_orphan_is_ended_and_forgotten(sleeper, tmp_path):
     record = RunRecord("node-1-worker", "worker", Process.of(sleeper.pid), 15000, 0.0)
     record.write(tmp_path)
     assert end_orphans(tmp_path) == (record,)
-    assert sleeper.wait(5) == -signal.SIGTERM
+    assert sleeper.wait(PATIENCE_S) == -signal.SIGTERM
     assert run_records(tmp_path) == ()
 
 

@@ -17,6 +17,7 @@ from qserv.embedded.launch import embedded_postgres
 from qserv.embedded.processes import run_records
 from qserv.errors import ClusterError
 from qserv.settings import Settings
+from tests.support.waiting import PATIENCE_S
 
 LAUNCHER = """
 import sys, time
@@ -111,7 +112,7 @@ def test_stale_pid_file_after_a_crash_of_everything(settings, pid_is):
         run_sql(Cluster.load(settings.home), "CREATE TABLE public.before_crash AS SELECT 43 AS a")
         launcher.kill()
     for record in run_records(settings.home):
-        record.process.end([(signal.SIGKILL, 5.0)])
+        record.process.end([(signal.SIGKILL, PATIENCE_S)])
     pid_file = settings.home / "metadata" / "postmaster.pid"
     if pid_is == "of another program":
         # A process of the same user: PostgreSQL by itself would refuse to start.
@@ -137,10 +138,12 @@ def test_sessions_of_a_killed_server_end_before_the_next_one_writes(settings):
         backend = session.info.backend_pid
         os.kill(backend, signal.SIGSTOP)
         launcher.kill()
-    next(record for record in run_records(settings.home) if record.name.startswith("metadata")).process.end([(signal.SIGKILL, 5.0)])
+    next(record for record in run_records(settings.home) if record.name.startswith("metadata")).process.end(
+        [(signal.SIGKILL, PATIENCE_S)]
+    )
     # A session that outlives its server holds the shared memory: the next server must wait for its end, not write beside it.
-    resume = subprocess.Popen(["/bin/sh", "-c", f"sleep 1; kill -CONT {backend}"])
     begun = time.monotonic()
+    resume = subprocess.Popen(["/bin/sh", "-c", f"sleep 1; kill -CONT {backend}"])
     with resume, embedded_postgres(settings) as cluster:
         assert time.monotonic() - begun > 0.5
         assert run_sql(cluster, "SELECT 1") == [(1,)]

@@ -1,6 +1,7 @@
 """A metadata server that is frozen is given up, whatever is asked of it; one that computes is waited for."""
 
 import asyncio
+import contextlib
 import time
 
 import pytest
@@ -11,10 +12,14 @@ from qserv.metadata.engine import connect, make_engine
 from qserv.metadata.lookups import Lookups
 from qserv.metadata.migrate import upgrade
 from tests.support.freezing import frozen, process_of
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
 SILENCE_S = 1.0
+
+BOUND_S = 3 * SILENCE_S + 30.0
+"""What the setting promises, and something for a machine that has too much to do."""
 
 
 async def asked(engine, statement):
@@ -32,6 +37,14 @@ async def failure_of(asking):
     return None, time.monotonic() - begun_s
 
 
+async def found_again(ask):
+    """Return the first answer of a server that has much to do when it goes on."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(MetadataError):
+                return await ask()
+
+
 async def test_a_frozen_server_is_given_up_and_found_again(empty_database, postgres_cluster):
     upgrade(empty_database)
     engine, lookups = make_engine(empty_database, SILENCE_S), Lookups(empty_database, SILENCE_S)
@@ -44,14 +57,14 @@ async def test_a_frozen_server_is_given_up_and_found_again(empty_database, postg
         looking = [failure_of(lookups.catalogue_version()) for _ in range(6)]
         found = await asyncio.gather(computing, *asking, *looking)
     assert [type(error) for error, _ in found] == [MetadataError] * len(found)
-    assert max(seconds for _, seconds in found) < 3 * SILENCE_S + 5  # something for a busy machine
-    assert await asked(engine, "SELECT 1") == 1
-    assert await lookups.catalogue_version() >= 0
+    assert max(seconds for _, seconds in found) < BOUND_S
+    assert await found_again(lambda: asked(engine, "SELECT 1")) == 1
+    assert await found_again(lookups.catalogue_version) >= 0
     await lookups.close()
     await engine.dispose()
 
 
 async def test_a_server_that_computes_is_waited_for(empty_database):
-    engine = make_engine(empty_database, 0.3)
-    assert await asked(engine, "SELECT 1 FROM pg_sleep(2)") == 1
+    engine = make_engine(empty_database, SILENCE_S)
+    assert await asked(engine, "SELECT 1 FROM pg_sleep(4)") == 1
     await engine.dispose()
