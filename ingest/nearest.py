@@ -1,13 +1,13 @@
 """The column of the nearest neighbour of a director's rows, made when all rows of a chunk are together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from ingest.runs import Runs
-from partitioner.nearest import REACH_DEG, ChunkNeighbours, Positions
+from partitioner.nearest import REACH_DEG, Positions, nearest_deg
 from partitioner.sphere import Floats
 from qserv.ids import ChunkId
 from qserv.metadata.catalogue import Json
@@ -21,7 +21,7 @@ that take away neighbours which it tells of, must take the fact away."""
 
 @dataclass(frozen=True)
 class NearestColumn:
-    """Adds the column to rows as they are read back.
+    """Makes the column, when all rows of a chunk are together.
 
     Attributes
     ----------
@@ -35,20 +35,24 @@ class NearestColumn:
     base: Runs
     overlap: Runs
 
-    def added(self, chunk: ChunkId, rows: Runs) -> Iterator[pa.RecordBatch]:
-        """Yield a chunk's rows of ``rows``, one of ``base`` and ``overlap``, with the column behind the others."""
-        neighbours = ChunkNeighbours(self._positions(self.base, chunk), self._positions(self.overlap, chunk))
-        separations = neighbours.of_base() if rows is self.base else neighbours.of_overlap()
-        column = pa.array(separations, arrow_type(NEAREST), from_pandas=True)
-        start = 0
-        for batch in rows.read(chunk):
-            yield batch.append_column(NEAREST.name, column.slice(start, batch.num_rows))
-            start += batch.num_rows
+    def of_chunk(self, chunk: ChunkId) -> dict[str, pa.Array]:
+        """Return the columns of both parts of a chunk, in the order of their rows."""
+        base, overlap = nearest_deg(self._positions(self.base, chunk), self._positions(self.overlap, chunk))
+        columns = {"base": base, "overlap": overlap}
+        return {part: pa.array(column, arrow_type(NEAREST), from_pandas=True) for part, column in columns.items()}
 
     def _positions(self, rows: Runs, chunk: ChunkId) -> Positions:
         """Return the positions of a chunk's rows, in their order."""
         batches = list(rows.read(chunk, [str(self.table.ra), str(self.table.dec)]))
         return Positions(*(_values(batches, place) for place in (0, 1)))
+
+
+def with_column(batches: Iterable[pa.RecordBatch], column: pa.Array) -> Iterator[pa.RecordBatch]:
+    """Yield rows with the column behind the others."""
+    start = 0
+    for batch in batches:
+        yield batch.append_column(NEAREST.name, column.slice(start, batch.num_rows))
+        start += batch.num_rows
 
 
 def facts_of(table: Table, known: Json, *, loaded: bool) -> Json:

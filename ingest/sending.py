@@ -7,7 +7,7 @@ from itertools import count
 
 import pyarrow as pa
 
-from ingest.nearest import NearestColumn
+from ingest.nearest import NearestColumn, with_column
 from ingest.nodes import Nodes, all_or_first_error
 from ingest.report import Progress, ProgressCallback, Stage
 from ingest.runs import Runs
@@ -16,15 +16,12 @@ from qserv.errors import IngestError
 from qserv.ids import ChunkId, NodeId
 from qserv.metadata.catalogue import REPLICATED_CHUNK, Json
 from qserv.metadata.registration import ChunkRecord, StatisticsRecord
-from schema.model import HEALPIX_COLUMN, NEAREST_COLUMN
+from schema.model import HEALPIX_COLUMN
 from workers.client import WorkerClient
 from workers.protocol import ChunkLoad, PrepareTable
 
 Placement = Mapping[ChunkId, tuple[NodeId, ...]]
 """Nodes that hold each chunk."""
-
-HIDDEN = {HEALPIX_COLUMN, NEAREST_COLUMN}
-"""Columns whose ranges nobody asks for."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +43,32 @@ class SentTable:
 
 
 @dataclass(frozen=True)
-class _Stream:
-    """Rows of one physical table, for one node."""
+class _Part:
+    """Rows of one physical table: of the chunk, or of its overlap."""
 
-    node: NodeId
-    chunk: ChunkId
-    part: str
+    name: str
     runs: Runs
     rows: int
     statistics: ChunkStatistics | None = None
-    nearest: NearestColumn | None = None
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        for batch in self.runs.read(self.chunk) if self.nearest is None else self.nearest.added(self.chunk, self.runs):
+    def batches(self, chunk: ChunkId) -> Iterator[pa.RecordBatch]:
+        for batch in self.runs.read(chunk):
             if self.statistics is not None:
                 self.statistics.add(batch)
             yield batch
+
+
+@dataclass(frozen=True)
+class _Sending:
+    """The physical tables of a chunk, for one node, one after the other."""
+
+    node: NodeId
+    chunk: ChunkId
+    parts: tuple[_Part, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ class Destination:
         overlap
             Rows of overlap tables, if the table has such.
         nearest
-            Adds to the rows, of a director, how near the nearest other one is.
+            Of a director, adds to the rows how near the nearest other one is.
 
         Raises
         ------
@@ -108,36 +115,44 @@ class Destination:
             From a node.
         """
         rows, near = base.row_counts, overlap.row_counts if overlap else {}
-        statistics = {chunk: ChunkStatistics(chunk, self.schema) for chunk in placement}
-        streams = []
+        statistics = {chunk: ChunkStatistics(chunk, base.schema) for chunk in placement}
+        sendings = []
         for chunk, names in placement.items():
             for place, node in enumerate(names):
+                parts = []
                 if chunk in rows or chunk == REPLICATED_CHUNK:
                     # Ranges are taken while the first replica is read; the others hold the same rows.
                     measured = statistics[chunk] if place == 0 else None
-                    streams.append(_Stream(node, chunk, "base", base, rows.get(chunk, 0), measured, nearest))
+                    parts.append(_Part("base", base, rows.get(chunk, 0), measured))
                 if overlap is not None and chunk in near:
-                    streams.append(_Stream(node, chunk, "overlap", overlap, near[chunk], nearest=nearest))
+                    parts.append(_Part("overlap", overlap, near[chunk]))
+                sendings.append(_Sending(node, chunk, tuple(parts)))
         # The largest first: so no node is left with a large one when the others are through.
-        streams.sort(key=lambda stream: stream.rows, reverse=True)
+        sendings.sort(key=lambda sending: sending.rows, reverse=True)
         done = count(1)
 
-        async def run(stream: _Stream) -> None:
-            confirmed = await self.nodes.call(stream.node, partial(self._load, stream))
-            if confirmed != stream.rows:
-                msg = f"node {stream.node} confirmed {confirmed} rows of chunk {stream.chunk}, {stream.rows} were sent; load again"
-                raise IngestError(msg)
-            self._tell(Stage.SENDING, next(done), len(streams))
+        async def run(sending: _Sending) -> None:
+            await self.nodes.call(sending.node, partial(self._load, sending, nearest))
+            self._tell(Stage.SENDING, next(done), len(sendings))
 
-        await all_or_first_error(map(run, streams))
+        await all_or_first_error(map(run, sendings))
         return SentTable(
             tuple(ChunkRecord(chunk, statistics[chunk].rows, near.get(chunk, 0), names) for chunk, names in placement.items()),
-            tuple(record for chunk in statistics.values() for record in chunk.records() if record.column not in HIDDEN),
+            tuple(record for chunk in statistics.values() for record in chunk.records() if record.column != HEALPIX_COLUMN),
         )
 
     def _tell(self, stage: Stage, done: int, total: int) -> None:
         self.progress(Progress(self.declaration["name"], stage, done, total))
 
-    def _load(self, stream: _Stream, client: WorkerClient) -> int:
-        chunk = None if stream.chunk == REPLICATED_CHUNK else stream.chunk
-        return client.load(ChunkLoad(self.database, self.declaration, chunk, stream.part), self.schema, stream.batches()).rows
+    def _load(self, sending: _Sending, nearest: NearestColumn | None, client: WorkerClient) -> None:
+        """Load the tables of a chunk."""
+        chunk = None if sending.chunk == REPLICATED_CHUNK else sending.chunk
+        known = nearest.of_chunk(sending.chunk) if nearest is not None else {}
+        for part in sending.parts:
+            batches = part.batches(sending.chunk)
+            if part.name in known:
+                batches = with_column(batches, known[part.name])
+            confirmed = client.load(ChunkLoad(self.database, self.declaration, chunk, part.name), self.schema, batches).rows
+            if confirmed != part.rows:
+                msg = f"node {sending.node} confirmed {confirmed} rows of chunk {sending.chunk}, {part.rows} were sent; load again"
+                raise IngestError(msg)

@@ -5,7 +5,6 @@ row of the overlap against the chunk alone: one in the overlap never meets anoth
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,40 +41,36 @@ class Positions:
         """Which places have several rows. A tree of equal points would take time by the square of their number."""
         self.points: Floats = unit_vectors(*places[:, new])
 
-    def of_rows(self, separations_rad: Floats) -> Floats:
-        """Return separations, one a place, as what is kept of each row: degrees, shape (n,), NaN where none is within reach."""
+    def of_rows(self, chords: Floats) -> Floats:
+        """Return what is kept of each row, deg, shape (n,), of chords, one a place; NaN where there is none, and for infinity."""
+        near = np.flatnonzero(np.isfinite(chords))
+        kept = np.full(len(chords), np.nan)
+        kept[near] = np.degrees(np.maximum(2 * np.arcsin(chords[near] / 2) - MARGIN_RAD, 0.0))
         found = np.full(len(self.known), np.nan)
-        kept = np.degrees(np.maximum(separations_rad - MARGIN_RAD, 0.0))
-        found[self.known] = np.where(np.isinf(kept), np.nan, kept)[self.place]
+        found[self.known] = kept[self.place]
         return found
 
 
-@dataclass(frozen=True)
-class ChunkNeighbours:
-    """Rows of a chunk and of its overlap."""
+def nearest_deg(base: Positions, overlap: Positions) -> tuple[Floats, Floats]:
+    """Return how near the nearest row is to each of a chunk, and to each of its overlap: deg, shape (n,) and (m,).
 
-    base: Positions
-    overlap: Positions
-
-    def of_base(self) -> Floats:
-        """Return how near the nearest other row is to each row of the chunk, deg, shape (n,); NaN beyond `REACH_DEG`."""
-        own = np.where(self.base.shared, 0.0, _nearest(self.base.points, self.base.points, rank=2))
-        return self.base.of_rows(np.minimum(own, _nearest(self.base.points, self.overlap.points)))
-
-    def of_overlap(self) -> Floats:
-        """Return how near the nearest row of the chunk is to each row of its overlap, deg, shape (m,); NaN beyond `REACH_DEG`."""
-        return self.overlap.of_rows(_nearest(self.overlap.points, self.base.points))
-
-
-def _nearest(points: Floats, others: Floats, rank: int = 1) -> Floats:
-    """Return the angle (rad) to the nearest of other points, or to that of a rank, shape (n,); infinity beyond the reach."""
-    if not len(points) or not len(others):
-        return np.full(len(points), np.inf)
+    Of a row of the chunk it is the nearest other one of both, of a row of the overlap the nearest of the chunk; NaN beyond
+    `REACH_DEG`.
+    """
     reach = math.radians(REACH_DEG) + 2 * MARGIN_RAD
-    # An unbalanced tree is made in half the time, and found through as fast.
-    tree = cKDTree(others, balanced_tree=False, compact_nodes=False)
-    chords, _ = tree.query(points, k=[rank], distance_upper_bound=2 * math.sin(reach / 2))
-    angles: Floats = np.full(len(points), np.inf)
-    near = np.flatnonzero(np.isfinite(chords[:, 0]))
-    angles[near] = 2 * np.arcsin(chords[near, 0] / 2)
-    return angles
+    chord = 2 * math.sin(reach / 2)
+    of_base, of_overlap = (np.full(len(part.points), np.inf) for part in (base, overlap))
+    if len(base.points):
+        tree = _tree(base.points)
+        of_base = tree.query(base.points, k=[2], distance_upper_bound=chord)[0][:, 0]
+        of_base[base.shared] = 0.0
+        if len(overlap.points):
+            across = _tree(overlap.points).sparse_distance_matrix(tree, chord, output_type="ndarray")
+            np.minimum.at(of_overlap, across["i"], across["v"])
+            np.minimum.at(of_base, across["j"], across["v"])
+    return base.of_rows(of_base), overlap.of_rows(of_overlap)
+
+
+def _tree(points: Floats) -> cKDTree:
+    """Return a tree that is made in half the time of a balanced one, and is looked through as fast."""
+    return cKDTree(points, balanced_tree=False, compact_nodes=False)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partitioner.healpix import pixel_of
-from partitioner.nearest import MARGIN_RAD, REACH_DEG, ChunkNeighbours, Positions
+from partitioner.nearest import MARGIN_RAD, REACH_DEG, Positions, nearest_deg
 from partitioner.sphere import positions, unit_vectors, vector_separation_rad
 
 CENTRES = np.array([[0.0, 0.0], [359.9999999, 12.0], [45.0, 41.810314895778596], [10.0, 90.0], [200.0, -89.9999], [266.4, -28.9]])
@@ -38,11 +38,11 @@ def separations_deg(rows, others):
 def test_rows_of_a_chunk_have_neighbours_in_both_and_those_of_the_overlap_in_the_chunk(seed, count, near):
     random = np.random.default_rng(seed)
     base, overlap = scattered(random, count), scattered(random, near)
-    neighbours = ChunkNeighbours(Positions(*base), Positions(*overlap))
+    of_base, of_overlap = nearest_deg(Positions(*base), Positions(*overlap))
     own = separations_deg(base, base)
     np.fill_diagonal(own, np.inf)
-    check(neighbours.of_base(), np.column_stack([own, separations_deg(base, overlap)]))
-    check(neighbours.of_overlap(), separations_deg(overlap, base))
+    check(of_base, np.column_stack([own, separations_deg(base, overlap)]))
+    check(of_overlap, separations_deg(overlap, base))
 
 
 @pytest.mark.parametrize("dec", [0.0, 60.0, -89.9999])
@@ -50,19 +50,21 @@ def test_rows_of_a_chunk_have_neighbours_in_both_and_those_of_the_overlap_in_the
 def test_no_pair_within_the_reach_is_farther_than_it_is_kept(factor, dec):
     separation = factor * REACH_DEG
     rows = Positions(np.zeros(2), np.array([dec, dec + separation]))
-    kept = ChunkNeighbours(rows, Positions(np.empty(0), np.empty(0))).of_base()
+    kept, _ = nearest_deg(rows, Positions(np.empty(0), np.empty(0)))
     assert np.all(kept <= separation)
     assert np.all(kept >= separation - 1.1 * np.degrees(MARGIN_RAD))
 
 
 def test_a_pair_beyond_the_reach_is_none():
     rows = Positions(np.zeros(2), np.array([0.0, 1.001 * REACH_DEG]))
-    assert np.isnan(ChunkNeighbours(rows, Positions(np.empty(0), np.empty(0))).of_base()).all()
+    kept, _ = nearest_deg(rows, Positions(np.empty(0), np.empty(0)))
+    assert np.isnan(kept).all()
 
 
 def test_many_rows_at_one_place_are_no_work():
     count = 300_000
     rows = Positions(np.full(count, 12.5), np.full(count, -3.0))
     alone = Positions(np.array([12.5]), np.array([-3.0]))
-    assert not ChunkNeighbours(rows, alone).of_base().any()
-    np.testing.assert_array_equal(ChunkNeighbours(rows, alone).of_overlap(), [0.0])
+    of_base, of_overlap = nearest_deg(rows, alone)
+    assert not of_base.any()
+    assert of_overlap.tolist() == [0.0]
