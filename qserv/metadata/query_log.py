@@ -1,7 +1,7 @@
 """The query log: who asked what, when, and what became of it (LSST DMS-REQ-0345)."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -42,6 +42,10 @@ class QueryStart:
     czar_id: str | None = None
 
 
+_NEW = insert(tables.queries).on_conflict_do_nothing()
+_END = update(tables.queries).where(tables.queries.c.query_id == bindparam("ended_query"))
+
+
 async def write_queries(
     connection: AsyncConnection,
     started: Sequence[tuple[QueryStart, QueryEnd | None]],
@@ -50,13 +54,10 @@ async def write_queries(
     """Write queries that are new to the log, ended already or not, and the ends of queries that are in it."""
     if started:
         nothing = dict.fromkeys(QueryEnd.__dataclass_fields__) | {"state": EXECUTING}
-        await connection.execute(
-            insert(tables.queries).on_conflict_do_nothing(),
-            [asdict(start) | (nothing if end is None else asdict(end)) for start, end in started],
-        )
+        await connection.execute(_NEW, [vars(start) | (nothing if end is None else vars(end)) for start, end in started])
     if ended:
         await connection.execute(
-            update(tables.queries).where(tables.queries.c.query_id == bindparam("ended_query")),
+            _END,
             # In one order everywhere: two transactions that lock the same rows the other way round would wait for each other.
-            [asdict(end) | {"ended_query": query_id} for query_id, end in sorted(ended, key=lambda one: one[0])],
+            [vars(end) | {"ended_query": query_id} for query_id, end in sorted(ended, key=lambda one: one[0])],
         )

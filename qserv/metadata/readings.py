@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Interval, bindparam, delete, func, select
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.metadata.tables import readings
@@ -29,20 +29,28 @@ class Reading(NamedTuple):
         return Reading(self.rows - other.rows, self.size_bytes - other.size_bytes)
 
 
+def _add() -> Insert:
+    began = func.date_bin(bindparam("piece", type_=Interval), func.now(), func.to_timestamp(0))
+    added = insert(readings).values(began=began, **{name: bindparam(name) for name in ("user_name", "row_count", "byte_count")})
+    sums = {name: readings.c[name] + added.excluded[name] for name in ("row_count", "byte_count")}
+    return added.on_conflict_do_update(index_elements=["user_name", "began"], set_=sums)
+
+
+_ADD = _add()
+"""Made once: put together anew, it takes each pulse of a czar 1.0 rather than 0.25 ms of processor time."""
+
+
 async def add_readings(connection: AsyncConnection, read: Mapping[str, Reading], window_s: float) -> None:
     """Count what users have read since this was last written."""
     if not read:
         return
     piece = timedelta(seconds=window_s / PIECES)
-    began = func.date_bin(piece, func.now(), func.to_timestamp(0))
     # In one order everywhere: two transactions that lock the same rows the other way round would wait for each other.
     rows = [
-        {"user_name": user, "began": began, "row_count": each.rows, "byte_count": each.size_bytes}
+        {"user_name": user, "piece": piece, "row_count": each.rows, "byte_count": each.size_bytes}
         for user, each in sorted(read.items())
     ]
-    added = insert(readings).values(rows)
-    sums = {name: readings.c[name] + added.excluded[name] for name in ("row_count", "byte_count")}
-    await connection.execute(added.on_conflict_do_update(index_elements=["user_name", "began"], set_=sums))
+    await connection.execute(_ADD, rows)
 
 
 async def read_within(connection: AsyncConnection, users: Collection[str], window_s: float) -> dict[str, Reading]:

@@ -11,6 +11,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -105,7 +106,8 @@ class RowStream:
         before
             Statements without rows, to run before it.
         """
-        self._buffer = _buffer(FIRST_BATCH_BYTES)
+        if len(self._buffer) != FIRST_BATCH_BYTES + SLACK_BYTES:  # new memory comes from the kernel, page by page
+            self._buffer = _buffer(FIRST_BATCH_BYTES)
         self._used = 0
         self._aim_bytes = FIRST_BATCH_BYTES
         self._decoder = None
@@ -232,7 +234,7 @@ class RowStream:
     def _hear(self, kind: bytes, body: bytes) -> None:
         """Take a message that is no row."""
         if kind == b"T":
-            self._decoder = RowDecoder(wire.result_fields(body))
+            self._decoder = RowDecoder(_fields(body))
         elif kind == b"E":
             self._error = self._error or wire.server_error(body)
             if self._error.fatal:
@@ -242,6 +244,12 @@ class RowStream:
         elif kind not in _SILENT:
             msg = f"message {kind!r} of {len(body)} bytes from the server"
             raise MalformedError(msg)
+
+
+@lru_cache(maxsize=1024)
+def _fields(body: bytes) -> tuple[wire.ResultField, ...]:
+    """Return what a RowDescription tells; kept, because the same tables answer again and again."""
+    return wire.result_fields(body)
 
 
 def _buffer(size_bytes: int) -> Bytes:

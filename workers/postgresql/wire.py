@@ -4,15 +4,13 @@ Source: PostgreSQL manual, chapter "Frontend/Backend Protocol", sections "Messag
 """
 
 import struct
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 HEADER_BYTES: Final = 5
 """Of every message from the server: its kind, and its length without the kind."""
 
 
-@dataclass(frozen=True)
-class ResultField:
+class ResultField(NamedTuple):
     """A column of an answer; ``type_oid`` is its ``pg_type.oid``."""
 
     name: str
