@@ -17,8 +17,8 @@ from qserv.settings import Settings
 from qserv.supervisor.probe import answers
 from qserv.supervisor.services import Service
 
-START_TIMEOUT_S = 60.0
-"""A worker or the TAP service is up in one to two seconds; a busy machine with cold caches takes ten times that."""
+START_TIMEOUT_S = 180.0
+"""A worker or the TAP service is up in one to two seconds; on a machine with twenty times too much to do it took a minute."""
 
 
 class ServiceProcess:

@@ -16,7 +16,7 @@ PENDING = read_pending()
 
 
 # The cluster is loaded before the first test, whose time is not for that; it asks for the ones that follow, too.
-pytestmark = pytest.mark.timeout(120, func_only=True)
+pytestmark = pytest.mark.timeout(400, func_only=True)
 
 AHEAD = 24
 """Entries that are asked together: as one waits for its nodes, or for the oracle, another one is planned."""

@@ -9,7 +9,7 @@ import czar.analyse
 from czar.analyse.keys import MAX_KEYS
 
 # The cluster is loaded before the first test, whose time is not for that.
-pytestmark = pytest.mark.timeout(120, func_only=True)
+pytestmark = pytest.mark.timeout(400, func_only=True)
 
 CONE = "CONTAINS(POINT(ra_degrees, dec_degrees), CIRCLE(56.75, 24.12, 0.5)) = 1"
 OF_DEPENDENTS = "CONTAINS(POINT(ra, dec), CIRCLE(56.75, 24.12, 0.5)) = 1"

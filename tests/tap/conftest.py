@@ -150,7 +150,7 @@ class Service:
         return f"http://{self.host}:{self.port}"
 
     def get(self, query, **parameters):
-        return httpx.get(f"{self.url}/tap/sync", params={"LANG": "ADQL", "QUERY": query, **parameters})
+        return httpx.get(f"{self.url}/tap/sync", params={"LANG": "ADQL", "QUERY": query, **parameters}, timeout=PATIENCE_S)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from partitioner.sphere import angular_separation_deg
 from qserv.cli.demonstration import QUESTIONS
 from qserv.cluster import METADATA_DATABASE, Role
 from schema.catalogues import data_path
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 STAGES = "TMV TME TMS TMC CPV CAP AVV QGE QPO MDQ"
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def client(archive):
 
 
 def sync(archive, query, **parameters):
-    return httpx.post(f"{archive.cluster.tap_url}/sync", data={"LANG": "ADQL", "QUERY": query, **parameters}, timeout=60)
+    return httpx.post(f"{archive.cluster.tap_url}/sync", data={"LANG": "ADQL", "QUERY": query, **parameters}, timeout=PATIENCE_S)
 
 
 def cone(stars, ra, dec, radius_deg):
@@ -153,6 +153,6 @@ def test_a_question_is_in_the_query_log(archive):
 
 
 def test_tables_tells_rows_and_foreign_keys(archive):
-    document = httpx.get(f"{archive.cluster.tap_url}/tables").text
+    document = httpx.get(f"{archive.cluster.tap_url}/tables", timeout=PATIENCE_S).text
     assert "<nrows>118218</nrows>" in document
     assert "<targetTable>tap_schema.schemas</targetTable>" in document

@@ -32,7 +32,7 @@ def wait_for(url):
 
     def answer():
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(url)
+            return httpx.get(url, timeout=PATIENCE_S)
 
     return until(answer)
 
@@ -40,8 +40,8 @@ def wait_for(url):
 def test_it_serves_and_stops_at_sigterm(tap_process):
     process, cluster = tap_process
     assert "<available>true</available>" in wait_for(cluster.tap_url + "/availability").text
-    assert "SELECT TOP 10 * FROM tap_schema.tables" in httpx.get(cluster.tap_url.removesuffix("tap")).text
-    answer = httpx.get(cluster.tap_url + "/sync", params={"QUERY": "SELECT a FROM nowhere.nothing"})
+    assert "SELECT TOP 10 * FROM tap_schema.tables" in httpx.get(cluster.tap_url.removesuffix("tap"), timeout=PATIENCE_S).text
+    answer = httpx.get(cluster.tap_url + "/sync", params={"QUERY": "SELECT a FROM nowhere.nothing"}, timeout=PATIENCE_S)
     assert answer.status_code == 400
     assert "unknown table nowhere.nothing; tap_schema.tables lists all tables (line 1, column 15)" in answer.text
     process.send_signal(signal.SIGTERM)
@@ -58,7 +58,7 @@ def test_a_port_in_use_is_told(postgres_cluster):
             [sys.executable, "-m", "tap", "--home", str(postgres_cluster.home)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
     assert done.returncode == 1
@@ -68,7 +68,7 @@ def test_a_port_in_use_is_told(postgres_cluster):
 
 def test_a_home_without_cluster_is_told(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "tap", "--home", str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "tap", "--home", str(tmp_path)], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 1
     assert "no cluster is running" in done.stdout + done.stderr

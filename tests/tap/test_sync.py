@@ -52,9 +52,11 @@ def test_pyvo_gets_the_rows(service):
 )
 def test_parameters_of_any_spelling_by_get_and_post(service, parameters):
     answers = [
-        httpx.get(service.url + "/tap/sync", params=parameters),
-        httpx.post(service.url + "/tap/sync", data=parameters),
-        httpx.post(service.url + "/tap/sync", files={name: (None, value) for name, value in parameters.items()}),
+        httpx.get(service.url + "/tap/sync", params=parameters, timeout=PATIENCE_S),
+        httpx.post(service.url + "/tap/sync", data=parameters, timeout=PATIENCE_S),
+        httpx.post(
+            service.url + "/tap/sync", files={name: (None, value) for name, value in parameters.items()}, timeout=PATIENCE_S
+        ),
     ]
     for answer in answers:
         assert answer.status_code == 200
@@ -128,7 +130,11 @@ def test_overflow_is_told_exactly_when_rows_are_missing(service, query, maxrec, 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_error_is_a_votable_with_its_status(service, parameters, status, message, method):
     url = service.url + "/tap/sync"
-    answer = httpx.get(url, params=parameters) if method == "GET" else httpx.post(url, data=dict(parameters), params=parameters)
+    answer = (
+        httpx.get(url, params=parameters, timeout=PATIENCE_S)
+        if method == "GET"
+        else httpx.post(url, data=dict(parameters), params=parameters, timeout=PATIENCE_S)
+    )
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/x-votable+xml"
     ((value, text),) = statuses(answer.content)
@@ -163,7 +169,7 @@ def test_a_failure_on_the_way_breaks_off_what_cannot_tell_it(service, output):
 
 
 def test_a_reader_who_goes_away_ends_the_query(service):
-    with httpx.stream("GET", service.url + "/tap/sync", params={"QUERY": "SELECT * FROM slow"}) as answer:
+    with httpx.stream("GET", service.url + "/tap/sync", params={"QUERY": "SELECT * FROM slow"}, timeout=PATIENCE_S) as answer:
         pieces = answer.iter_raw()  # kept: httpx hangs up when it is dropped
         next(pieces)
         assert not service.engine.closed
@@ -189,7 +195,7 @@ def test_rows_are_sent_as_they_come(service):
 
 def test_a_form_that_cannot_be_read_is_an_error_as_any_other(service):
     headers = {"content-type": "multipart/form-data; boundary=x"}
-    answer = httpx.post(service.url + "/tap/sync", content=b"no boundary", headers=headers)
+    answer = httpx.post(service.url + "/tap/sync", content=b"no boundary", headers=headers, timeout=PATIENCE_S)
     assert answer.status_code == 400
     ((value, text),) = statuses(answer.content)
     assert value == "ERROR"
@@ -199,6 +205,6 @@ def test_a_form_that_cannot_be_read_is_an_error_as_any_other(service):
 def test_a_long_query_is_read_and_one_without_end_is_not(service):
     def post(length):
         query = "SELECT hip FROM test.stars WHERE name = '" + "x" * length + "'"  # noqa: S608 (the fake engine runs no SQL)
-        return httpx.post(service.url + "/tap/sync", data={"QUERY": query, "MAXREC": "1"}).status_code
+        return httpx.post(service.url + "/tap/sync", data={"QUERY": query, "MAXREC": "1"}, timeout=PATIENCE_S).status_code
 
     assert [post(3_000_000), post(5_000_000), post(20_000_000)] == [200, 400, 413]

@@ -6,6 +6,8 @@ import pytest
 import pyvo
 from pyvo.io.vosi import parse_availability
 
+from tests.support.waiting import PATIENCE_S
+
 
 @pytest.fixture(scope="module")
 def tap(service):
@@ -27,11 +29,11 @@ def test_capabilities_say_what_there_is(service, tap):
         "ivo://ivoa.net/std/VOSI#availability",
         "ivo://ivoa.net/std/VOSI#tables-1.1",
     ]
-    assert f"{service.url}/tap</accessURL>" in httpx.get(service.url + "/tap/capabilities").text
+    assert f"{service.url}/tap</accessURL>" in httpx.get(service.url + "/tap/capabilities", timeout=PATIENCE_S).text
 
 
 def test_available(service):
-    availability = parse_availability(io.BytesIO(httpx.get(service.url + "/tap/availability").content))
+    availability = parse_availability(io.BytesIO(httpx.get(service.url + "/tap/availability", timeout=PATIENCE_S).content))
     assert availability.available
     assert availability.upsince is not None
 
@@ -56,23 +58,23 @@ def test_tables_with_row_counts_and_keys(tap):
 
 
 def test_tables_in_brief_and_alone(service):
-    brief = ET.fromstring(httpx.get(service.url + "/tap/tables?detail=min").content)  # noqa: S314 (a document of our own)
+    brief = ET.fromstring(httpx.get(service.url + "/tap/tables?detail=min", timeout=PATIENCE_S).content)  # noqa: S314 (a document of our own)
     assert [nrows.text for nrows in brief.iter("nrows")] == ["10000", "12"]
     assert not list(brief.iter("column"))
-    alone = ET.fromstring(httpx.get(service.url + "/tap/tables/test.pairs").content)  # noqa: S314 (as above)
+    alone = ET.fromstring(httpx.get(service.url + "/tap/tables/test.pairs", timeout=PATIENCE_S).content)  # noqa: S314 (as above)
     assert [name.text for name in alone.findall("column/name")] == ["a", "b"]
-    assert httpx.get(service.url + "/tap/tables/test.nothing").status_code == 404
+    assert httpx.get(service.url + "/tap/tables/test.nothing", timeout=PATIENCE_S).status_code == 404
 
 
 def test_jobs_are_not_there_yet(service):
     for path in ("/tap/async", "/tap/async/1/phase"):
-        answer = httpx.get(service.url + path)
+        answer = httpx.get(service.url + path, timeout=PATIENCE_S)
         assert answer.status_code == 404
         assert "not yet supported" in answer.text
 
 
 def test_the_front_page_says_how_to_connect(service):
-    page = httpx.get(service.url + "/tap", follow_redirects=True)
+    page = httpx.get(service.url + "/tap", follow_redirects=True, timeout=PATIENCE_S)
     assert page.headers["content-type"].startswith("text/html")
     for text in (
         f'TAPService("{service.url}/tap")',

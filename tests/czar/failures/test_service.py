@@ -38,7 +38,7 @@ def test_a_download_and_a_job_end_with_the_reason_and_no_file_is_left(battered, 
         job = czar.submit(SCAN.format(database=ONCE))
         with pytest.raises(NodeUnavailableError, match="no node could answer for chunk"):
             read()
-        job = czar.wait(job.job_id, PATIENCE_S)
+        job = czar.wait(job.job_id)
     assert (job.state, job.error.code, job.error.retryable) == (JobState.FAILED, NodeUnavailableError.code, True)
     assert list((battered.cluster.home / "results").glob(f"*{job.job_id}*")) == []
     battered.wait_up()
@@ -51,7 +51,7 @@ def test_a_job_that_is_cancelled_leaves_nothing(battered, czar, query):
         job = czar.submit(query.format(database=ONCE))
         wait()
         czar.cancel_job(job.job_id)
-        assert czar.wait(job.job_id, PATIENCE_S).state is JobState.CANCELLED
+        assert czar.wait(job.job_id).state is JobState.CANCELLED
         assert list((battered.cluster.home / "results").glob(f"*{job.job_id}*")) == []
         battered.leftovers.wait_none()
 

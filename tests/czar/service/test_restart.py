@@ -61,7 +61,7 @@ def wait_for(client):
 
 def ended(client, job):
     """Return a job once it has ended, whoever runs it."""
-    until(lambda: client.wait(job.job_id, 5).state.ended, 4 * PATIENCE_S)
+    until(lambda: client.wait(job.job_id, 5).state.ended, 2 * PATIENCE_S)
     return client.job(job.job_id)
 
 

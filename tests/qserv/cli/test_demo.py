@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from qserv.settings import Settings
+from tests.support.waiting import PATIENCE_S
 
-pytestmark = pytest.mark.timeout(400)  # a whole life of a cluster each; about 10 s on a quiet machine
+pytestmark = pytest.mark.timeout(900)  # a whole life of a cluster each; about 10 s on a quiet machine
 
 DEMO = [sys.executable, "-m", "qserv.cli", "demo"]
 STAYS_UP = "Ctrl-C stops it.\n"
@@ -60,11 +61,11 @@ def test_it_loads_asks_stays_up_and_stops(environment, new_home, usual_port):
             printed = list(itertools.takewhile(lambda line: line != STAYS_UP, demo.stdout))
             (url,) = (line.split()[-1] for line in printed if "TOPCAT" in line)
             assert f":{usual_port}/" not in url
-            assert "<available>true</available>" in httpx.get(f"{url}/availability").text
-            assert f'TAPService("{url}")' in httpx.get(url.removesuffix("tap")).text
+            assert "<available>true</available>" in httpx.get(f"{url}/availability", timeout=PATIENCE_S).text
+            assert f'TAPService("{url}")' in httpx.get(url.removesuffix("tap"), timeout=PATIENCE_S).text
         finally:
             demo.send_signal(signal.SIGINT)
-        assert demo.wait(60) == 0
+        assert demo.wait(PATIENCE_S) == 0
     shown = "".join(printed)
     assert "118,218 rows published" in shown
     assert [line.split()[0] for line in printed if line.endswith(" ms\n")] == ["7", "5", "18"]
