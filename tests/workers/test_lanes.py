@@ -286,7 +286,8 @@ def test_scans_of_different_conditions_and_columns_read_a_chunk_once_from_disk(b
             most = max(most, connections(admin))
             time.sleep(0.02)
     assert all(sorted(scan.chunks) == list(range(100, 100 + CHUNKS)) for scan in scans)
-    assert blocks_of(admin, "object")[1] - before < 1.5 * blocks
+    # What is read more than once: 1.0 to 1.3 times on a busy machine, 3.8 times where each scan goes its own way.
+    assert blocks_of(admin, "object")[1] - before < 2 * blocks
     # Who waits has no connection.
     assert 1 < most <= this_machine().scans(None)
 
@@ -300,5 +301,5 @@ def test_chunks_that_postgresql_would_read_past_its_buffers_are_read_once_as_wel
         for scan in scans:
             scan.join()
     assert all(sorted(scan.chunks) == list(range(100, 100 + LARGE_CHUNKS)) for scan in scans)
-    # As long as the first one is alone, it reads past the buffers.
+    # As long as the first one is alone, it reads past the buffers: 1.1 to 1.4 times; 3.4 to 3.7 times if all of them do.
     assert blocks_of(admin, "source")[1] - before < 2 * blocks
