@@ -74,9 +74,18 @@ def _asked(condition: exp.Expr) -> exp.Expr | None:
 
 
 def _has_no_row_of_none(tree: exp.Expr) -> bool:
-    """Whether a query gives no row where its tables have none: an aggregate without GROUP BY gives one."""
+    """Whether a query gives no row where its tables have none: an aggregate of all rows gives one, as the total of ROLLUP does."""
     tree = body(tree)
     if isinstance(tree, exp.SetOperation):
         return _has_no_row_of_none(tree.this) and _has_no_row_of_none(tree.expression)
-    aggregated = tree.args.get("having") or any(own(item, exp.AggFunc) for item in tree.expressions)
-    return isinstance(tree, exp.Select) and (bool(tree.args.get("group")) or not aggregated)
+    if not isinstance(tree, exp.Select):
+        return False
+    group = tree.args.get("group")
+    if group:
+        return any(map(_is_value, group.expressions))
+    return not (tree.args.get("having") or any(own(item, exp.AggFunc) for item in tree.expressions))
+
+
+def _is_value(term: exp.Expr) -> bool:
+    """Whether a term of GROUP BY is in every set of groups: then none of these is the empty one."""
+    return bool(term.expressions) if isinstance(term, exp.Tuple) else not isinstance(term, exp.Rollup | exp.Cube | exp.GroupingSets)
