@@ -7,6 +7,7 @@ depends on the NULLs and texts before it, so positions are an array, one a row, 
 
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -28,8 +29,8 @@ from workers.postgresql.columns import (
 from workers.postgresql.wire import HEADER_BYTES, ResultField
 
 FEW_ROWS: Final = 32
-"""Up to about so many rows, values are read one by one. One row of 66 columns takes 0.2 ms so and 3 ms by columns, 32 rows 1.9 and
-4.6 ms, 100 rows 5 and 5 ms; the same shares hold for 4 columns."""
+"""Up to about so many rows, values are read one by one. 31 rows of 66 columns, of which 47 have NULLs, take 1.7 ms so and 2.4 ms by
+columns, 60 rows 3.1 and 2.6 ms."""
 
 FEW_BYTES: Final = 1 << 16
 """More are never few rows: only the first one's length is looked at, and others may be shorter."""
@@ -73,9 +74,20 @@ def complete_rows(data: Bytes, fields: int) -> tuple[Positions, int]:
     return begins, int(ends[-1])
 
 
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """What decoders of the same columns share."""
+
+    types: tuple[ColumnType, ...]
+    schema: pa.Schema
+    row_type: pa.StructType
+    has_nulls: list[bool]
+    """Of each column, as far as is known. Those of one type that have none are read together."""
+
+
 @lru_cache(maxsize=256)
-def _layout(fields: tuple[ResultField, ...]) -> tuple[tuple[ColumnType, ...], pa.Schema, pa.StructType]:
-    """Return types of columns, schema of rows and type of a row; kept, because the statements of a query all answer alike."""
+def _layout(fields: tuple[ResultField, ...]) -> _Layout:
+    """Return how rows of some columns lie; kept, because statements that follow each other often answer alike."""
     unknown = next((field for field in fields if field.type_oid not in _TYPES), None)
     if unknown is not None:
         what = f"column {unknown.name} of PostgreSQL's type number {unknown.type_oid}"
@@ -83,7 +95,7 @@ def _layout(fields: tuple[ResultField, ...]) -> tuple[tuple[ColumnType, ...], pa
         raise NotYetSupportedError(msg)
     types = tuple(_TYPES[field.type_oid] for field in fields)
     schema = pa.schema([pa.field(field.name, kind.arrow) for field, kind in zip(fields, types, strict=True)])
-    return types, schema, pa.struct(schema)
+    return _Layout(types, schema, pa.struct(schema), [False] * len(fields))
 
 
 def _are_few(data: Bytes, size: int) -> bool:
@@ -110,10 +122,10 @@ class RowDecoder:
     """
 
     def __init__(self, fields: Sequence[ResultField]) -> None:
-        self._types, self.schema, self._row_type = _layout(tuple(fields))
+        layout = _layout(tuple(fields))
+        self._types, self.schema, self._row_type = layout.types, layout.schema, layout.row_type
         self._ones = [(kind, kind.one, kind.value_bytes) for kind in self._types if kind.one is not None]
-        self._has_nulls = [False] * len(fields)
-        """As far as is known. Columns of one type that have none are read together."""
+        self._has_nulls = layout.has_nulls
 
     def take(self, data: Bytes, size: int) -> tuple[pa.RecordBatch | None, int]:
         """Return the rows that lie one after another from the first byte on, None if there is none, and their number of bytes.
