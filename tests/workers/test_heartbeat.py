@@ -29,8 +29,8 @@ server.serve()
 """
 
 
-def silent_query(client, query_id):
-    query = ChunkQuery(query_id, "SELECT 1 AS one FROM pg_sleep(6)", (ChunkTask(12, {}),), PATIENCE_S)
+def silent_query(client, query_id, seconds):
+    query = ChunkQuery(query_id, f"SELECT 1 AS one FROM pg_sleep({seconds})", (ChunkTask(12, {}),), PATIENCE_S)  # noqa: S608 (a number)
     with client.query(query) as answer:
         return pa.Table.from_batches([batch for batch, _ in answer], answer.schema).to_pylist()
 
@@ -42,7 +42,7 @@ def impatient(server, postgres_cluster):
 
 
 def test_a_query_may_be_silent_for_longer_than_its_worker(impatient, query_id):
-    assert silent_query(impatient, query_id) == [{"one": 1}]
+    assert silent_query(impatient, query_id, 3 * SILENCE_S) == [{"one": 1}]
 
 
 @pytest.mark.nightly
@@ -51,7 +51,7 @@ def test_beats_are_needed(impatient, query_id, monkeypatch):
     monkeypatch.setattr(Heartbeat, "begin", lambda _self: None)
     monkeypatch.setattr(Heartbeat, "end", lambda _self: None)
     with pytest.raises(NodeUnavailableError, match="pings"):
-        silent_query(impatient, query_id)
+        silent_query(impatient, query_id, PATIENCE_S)
 
 
 def test_a_frozen_worker_is_lost_within_the_time():
