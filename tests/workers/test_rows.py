@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qserv.errors import NotYetSupportedError, QueryEvaluationError
-from workers.postgresql.columns import SLACK_BYTES, MalformedError
-from workers.postgresql.rows import FEW_BYTES, RowDecoder, complete_rows
+from workers.postgresql.columns import SLACK_BYTES, FixedType, MalformedError
+from workers.postgresql.rows import FEW_BYTES, RowDecoder, _layout, complete_rows
 from workers.postgresql.stream import PARAMETERS, RowStream
 from workers.postgresql.wire import ResultField
 
@@ -65,13 +65,29 @@ def int8_or_text(value):
 @given(st.lists(st.lists(st.tuples(values, values, values, texts, values, texts), min_size=1, max_size=6), min_size=1, max_size=4))
 def test_nulls_anywhere_in_any_batch_stay_where_they_are(monkeypatch, few_bytes, batches):
     monkeypatch.setattr("workers.postgresql.rows.FEW_BYTES", few_bytes)
-    decoder = RowDecoder([ResultField(f"c{place}", TEXT if place in {3, 5} else INT8) for place in range(6)])
-    for rows in batches:
+    _layout.cache_clear()  # what was learnt of the NULLs of these columns before
+    fields = [ResultField(f"c{place}", TEXT if place in {3, 5} else INT8) for place in range(6)]
+    # The first decoder learns, the second one knows.
+    for decoder, rows in ((decoder, rows) for decoder in (RowDecoder(fields), RowDecoder(fields)) for rows in batches):
         encoded = b"".join(data_row(map(int8_or_text, row)) for row in rows)
         batch, size = decoder.take(in_memory(encoded + b"D\0"), len(encoded) + 2)
         batch.validate(full=True)
         assert size == len(encoded)
         assert list(zip(*(column.to_pylist() for column in batch.columns), strict=True)) == rows
+
+
+def test_decoders_of_the_same_columns_read_a_column_with_nulls_once_by_itself(monkeypatch):
+    monkeypatch.setattr("workers.postgresql.rows.FEW_BYTES", 0)
+    fields = [ResultField(f"shared{place}", INT8) for place in range(4)]
+    encoded = data_row([struct.pack(">q", 1), None, struct.pack(">q", 3), struct.pack(">q", 4)])
+    together = []
+    read_together = FixedType.read_together
+    monkeypatch.setattr(FixedType, "read_together", lambda *given: together.append(given[-1]) or read_together(*given))
+    for _ in range(2):
+        batch, _ = RowDecoder(fields).take(in_memory(encoded), len(encoded))
+        assert [column.to_pylist() for column in batch.columns] == [[1], [None], [3], [4]]
+    # All four, the two behind the NULL; then the one before it, and these two.
+    assert together == [4, 2, 1, 2]
 
 
 LENGTHS = {16: 1, 20: 8, 21: 2, 23: 4, 700: 4, 701: 8, 1082: 4, 1114: 8, 1184: 8}
