@@ -6,6 +6,7 @@ depends on the NULLs and texts before it, so positions are an array, one a row, 
 """
 
 import struct
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,14 +24,15 @@ from workers.postgresql.columns import (
     FixedType,
     MalformedError,
     Positions,
+    Values,
     numbers_at_every_byte,
     wrong_length,
 )
 from workers.postgresql.wire import HEADER_BYTES, ResultField
 
 FEW_ROWS: Final = 32
-"""Up to about so many rows, values are read one by one. 31 rows of 66 columns, of which 47 have NULLs, take 1.7 ms so and 2.4 ms by
-columns, 60 rows 3.1 and 2.6 ms."""
+"""Up to about so many rows, values are read one by one. 31 rows of 66 columns, of which 47 have NULLs, take 1.7 ms so and 2.0 ms by
+columns, 60 rows 3.2 and 2.0 ms."""
 
 FEW_BYTES: Final = 1 << 16
 """More are never few rows: only the first one's length is looked at, and others may be shorter."""
@@ -183,18 +185,25 @@ class RowDecoder:
         """Read rows column by column."""
         at = begins + (HEADER_BYTES + 2)
         columns: list[pa.Array] = []
+        with_nulls: defaultdict[FixedType, dict[int, Values]] = defaultdict(dict)
         while (place := len(columns)) < len(self._types):
             kind = self._types[place]
-            if isinstance(kind, FixedType) and not self._has_nulls[place]:
+            if not isinstance(kind, FixedType):
+                column, at = kind.read(data, at)
+                columns.append(column)
+            elif self._has_nulls[place]:
+                with_nulls[kind][place], at = kind.fields(data, at)
+                columns.append(None)
+            else:
                 count = self._alike(place)
                 found = kind.read_together(data, at, count)
                 at = at + len(found) * kind.field_bytes
                 columns += found
                 if len(found) < count:
                     self._has_nulls[len(columns)] = True
-            else:
-                column, at = kind.read(data, at)
-                columns.append(column)
+        for kind, fields in with_nulls.items():
+            for place, column in zip(fields, kind.read_fields(list(fields.values())), strict=True):
+                columns[place] = column
         if (at[:-1] != begins[1:]).any() or at[-1] != end:
             raise _not_its_fields()
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
