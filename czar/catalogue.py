@@ -62,6 +62,8 @@ class TableEntry:
     """Names of the foreign keys to other directors of which every pair was found inside a chunk and its overlap at publish."""
     nearest_deg: float | None = None
     """Of a director whose rows say how near the nearest other one is: the largest separation that they know of."""
+    friends_deg: float | None = None
+    """The same, of one whose rows say which ones are near: in one group are all that are not farther apart."""
 
     is_large: bool = False
     """Of the rows of a step: whether they are too many to be sent to the nodes."""

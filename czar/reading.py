@@ -93,6 +93,7 @@ def _entry(row: metadata.TableRow, family: str) -> TableEntry:
         statistics=_statistics(row, table, chunks),
         max_separation_deg=row.facts.get("max_separation_deg"),
         nearest_deg=row.facts.get("nearest_deg"),
+        friends_deg=row.facts.get("friends_deg"),
         local_references=frozenset(name for name, fact in references.items() if fact.get("complete")),
     )
 

@@ -10,7 +10,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ from ingest.chunking import ChunkedRows, chunk_dependent_rows, chunk_director_ro
 from ingest.family import Family, open_family
 from ingest.inputs import Input, open_inputs
 from ingest.leftovers import make_room, spill_directory, withdraw
-from ingest.nearest import NearestColumn
+from ingest.nearest import NeighbourColumns
 from ingest.nodes import Nodes, all_or_first_error, connected_nodes
 from ingest.publication import describe_published, publish, register
 from ingest.references import measure
@@ -35,7 +35,7 @@ from ingest.swapping import swap
 from partitioner.healpix import Pixels
 from qserv.errors import IngestError, QservError
 from qserv.ids import NULL_CHUNK
-from qserv.metadata.catalogue import REPLICATED_CHUNK
+from qserv.metadata.catalogue import REPLICATED_CHUNK, Json
 from qserv.metadata.director_index import load_index
 from qserv.metadata.engine import connect
 from qserv.metadata.nodes import list_nodes
@@ -127,7 +127,7 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
             load = _TableLoad(engine, nodes, family, staging, options, spill, progress)
             reports = [await load.run(source, table_ids[source.table.name]) for source in inputs]
             progress(Progress(database.name, Stage.PUBLISHING, 0, len(inputs)))
-            facts = await measure(engine, nodes, database, table_ids, staging)
+            facts = await measure(engine, nodes, database, load.facts, staging)
             if staging.replaced:
                 await swap(engine, nodes, family, staging)
             version = await publish(engine, nodes, facts)
@@ -152,6 +152,8 @@ class _TableLoad:
     options: LoadOptions
     spill: Path
     progress: ProgressCallback
+    facts: dict[str, Json] = field(default_factory=dict)
+    """What was found of the rows of each table that is loaded, by its name, while they were sent."""
 
     async def run(self, source: Input, table_id: int) -> TableReport:
         """Load the files of one table, all but its publication."""
@@ -167,10 +169,11 @@ class _TableLoad:
             await all_or_first_error([sorting, destination.prepare()])
             rows = sorting.result()
             placement = self._place(table, base, overlap)
-            nearest = NearestColumn(table, base, overlap) if table.role is TableRole.DIRECTOR else None
-            sending = asyncio.ensure_future(destination.send(placement, base, overlap, nearest))
+            neighbours = NeighbourColumns(table, base, overlap) if table.role is TableRole.DIRECTOR else None
+            sending = asyncio.ensure_future(destination.send(placement, base, overlap, neighbours))
             await all_or_first_error([sending, self._index(table, base)])
             sent = sending.result()
+        self.facts[table.name] = neighbours.facts() if neighbours is not None else {}
         if rows != sent.rows:
             msg = f"table {table.name}: {rows} rows were read, {sent.rows} were loaded; run the load again"
             raise IngestError(msg)

@@ -46,14 +46,14 @@ Take = Callable[[pa.RecordBatch], None]
 
 
 async def measure(
-    engine: AsyncEngine, nodes: Nodes, database: Database, loaded: Mapping[str, int], staging: Staging
+    engine: AsyncEngine, nodes: Nodes, database: Database, loaded: Mapping[str, Json], staging: Staging
 ) -> dict[int, Json]:
     """Return the facts, by table id, of the tables just loaded, and of those published before that refer to them.
 
     Parameters
     ----------
     loaded
-        Ids of the tables just loaded, by their names.
+        What was found of the rows of the tables just loaded while they were sent, by their names.
     staging
         Where they are.
     """
@@ -62,7 +62,7 @@ async def measure(
     rows = [row for row in catalogue.tables if row.name in database.by_name and row.database == staging.home(row.name)]
     measurement = Measurement(engine, nodes, database, staging, {row.name: _records(row) for row in rows})
     return {
-        row.table_id: facts_of(table, row.facts, loaded=row.name in loaded) | await measurement.facts(table)
+        row.table_id: facts_of(row.facts, loaded.get(row.name)) | await measurement.facts(table)
         for row, table in ((row, database.by_name[row.name]) for row in rows)
         if row.name in loaded or any(key.target_table in loaded for key in table.foreign_keys)
     }

@@ -7,7 +7,7 @@ from itertools import count
 
 import pyarrow as pa
 
-from ingest.nearest import NearestColumn, with_column
+from ingest.nearest import NeighbourColumns, with_columns
 from ingest.nodes import Nodes, all_or_first_error
 from ingest.report import Progress, ProgressCallback, Stage
 from ingest.runs import Runs
@@ -94,7 +94,7 @@ class Destination:
         await self.nodes.call_all(lambda client: client.prepare(PrepareTable(self.database, self.declaration)))
 
     async def send(
-        self, placement: Placement, base: Runs, overlap: Runs | None = None, nearest: NearestColumn | None = None
+        self, placement: Placement, base: Runs, overlap: Runs | None = None, neighbours: NeighbourColumns | None = None
     ) -> SentTable:
         """Send the rows of every chunk to all its nodes.
 
@@ -104,8 +104,8 @@ class Destination:
             Of all chunks that have rows, in ``base`` or ``overlap``; `REPLICATED_CHUNK` for a replicated table.
         overlap
             Rows of overlap tables, if the table has such.
-        nearest
-            Of a director, adds to the rows how near the nearest other one is.
+        neighbours
+            Of a director, adds to the rows how near the nearest other one is, and which ones are near.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class Destination:
         done = count(1)
 
         async def run(sending: _Sending) -> None:
-            await self.nodes.call(sending.node, partial(self._load, sending, nearest))
+            await self.nodes.call(sending.node, partial(self._load, sending, neighbours))
             self._tell(Stage.SENDING, next(done), len(sendings))
 
         await all_or_first_error(map(run, sendings))
@@ -144,14 +144,14 @@ class Destination:
     def _tell(self, stage: Stage, done: int, total: int) -> None:
         self.progress(Progress(self.declaration["name"], stage, done, total))
 
-    def _load(self, sending: _Sending, nearest: NearestColumn | None, client: WorkerClient) -> None:
+    def _load(self, sending: _Sending, neighbours: NeighbourColumns | None, client: WorkerClient) -> None:
         """Load the tables of a chunk."""
         chunk = None if sending.chunk == REPLICATED_CHUNK else sending.chunk
-        known = nearest.of_chunk(sending.chunk) if nearest is not None else {}
+        known = neighbours.of_chunk(sending.chunk) if neighbours is not None else {}
         for part in sending.parts:
             batches = part.batches(sending.chunk)
             if part.name in known:
-                batches = with_column(batches, known[part.name])
+                batches = with_columns(batches, known[part.name])
             confirmed = client.load(ChunkLoad(self.database, self.declaration, chunk, part.name), self.schema, batches).rows
             if confirmed != part.rows:
                 msg = f"node {sending.node} confirmed {confirmed} rows of chunk {sending.chunk}, {part.rows} were sent; load again"

@@ -5,12 +5,15 @@ row of the overlap against the chunk alone: one in the overlap never meets anoth
 """
 
 import math
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from partitioner.sphere import Floats, unit_vectors
+
+Value = TypeVar("Value", bound=np.generic)
 
 REACH_DEG = 3 / 3600
 """Largest separation that is kept. Blends and duplicates are sought within 1 or 2 arcsec; with a larger reach, most rows of a dense
@@ -41,13 +44,10 @@ class Positions:
         """Which places have several rows. A tree of equal points would take time by the square of their number."""
         self.points: Floats = unit_vectors(*places[:, new])
 
-    def of_rows(self, chords: Floats) -> Floats:
-        """Return what is kept of each row, deg, shape (n,), of chords, one a place; NaN where there is none, and for infinity."""
-        near = np.flatnonzero(np.isfinite(chords))
-        kept = np.full(len(chords), np.nan)
-        kept[near] = np.degrees(np.maximum(2 * np.arcsin(chords[near] / 2) - MARGIN_RAD, 0.0))
-        found = np.full(len(self.known), np.nan)
-        found[self.known] = kept[self.place]
+    def of_rows(self, values: NDArray[Value], missing: float) -> NDArray[Value]:
+        """Return the value of each row, shape (n,), of values of places; ``missing`` where a row has no position."""
+        found = np.full(len(self.known), missing, dtype=values.dtype)
+        found[self.known] = values[self.place]
         return found
 
 
@@ -57,18 +57,29 @@ def nearest_deg(base: Positions, overlap: Positions) -> tuple[Floats, Floats]:
     Of a row of the chunk it is the nearest other one of both, of a row of the overlap the nearest of the chunk; NaN beyond
     `REACH_DEG`.
     """
-    reach = math.radians(REACH_DEG) + 2 * MARGIN_RAD
-    chord = 2 * math.sin(reach / 2)
     of_base, of_overlap = (np.full(len(part.points), np.inf) for part in (base, overlap))
     if len(base.points):
         tree = _tree(base.points)
-        of_base = tree.query(base.points, k=[2], distance_upper_bound=chord)[0][:, 0]
+        of_base = tree.query(base.points, k=[2], distance_upper_bound=chord(REACH_DEG))[0][:, 0]
         of_base[base.shared] = 0.0
         if len(overlap.points):
-            across = _tree(overlap.points).sparse_distance_matrix(tree, chord, output_type="ndarray")
+            across = _tree(overlap.points).sparse_distance_matrix(tree, chord(REACH_DEG), output_type="ndarray")
             np.minimum.at(of_overlap, across["i"], across["v"])
             np.minimum.at(of_base, across["j"], across["v"])
-    return base.of_rows(of_base), overlap.of_rows(of_overlap)
+    return base.of_rows(_kept(of_base), np.nan), overlap.of_rows(_kept(of_overlap), np.nan)
+
+
+def chord(separation_deg: float) -> float:
+    """Return the chord within which all pairs are that a test finds within a separation; that of a unit sphere."""
+    return 2 * math.sin((math.radians(separation_deg) + 2 * MARGIN_RAD) / 2)
+
+
+def _kept(chords: Floats) -> Floats:
+    """Return what is kept of chords, deg; NaN for infinity."""
+    near = np.isfinite(chords)
+    kept = np.full(len(chords), np.nan)
+    kept[near] = np.degrees(np.maximum(2 * np.arcsin(chords[near] / 2) - MARGIN_RAD, 0.0))
+    return kept
 
 
 def _tree(points: Floats) -> cKDTree:

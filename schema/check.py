@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from schema.check_roles import role_problems
-from schema.model import HEALPIX_COLUMN, NEAREST_COLUMN, Column, ColumnType, Database, ForeignKey, Table
+from schema.model import FRIENDS_COLUMN, HEALPIX_COLUMN, NEAREST_COLUMN, Column, ColumnType, Database, ForeignKey, Table
 from schema.physical import IDENTIFIER_BYTES, TABLE_NAME_BYTES, chunk_of
 
 DATABASE_NAME_BYTES = IDENTIFIER_BYTES - len(".") - TABLE_NAME_BYTES
@@ -76,8 +76,8 @@ def _column(column: Column) -> Iterator[str]:
         yield f"a column name holds ASCII letters, digits and _, at most {IDENTIFIER_BYTES}, and begins with a letter or _"
     if column.name.lower() == HEALPIX_COLUMN:
         yield "the name is taken by the pixel column that every partitioned table has; choose another"
-    if column.name.lower() == NEAREST_COLUMN:
-        yield "the name is taken by the column of the nearest neighbour that every director has; choose another"
+    if column.name.lower() in {NEAREST_COLUMN, FRIENDS_COLUMN}:
+        yield "the name is taken by a column about near neighbours that every director has; choose another"
     if column.name.lower() in SYSTEM_COLUMNS:
         yield "the name is taken by a system column of PostgreSQL; choose another"
     if column.keep_nan and column.datatype not in (ColumnType.FLOAT, ColumnType.DOUBLE):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from qserv.ids import ChunkId
-from schema.model import HEALPIX_COLUMN, NEAREST_COLUMN, Column, Table, TableRole
+from schema.model import FRIENDS_COLUMN, HEALPIX_COLUMN, NEAREST_COLUMN, Column, Table, TableRole
 from schema.physical import IDENTIFIER_BYTES, quote, relation, table_name
 from schema.types import postgres_type
 
@@ -104,7 +104,8 @@ def indexes(table: Table) -> list[Index]:
 
 def _of_pairs(table: Table) -> tuple[str, ...]:
     """Return the columns of a director that find and name its pairs."""
-    return tuple(dict.fromkeys(name for name in (HEALPIX_COLUMN, table.director_key, table.ra, table.dec) if name is not None))
+    named = (HEALPIX_COLUMN, FRIENDS_COLUMN, table.director_key, table.ra, table.dec)
+    return tuple(dict.fromkeys(name for name in named if name is not None))
 
 
 def drop_statements(database: str, physical: list[str]) -> list[str]:

@@ -10,6 +10,9 @@ HEALPIX_COLUMN = "_healpix_29"
 NEAREST_COLUMN = "_nearest_deg"
 """Column of every director: how near the nearest other row is (`ingest.nearest`). For the planner alone: no query can name it."""
 
+FRIENDS_COLUMN = "_friends"
+"""Column of every director: number of its group of rows near each other, within a chunk (`partitioner.friends`). As above."""
+
 
 class TableRole(StrEnum):
     """How a table is spread over the nodes."""
@@ -75,6 +78,9 @@ HEALPIX = Column(
 
 NEAREST = Column(NEAREST_COLUMN, ColumnType.DOUBLE, unit="deg", ucd="pos.angDistance")
 """The column of the nearest neighbour."""
+
+FRIENDS = Column(FRIENDS_COLUMN, ColumnType.INT, ucd="meta.id.assoc")
+"""The column of the group of near neighbours."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ class Table:
     def hidden(self) -> tuple[Column, ...]:
         """Columns that its physical tables have behind the declared ones."""
         if self.role is TableRole.DIRECTOR:
-            return (HEALPIX, NEAREST)
+            return (HEALPIX, NEAREST, FRIENDS)
         return (HEALPIX,) if self.partitioned else ()
 
     @property

@@ -1,11 +1,14 @@
-"""Rule: where rows of a director are paired with other ones near them, read those alone that have another one so near.
+"""Rule: where rows of a director are paired with other ones near them, read those alone that have another one so near, and pair
+them within groups of near rows.
 
-Ingest writes how near the nearest other row is to each (`partitioner.nearest`). A pair within a radius consists of two rows whose
-nearest one is within it: that follows from the conditions, so it can be added to them, wherever they stand. The conditions
-themselves stay: they decide.
+Ingest writes how near the nearest other row is to each (`partitioner.nearest`), and in which group of rows near each other it is
+(`partitioner.friends`). A pair within a radius consists of two rows whose nearest one is within it, and which are in one group:
+that follows from the conditions, so it can be added to them, wherever they stand. The conditions themselves stay: they decide.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 from sqlglot import exp
 
@@ -13,32 +16,58 @@ from czar.analyse.locality import is_grouped
 from czar.analyse.nesting import body, conjuncts, joins
 from czar.analyse.query import Block, Query, Source, opaque
 from czar.analyse.separations import near_of
-from schema.model import NEAREST_COLUMN
+from schema.model import FRIENDS_COLUMN, NEAREST_COLUMN
 from schema.physical import quote
 
 UNEQUAL = (exp.NEQ, exp.LT, exp.GT)
 """Comparisons that no key has with itself."""
 
+GROUPED = "grouped"
+"""Mark, in the meta of a condition that keeps two rows near each other, that equality of their groups stands beside it."""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two sources of one table, whose rows a condition keeps near each other while another one tells them apart."""
+
+    condition: exp.Expr
+    one: Source
+    other: Source
+    limit_deg: float
+
 
 def rows_with_neighbours(query: Query) -> Query:
-    """Add to WHERE, and to the ON of outer joins, that the nearest other row is near enough."""
+    """Add to WHERE, and to the ON of outer joins, that the nearest other row is near enough, and that both are in one group."""
+    sources = {id(block.select): block.sources for block in query.blocks}
     for block in query.blocks:
         select = block.select
-        for conditions in (block.restrictions(), *_asked(block)):
-            told = _told(query, block, conditions)
-            if told:
-                select.where(*told, copy=False)
+        named = {source for each in _readable(select) for source in sources.get(id(each), ())}
+        own = _pairs(query, block.restrictions())
+        asked = [pair for conditions in _asked(block) for pair in _pairs(query, conditions)]
+        told = [*_near_enough(block, [*own, *asked]), *_in_one_group(named, own)]
+        if told:
+            select.where(*told, copy=False)
         for join in joins(select):
-            told = _told(query, block, conjuncts(join.args.get("on"))) if join.side else []
+            pairs = _pairs(query, conjuncts(join.args.get("on"))) if join.side else []
+            told = [*_near_enough(block, pairs), *_in_one_group(named, pairs)]
             if told:
                 join.set("on", exp.and_(join.args["on"], *told, copy=False))
     return query
 
 
-def _told(query: Query, block: Block, conditions: list[exp.Expr]) -> list[exp.Expr]:
-    """Return what conditions, which all hold, say of the sources of a block."""
-    paired = _paired(query, conditions)
-    return [_is_near(source, limit_deg) for source, limit_deg in paired if source in block.sources]
+def is_grouped_by_nearness(condition: exp.Expr) -> bool:
+    """Whether equality of two rows' groups stands beside a condition that keeps them near each other."""
+    return GROUPED in condition.meta
+
+
+def _readable(select: exp.Select) -> Iterator[exp.Select]:
+    """Yield a SELECT, and those around it of whose tables it can read any column: not behind grouping, which WHERE comes before."""
+    yield select
+    below: exp.Expr = select
+    while (above := below.parent) is not None:
+        if isinstance(above, exp.Select) and (isinstance(below, exp.Where | exp.Join) or not is_grouped(above)):
+            yield above
+        below = above
 
 
 def _asked(block: Block) -> Iterator[list[exp.Expr]]:
@@ -50,9 +79,9 @@ def _asked(block: Block) -> Iterator[list[exp.Expr]]:
             yield Block(inner, (), necessary=True).restrictions()
 
 
-def _paired(query: Query, conditions: list[exp.Expr]) -> dict[tuple[Source, float], None]:
-    """Return the sources that conditions, which all hold, pair with other rows of the same table, and within how many degrees."""
-    found: dict[tuple[Source, float], None] = {}
+def _pairs(query: Query, conditions: list[exp.Expr]) -> list[_Pair]:
+    """Return the sources that conditions, which all hold, pair with other rows of the same table, no farther than is known of."""
+    found = []
     for condition in conditions:
         near = near_of(condition)
         if near is None:
@@ -64,7 +93,7 @@ def _paired(query: Query, conditions: list[exp.Expr]) -> dict[tuple[Source, floa
         if reach_deg is None or near.limit_deg > reach_deg or {near.left[1:], near.right[1:]} != {(table.ra, table.dec)}:
             continue
         if any(_tells_apart(each, one, other) for each in conditions):
-            found |= dict.fromkeys(((one, near.limit_deg), (other, near.limit_deg)))
+            found.append(_Pair(condition, one, other, near.limit_deg))
     return found
 
 
@@ -81,5 +110,24 @@ def _tells_apart(condition: exp.Expr, one: Source, other: Source) -> bool:
     return sorted(sides) == sorted((source.alias, str(source.entry.table.director_key)) for source in (one, other))
 
 
-def _is_near(source: Source, limit_deg: float) -> exp.Expr:
-    return opaque(f"{quote(source.alias)}.{quote(NEAREST_COLUMN)} <= {limit_deg!r}::float8")
+def _near_enough(block: Block, pairs: Iterable[_Pair]) -> list[exp.Expr]:
+    """Return what pairs say of each source of a block."""
+    limits = dict.fromkeys((source, pair.limit_deg) for pair in pairs for source in (pair.one, pair.other))
+    return [
+        opaque(f"{quote(source.alias)}.{quote(NEAREST_COLUMN)} <= {limit_deg!r}::float8")
+        for source, limit_deg in limits
+        if source in block.sources
+    ]
+
+
+def _in_one_group(named: AbstractSet[Source], pairs: Iterable[_Pair]) -> list[exp.Expr]:
+    """Return what pairs of sources that can be named say of both together, and mark their conditions."""
+    found = {}
+    for pair in pairs:
+        linking_deg = pair.one.entry.friends_deg
+        if linking_deg is not None and pair.limit_deg <= linking_deg and {pair.one, pair.other} <= named:
+            pair.condition.meta[GROUPED] = True
+            found[pair.one, pair.other] = opaque(
+                " = ".join(f"{quote(source.alias)}.{quote(FRIENDS_COLUMN)}" for source in (pair.one, pair.other))
+            )
+    return list(found.values())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from czar.analyse.nearest import is_grouped_by_nearness
 from czar.analyse.nesting import body, conjuncts, joins, parts, relations, selects
 from czar.analyse.query import Source, opaque
 from czar.analyse.separations import Near, near_of
@@ -114,7 +115,7 @@ def _near_joins(select: exp.Select, texts: Mapping[str, str]) -> list[_Join]:
     found = []
     for condition, added in places:
         near = near_of(condition)
-        if near is None or not {near.left[0], near.right[0]} <= set(order) & set(texts):
+        if near is None or is_grouped_by_nearness(condition) or not {near.left[0], near.right[0]} <= set(order) & set(texts):
             continue
         first, second = sorted((near.left[0], near.right[0]), key=order.index)
         # The second side is copied: an outer join may keep the rows of the first one alone.
@@ -135,7 +136,7 @@ def _near_members(select: exp.Select, texts: Mapping[str, str]) -> list[_Join]:
             continue
         inside = {node.alias for node in relations(inner) if isinstance(node, exp.Table)} & set(texts)
         for part in conjuncts(inner.args["where"].this):
-            near = near_of(part)
+            near = None if is_grouped_by_nearness(part) else near_of(part)
             for first, second in ((near.left[0], near.right[0]), (near.right[0], near.left[0])) if near else ():
                 if first in around and second in inside and near:
                     found.append(_Join(part, near, first, second, inner=False))

@@ -11,6 +11,7 @@ from czar.analyse import analyse
 from czar.parse import parse
 from czar.plan.build import build
 from czar.snapshot import Snapshot
+from partitioner.nearest import REACH_DEG
 
 RADIUS_DEG = 1 / 3600
 
@@ -28,6 +29,13 @@ def read(catalogue, text):
     query, rows = analyse(parse(text), catalogue, text)
     template = build(query, rows, Snapshot()).step.template
     return {alias: float(radius) for alias, radius in re.findall(r'"(\w+)"\."_nearest_deg" <= ([^:]+)::', template)}
+
+
+def grouped(catalogue, text):
+    """Return the pairs of tables that are paired within groups, and whether cells of the sky are made as well."""
+    query, rows = analyse(parse(text), catalogue, text)
+    template = build(query, rows, Snapshot()).step.template
+    return re.findall(r'"(\w+)"\."_friends" = "(\w+)"\."_friends"', template), "_cell_0" in template
 
 
 def both(radius_deg):
@@ -73,6 +81,35 @@ def test_all_rows_are_read(text, catalogue):
     assert read(catalogue, text) == {}
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"SELECT a.hip FROM hipparcos a, hipparcos b WHERE {near()} AND a.hip <> b.hip", [("a", "b")]),
+        (f"SELECT 1 FROM hipparcos a, hipparcos b WHERE b.hip < a.hip AND {near('b', 'a')} AND {near()}", [("b", "a"), ("a", "b")]),
+        (f"SELECT a.hip FROM hipparcos a LEFT JOIN hipparcos b ON {near()} AND a.hip <> b.hip", [("a", "b")]),
+        (f"SELECT a.hip FROM hipparcos a WHERE EXISTS (SELECT 1 FROM hipparcos b WHERE {near()} AND a.hip <> b.hip)", [("a", "b")]),
+        (f"SELECT hip FROM hipparcos a WHERE NOT EXISTS (SELECT FROM hipparcos b WHERE {near()} AND a.hip <> b.hip)", [("a", "b")]),
+        (f"SELECT COUNT(*) FROM hipparcos a WHERE EXISTS (SELECT FROM hipparcos b WHERE {near()} AND a.hip < b.hip)", [("a", "b")]),
+    ],
+)  # fmt: skip
+def test_near_rows_are_paired_within_their_group(text, expected, catalogue):
+    assert grouped(catalogue, text) == (expected, False)
+
+
+def test_a_query_inside_of_a_grouped_one_cannot_name_its_other_columns(catalogue):
+    text = (
+        "SELECT a.hip, (SELECT COUNT(*) FROM hipparcos b WHERE {} AND a.hip <> b.hip) FROM hipparcos a"
+        " GROUP BY a.hip, a.ra_degrees, a.dec_degrees"
+    )
+    assert grouped(catalogue, text.format(near())) == ([], False)
+
+
+@pytest.mark.parametrize("radius_deg", [REACH_DEG / 2 * 1.000001, REACH_DEG, 2 * REACH_DEG])
+def test_beyond_the_linking_length_near_rows_are_paired_by_cells(radius_deg, catalogue):
+    text = f"SELECT a.hip FROM hipparcos a, hipparcos b WHERE {near(within=f'<= {radius_deg!r}')} AND a.hip <> b.hip"
+    assert grouped(catalogue, text) == ([], True)
+
+
 def test_rows_that_an_outer_join_keeps_are_not_left_out(catalogue):
     text = f"SELECT a.hip FROM hipparcos a LEFT JOIN hipparcos b ON {near()} AND a.hip <> b.hip"
     query, _ = analyse(parse(text), catalogue, text)
@@ -93,12 +130,12 @@ def test_nothing_is_known_of_two_rows_of_the_overlap(catalogue):
 
 
 def test_rows_that_were_loaded_without_it_are_all_read(catalogue):
-    without = [dataclasses.replace(entry, nearest_deg=None) for entry in catalogue.entries]
+    without = [dataclasses.replace(entry, nearest_deg=None, friends_deg=None) for entry in catalogue.entries]
     text = f"SELECT a.hip FROM hipparcos a, hipparcos b WHERE {near()} AND a.hip <> b.hip"
     assert read(dataclasses.replace(catalogue, entries=tuple(without)), text) == {}
 
 
-@pytest.mark.parametrize("column", ["_nearest_deg", '"_nearest_deg"', 'a."_nearest_deg"'])
+@pytest.mark.parametrize("column", ["_nearest_deg", '"_nearest_deg"', 'a."_nearest_deg"', "_friends"])
 def test_no_query_can_name_it(column, catalogue):
-    with pytest.raises(Exception, match="_nearest_deg"):
+    with pytest.raises(Exception, match=column.strip('a."')):
         read(catalogue, f"SELECT {column} FROM hipparcos a")

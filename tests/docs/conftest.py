@@ -107,4 +107,4 @@ def _entry(database, table, chunks):
     near = np.where(chunks > NULL_CHUNK, 10, 0)
     measured = frozenset(key.name for key in table.foreign_keys if key.max_separation_deg)
     reach = REACH_DEG if table.role is TableRole.DIRECTOR else None
-    return TableEntry(database.name, database.family, table, chunks, counts, near, {}, None, measured, reach)
+    return TableEntry(database.name, database.family, table, chunks, counts, near, {}, None, measured, reach, reach)

@@ -6,10 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ingest.nearest import FACT, facts_of
+from ingest.nearest import FACT, FRIENDS_FACT, facts_of
 from partitioner.nearest import REACH_DEG
 from partitioner.sphere import angular_separation_deg
-from schema.model import Table, TableRole
 
 pytestmark = pytest.mark.anyio
 
@@ -37,9 +36,13 @@ def check(rows, others):
     key, ra, dec = (np.array([row[place] for row in others], dtype=np.float64) for place in range(3))
     for row in rows:
         separations = angular_separation_deg(row[1], row[2], ra, dec)[key != row[0]]
-        nearest, stored = separations.min(initial=np.inf), row[-1]
-        assert (stored is None) == (nearest > REACH_DEG)
+        nearest, (stored, group) = separations.min(initial=np.inf), row[-2:]
+        assert (stored is None) == (group is None) == (nearest > REACH_DEG)
         assert stored is None or nearest - MARGIN_DEG <= stored <= nearest
+        near = separations <= REACH_DEG
+        assert {
+            other[-1] for other, is_near in zip((each for each in others if each[0] != row[0]), near, strict=True) if is_near
+        } <= {group}
 
 
 @pytest.mark.parametrize("buffer_bytes", [50_000, 10**8])
@@ -47,10 +50,10 @@ async def test_each_row_says_how_near_another_one_of_its_chunk_is(buffer_bytes, 
     options = replace(archive.options, buffer_bytes=buffer_bytes)
     await archive.load(archive.database(object_table, overlap_deg=0.5), options=options, object=write(pairs(3000)))
     table = await archive.table("object")
-    assert table.facts[FACT] == REACH_DEG
-    assert "_nearest_deg" not in table.statistics
+    assert table.facts[FACT] == table.facts[FRIENDS_FACT] == REACH_DEG
+    assert not {"_nearest_deg", "_friends"} & set(table.statistics)
     base, overlap = archive.rows(table), archive.rows(table, overlap=True)
-    assert [row[-1] for row in base.pop(0)] == [None, None]
+    assert [row[-2:] for row in base.pop(0)] == [(None, None)] * 2
     for chunk, rows in base.items():
         check(rows, [*rows, *overlap.get(chunk, [])])
     for chunk, rows in overlap.items():
@@ -63,12 +66,13 @@ async def test_each_row_says_how_near_another_one_of_its_chunk_is(buffer_bytes, 
 async def test_a_row_that_is_alone_has_no_neighbour(count, archive, write, object_table):
     await archive.load(archive.database(object_table), object=write(pairs(50).slice(10, count)))
     stored = archive.rows(await archive.table("object"))
-    assert [row[-1] for rows in stored.values() for row in rows] == [None] * count
+    assert [row[-2:] for rows in stored.values() for row in rows] == [(None, None)] * count
 
 
 def test_what_is_known_of_rows_that_were_not_loaded_now_stays():
-    director, other = (Table("t", role, ()) for role in (TableRole.DIRECTOR, TableRole.DEPENDENT))
-    assert facts_of(director, {}, loaded=True) == {FACT: REACH_DEG}
-    assert facts_of(director, {}, loaded=False) == {}
-    assert facts_of(director, {FACT: 1e-4}, loaded=False) == {FACT: 1e-4}
-    assert facts_of(other, {}, loaded=True) == {}
+    found = {FACT: 1e-3, FRIENDS_FACT: 1e-4}
+    assert facts_of({}, found) == found
+    assert facts_of({"references": {}}, None) == {}
+    assert facts_of({FACT: 1e-4, "references": {}}, None) == {FACT: 1e-4}
+    assert facts_of(found, None) == found
+    assert facts_of(found, {}) == {}

@@ -90,7 +90,11 @@ BROKEN = {
     "pixel's name": (director(columns=(*DIRECTOR.columns, Column("_HEALPIX_29", ColumnType.LONG))), "taken by the pixel column"),
     "nearest neighbour's name": (
         director(columns=(*DIRECTOR.columns, Column("_Nearest_deg", ColumnType.DOUBLE))),
-        "taken by the column of the nearest neighbour",
+        "taken by a column about near neighbours",
+    ),
+    "friends' name": (
+        director(columns=(*DIRECTOR.columns, Column("_friends", ColumnType.LONG))),
+        "taken by a column about near neighbours",
     ),
     "system column": (director(columns=(*DIRECTOR.columns, Column("xmin", ColumnType.LONG))), "object.xmin: the name is taken"),
     "column name": (director(columns=(*DIRECTOR.columns, Column("a b", ColumnType.LONG))), "object.a b: a column name holds"),

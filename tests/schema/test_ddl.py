@@ -45,7 +45,8 @@ def test_prototype_of_a_director_ends_with_the_hidden_columns():
         '    "dec" double precision,',
         '    "name" varchar(12),',
         '    "_healpix_29" bigint,',
-        '    "_nearest_deg" double precision',
+        '    "_nearest_deg" double precision,',
+        '    "_friends" integer',
         ")",
     ]
 
@@ -68,7 +69,7 @@ def test_chunk_table_is_like_the_prototype():
             DIRECTOR,
             [
                 *('UNIQUE INDEX|("objectId")', 'INDEX|("_healpix_29")', 'INDEX|("name", "ra")'),
-                'INDEX|("_nearest_deg") INCLUDE ("_healpix_29", "objectId", "ra", "dec") WHERE "_nearest_deg" IS NOT NULL',
+                'INDEX|("_nearest_deg") INCLUDE ("_healpix_29", "_friends", "objectId", "ra", "dec") WHERE "_nearest_deg" IS NOT NULL',  # noqa: E501
             ],
         ),
         (DEPENDENT, ['UNIQUE INDEX|("sourceId")', 'INDEX|("objectId")', 'INDEX|("_healpix_29")', 'INDEX|("visit")']),

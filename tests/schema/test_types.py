@@ -128,7 +128,7 @@ def test_declared_type_is_what_postgresql_makes_of_it(connection):
 
 def test_pixel_is_the_last_column_of_partitioned_tables_only():
     columns = (Column("hip", ColumnType.LONG),)
-    assert arrow_schema(Table("t", TableRole.DIRECTOR, columns)).names == ["hip", "_healpix_29", "_nearest_deg"]
+    assert arrow_schema(Table("t", TableRole.DIRECTOR, columns)).names == ["hip", "_healpix_29", "_nearest_deg", "_friends"]
     assert arrow_schema(Table("t", TableRole.DEPENDENT, columns)).names == ["hip", "_healpix_29"]
     assert arrow_schema(Table("t", TableRole.DIRECTOR, columns), hidden=()).names == ["hip"]
     assert arrow_schema(Table("t", TableRole.REPLICATED, columns)).names == ["hip"]

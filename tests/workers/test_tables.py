@@ -33,7 +33,16 @@ FILTER = Table(
 def stars(count):
     numbers = pa.array(range(count), pa.int64())
     floats = numbers.cast(pa.float64())
-    return pa.table({"_nearest_deg": floats, "_healpix_29": numbers, "dec": floats, "id": numbers, "ra": floats})
+    return pa.table(
+        {
+            "_friends": numbers.cast(pa.int32()),
+            "_nearest_deg": floats,
+            "_healpix_29": numbers,
+            "dec": floats,
+            "id": numbers,
+            "ra": floats,
+        }
+    )
 
 
 def filters(*names):
@@ -62,7 +71,7 @@ def test_loaded_chunks_are_indexed_analysed_and_frozen(prepared, load, loader):
     load(table, stars(5), 20, "overlap")
     assert tables(loader) == ["star", "star_20", "star_20_overlap", "star_21"]
     for name in ("star_20", "star_21", "star_20_overlap"):
-        of_pairs = ["_nearest_deg", "_healpix_29", "id", "ra", "dec"]
+        of_pairs = ["_nearest_deg", "_healpix_29", "_friends", "id", "ra", "dec"]
         assert indexes(loader, name) == [(["_healpix_29"], False), (of_pairs, False), (["id"], True)]
     # All pages are known to be visible to everybody without a VACUUM: COPY wrote frozen rows.
     text = "SELECT reltuples, relallvisible = relpages FROM pg_class WHERE oid = 'worker_test.star_20'::regclass"

@@ -1,0 +1,75 @@
+"""Friends of friends: groups of rows that chains of near neighbours connect, so that two rows near each other are in one group.
+
+A join of near neighbours then asks for rows of one group: a number that is equal, where positions are only close.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from partitioner.nearest import REACH_DEG, Positions, chord
+from partitioner.sphere import Floats
+
+Groups = NDArray[np.int32]
+
+NONE = -1
+"""Group of a row that has no neighbour."""
+
+PAIRS_A_PLACE, FEW_PAIRS = 8, 100_000
+"""Of places in one group there are at most so many ordered pairs, for each place and besides: what a join compares in vain. Chains
+of more than four neighbours each run through a whole field (continuum percolation of discs: 4.5)."""
+
+
+def friends(parts: Sequence[tuple[Positions, Floats]]) -> tuple[list[Groups], float]:
+    """Return the groups of the rows of a chunk and its overlap, and the linking length.
+
+    Parameters
+    ----------
+    parts
+        Positions of rows, and how near the nearest other one is to each, deg, shape (n,), NaN where none is: those have no group.
+
+    Returns
+    -------
+    groups
+        Of each part, shape (n,), `NONE` where a row has no neighbour. Two rows with a neighbour are in one group if they are not
+        farther apart than the linking length.
+    linking_deg
+        `REACH_DEG`, halved until the groups are small.
+    """
+    near = []
+    for positions, nearest in parts:
+        of_part = np.zeros(len(positions.points), dtype=np.bool_)
+        of_part[positions.place] = ~np.isnan(nearest[positions.known])
+        near.append(of_part)
+    points = [positions.points[of_part] for (positions, _), of_part in zip(parts, near, strict=True)]
+    linked, linking_deg = _linked(np.concatenate(points))
+    groups, start = [], 0
+    for (positions, _), of_part in zip(parts, near, strict=True):
+        count = int(of_part.sum())
+        of_places = np.full(len(of_part), NONE, dtype=np.int32)
+        of_places[of_part] = linked[start : start + count]
+        start += count
+        groups.append(positions.of_rows(of_places, NONE))
+    return groups, linking_deg
+
+
+def _linked(points: Floats) -> tuple[Groups, float]:
+    """Return the group of each point, shape (n,), of unit vectors, shape (n, 3); and the linking length, deg."""
+    linking_deg = REACH_DEG
+    if not len(points):
+        return np.empty(0, dtype=np.int32), linking_deg
+    tree = cKDTree(points, balanced_tree=False, compact_nodes=False)
+    most = PAIRS_A_PLACE * len(points) + FEW_PAIRS
+    while True:
+        # The linked pairs are among those of a group: where they are too many, they need not be listed.
+        if tree.count_neighbors(tree, chord(linking_deg)) <= most:
+            one, other = tree.query_pairs(chord(linking_deg), output_type="ndarray").T
+            links = coo_array((np.ones(len(one), dtype=np.bool_), (one, other)), shape=(len(points), len(points)))
+            groups = connected_components(links, directed=False)[1]
+            if np.square(np.bincount(groups)).sum() <= most:
+                return groups.astype(np.int32), linking_deg
+        linking_deg /= 2
