@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from czar.analyse.query import Output
-from czar.iso_texts import shown, shown_type
+from czar.iso_texts import shown
 from czar.joining import Part
 from czar.limits import AnswerLimit
-from czar.result import described, result_column
+from czar.result import shape_of
 from qserv.errors import QservError, QueryCancelledError
 
 SMALL_BYTES = 65_536
@@ -49,11 +49,8 @@ class Answer:
         self.query_id = query_id
         self._limit, self._count = limit, count
         self._max_rows = max_rows
-        found = schema.types[: len(outputs)]
-        types = [shown_type(kind) for kind in found]
-        self._has_texts_for_others = types != found
-        self.columns = tuple(result_column(output, kind) for output, kind in zip(outputs, types, strict=True))
-        self.schema: pa.Schema = described(self.columns, types)
+        self._shape = shape_of(outputs, schema)
+        self.columns, self.schema = self._shape.columns, self._shape.schema
         self._rows, self._first, self._stop, self._ended, self._threads = rows, first, stop, ended, threads
         self._open = True
 
@@ -85,7 +82,7 @@ class Answer:
                     error = None
                 if is_last:
                     self._close(Outcome(rows, size_bytes, None))
-                columns = [shown(column) for column in batch.columns] if self._has_texts_for_others else batch.columns
+                columns = [shown(column) for column in batch.columns] if self._shape.has_texts_for_others else batch.columns
                 yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
             error = None
         except QservError as failure:
@@ -126,9 +123,11 @@ def _size_bytes(batch: pa.RecordBatch) -> int:
     return int(batch.nbytes) if size_bytes > SMALL_BYTES else int(size_bytes)
 
 
-async def encoded_aside(size_bytes: int, encode: Callable[..., bytes], *arguments: pa.RecordBatch) -> bytes:
+async def encoded_aside(
+    size_bytes: int, encode: Callable[..., bytes], *arguments: pa.RecordBatch, few_bytes: int = SMALL_BYTES
+) -> bytes:
     """Encode rows of so many bytes, in a thread if they are not few: other requests go on meanwhile."""
-    return encode(*arguments) if size_bytes <= SMALL_BYTES else await asyncio.to_thread(encode, *arguments)
+    return encode(*arguments) if size_bytes <= few_bytes else await asyncio.to_thread(encode, *arguments)
 
 
 async def up_to(rows: int, batches: AsyncGenerator[pa.RecordBatch, None]) -> AsyncGenerator[tuple[pa.RecordBatch, bool], None]:

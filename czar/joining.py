@@ -17,6 +17,10 @@ JOINED_BYTES: Final = 1 << 20
 """Of joined batches; larger ones spoil caches."""
 
 
+GATHERED_BYTES: Final = 1 << 19
+"""Of rows that come together: more are handed on before the last of them are here."""
+
+
 def joined(chunks: Iterable[ChunkBuffer]) -> Iterator[pa.RecordBatch]:
     """Yield the batches of chunks of one schema, those of small ones joined. The order of chunks is not kept: it means nothing."""
     held: list[pa.RecordBatch] = []
@@ -41,7 +45,7 @@ def gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[Part]:
     for batch in batches:
         held.append(batch)
         held_bytes += batch.get_total_buffer_size()
-        if held_bytes > SMALL_BYTES:
+        if held_bytes > GATHERED_BYTES:
             yield _one(held), False
             held, held_bytes = [], 0
     if held:

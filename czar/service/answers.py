@@ -72,8 +72,9 @@ async def encoded(answer: Answer, max_rows: int | None, encoder: Encoder) -> Asy
     async with aclosing(rows_of(answer, max_rows)) as batches:
         async for batch, _ in batches:
             # What is held may be written now, too.
-            piece += await encoded_aside(encoder.held_bytes + batch.get_total_buffer_size(), encoder.rows, batch)
+            size_bytes = encoder.held_bytes + batch.get_total_buffer_size()
+            piece += await encoded_aside(size_bytes, encoder.rows, batch, few_bytes=encoder.few_bytes)
             if piece and not answer.is_over:
                 yield piece
                 piece = b""
-    yield piece + await encoded_aside(encoder.held_bytes, encoder.tail)
+    yield piece + await encoded_aside(encoder.held_bytes, encoder.tail, few_bytes=encoder.few_bytes)

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from czar.buffer import ChunkBuffer
-from czar.joining import JOINED_BYTES, SMALL_BYTES, gathered, joined
+from czar.joining import GATHERED_BYTES, JOINED_BYTES, SMALL_BYTES, gathered, joined
 
 
 def chunk(*sizes_bytes, limit_bytes=1 << 30):
@@ -58,20 +58,20 @@ def parts(found):
 
 def test_small_batches_are_gathered_and_the_last_ones_marked():
     assert parts(gathered(map(batch, (8, 16, 24)))) == [(48, True)]
-    assert parts(gathered([batch(SMALL_BYTES), batch(8), batch(16), batch(32)])) == [(SMALL_BYTES + 8, False), (48, True)]
+    assert parts(gathered([batch(GATHERED_BYTES), batch(8), batch(16), batch(32)])) == [(GATHERED_BYTES + 8, False), (48, True)]
 
 
 def test_a_large_batch_is_handed_on_before_the_next_one_is_asked_for():
     def failing():
         yield batch(8)
-        yield batch(SMALL_BYTES)
+        yield batch(GATHERED_BYTES)
         raise RuntimeError
 
     found = gathered(failing())
-    assert parts([next(found)]) == [(SMALL_BYTES + 8, False)]
+    assert parts([next(found)]) == [(GATHERED_BYTES + 8, False)]
     with pytest.raises(RuntimeError):
         next(found)
-    (alone,) = gathered([large := batch(2 * SMALL_BYTES)])
+    (alone,) = gathered([large := batch(2 * GATHERED_BYTES)])
     assert alone == (large, False)  # nobody knows yet that it was the last
 
 

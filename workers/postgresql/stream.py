@@ -77,6 +77,8 @@ class RowStream:
         self._buffer = _buffer(0)
         self._used = 0
         """Bytes in the buffer."""
+        self._unread = False
+        """Whether there may be whole messages in the buffer."""
         self._aim_bytes = 0
         """Bytes that the next buffer is to have room for."""
         self._decoder: RowDecoder | None = None
@@ -109,6 +111,7 @@ class RowStream:
         if len(self._buffer) != FIRST_BATCH_BYTES + SLACK_BYTES:  # new memory comes from the kernel, page by page
             self._buffer = _buffer(FIRST_BATCH_BYTES)
         self._used = 0
+        self._unread = False
         self._aim_bytes = FIRST_BATCH_BYTES
         self._decoder = None
         self._batches.clear()
@@ -183,11 +186,16 @@ class RowStream:
             return
 
     def _take(self, *, fill: bool) -> None:
-        """Wait for messages and hear them. With `fill`, as many as make a batch."""
-        open_end = self._receive(fill=fill)
+        """Wait for messages and hear them: with `fill`, as many as make a batch; without, up to the first row."""
+        # Rows that came with their schema may be all there are: then nothing follows that could be waited for.
+        unread, self._unread = self._unread, False
+        open_end = (unread and self._is_whole()) or self._receive(fill=fill)
         at = 0
         while self._used - at >= wire.HEADER_BYTES:
             if self._decoder is not None:
+                if not fill:
+                    self._unread = True
+                    break
                 batch, size = self._decoder.take(self._buffer[at:], self._used - at)
                 if batch is not None:
                     self._batches.append(batch)
@@ -224,12 +232,16 @@ class RowStream:
                 self._used += count
                 if not count:
                     return False
-                if not fill or bytes(room[self._used - len(_READY) - 1 : self._used - 1]) == _READY:
+                if not fill or self._is_whole():
                     return True
         except OSError as error:
             raise _lost(error) from error
         self._aim_bytes = max(self._aim_bytes, BATCH_BYTES)
         return True
+
+    def _is_whole(self) -> bool:
+        """Whether the buffer ends as an answer does: rows may happen to."""
+        return bytes(self._buffer[max(0, self._used - len(_READY) - 1) : self._used - 1]) == _READY
 
     def _hear(self, kind: bytes, body: bytes) -> None:
         """Take a message that is no row."""
