@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io.votable import parse
 
-from czar.analyse.query import Output
 from czar.result import result_column
 from tap.formats.binary2 import Binary2Encoder
 from tap.formats.delimited import CsvEncoder, TsvEncoder
@@ -50,7 +49,7 @@ def answer(columns=COLUMNS):
     """Return a batch with arrays, and its fields."""
     arrays = {name: pa.array(values, kind if name == "after" else pa.list_(kind)) for name, (kind, values) in columns.items()}
     batch = pa.record_batch(arrays)
-    return batch, fields_of([result_column(Output(field.name), field.type) for field in batch.schema], batch.schema)
+    return batch, fields_of([result_column(field.name, None, None, field.type) for field in batch.schema], batch.schema)
 
 
 def encode(encoder, fields, batches):
