@@ -44,7 +44,8 @@ def _tasks(plan: Plan, step: ChunkStep) -> list[ChunkTask]:
     if not relations:
         return [ChunkTask(chunk, {}) for chunk in plan.tasks]
     filled = zip(*relations.values(), strict=True)
-    return [ChunkTask(chunk, dict(zip(relations, names, strict=True))) for chunk, names in zip(plan.tasks, filled, strict=True)]
+    tasks = [ChunkTask(chunk, dict(zip(relations, names, strict=True))) for chunk, names in zip(plan.tasks, filled, strict=True)]
+    return tasks if step.keys is None else [task._replace(keys=step.keys.get(task.chunk, ())) for task in tasks]
 
 
 def _spread(chunks: Sequence[int], query_id: str) -> list[int]:

@@ -203,10 +203,12 @@ class Session:
     async def _located(self, query: Query) -> Query:
         """Ask the director index where the keys of a query are."""
         for restriction in query.keys:
-            chunks = await self._lookups.chunks_of(restriction.database, restriction.director, restriction.keys)
+            keys, chunks = await self._lookups.chunks_of(restriction.database, restriction.director, restriction.keys)
             count = len(restriction.keys)
             reason = f"{count:,} {'key' if count == 1 else 'keys'} of {restriction.director}"
             query = query.narrowed(np.unique(chunks), reason, Access.KEYS)
+            if restriction.condition is not None and query.chunk_keys is None:
+                query = query.asked_by_chunk(restriction.condition, keys, chunks)
         return replace(query, keys=())
 
     async def _begin(self, execution: Execution, *, patient: bool = False) -> None:

@@ -17,8 +17,8 @@ from workers.postgresql.loads import Batches, Sessions, Target
 from workers.postgresql.loads import load as load_rows
 from workers.postgresql.reads import SILENCE_S, ChunkRows, Reads
 from workers.protocol import BatchMark, ChunkLoad, ChunkQuery, ChunkTask, DropTable, Lane, MoveTable, PrepareTable
+from workers.questions import KEY_CHARACTERS, question
 from workers.scheduler import Turn
-from workers.template import statement
 from workers.turns import Place
 
 MAX_LOADS: Final = 4
@@ -74,13 +74,12 @@ class Executor:
         def ask(turn: Turn) -> ChunkRows:
             tasks = [query.tasks[place] for place in turn.tasks]
             relations = [name for task in tasks for name in task.relations.values()]
-            filled = [task.relations for task in tasks]
             if not place.is_alone:  # others read the same chunks next
-                filled = [{slot: buffered(name) for slot, name in each.items()} for each in filled]
-            sql = statement(query.template, filled)
-            return self._reads.ask(sql, relations, place.deadline_s, place.stop, turn.lane)
+                tasks = [task._replace(relations={slot: buffered(name) for slot, name in task.relations.items()}) for task in tasks]
+            return self._reads.ask(question(query.template, tasks), relations, place.deadline_s, place.stop, turn.lane)
 
-        return Answer(query.tasks, ask, Grouping(place.in_flight, len(query.template) + 1, query.first), place)
+        characters = len(query.template) + KEY_CHARACTERS * max(len(task.keys or ()) for task in query.tasks) + 1
+        return Answer(query.tasks, ask, Grouping(place.in_flight, characters, query.first), place)
 
     def load(self, load: ChunkLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         """Load all rows of one physical table; return their number once they are committed."""

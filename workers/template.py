@@ -1,11 +1,19 @@
 """Chunk-query templates: SQL text with ``{slot}`` where the name of a physical table belongs."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|\{|\}")
 """Alternatives that all begin with a brace: then the search leaps from brace to brace, in a sixth of the time."""
+
+
+KEYS: Final = "keys"
+"""The slot of an array of bigint: the keys that a chunk is asked for."""
+
+PARAMETER: Final = "$1"
+"""What fills `KEYS` where the array is a parameter."""
 
 
 class Template(NamedTuple):
@@ -23,6 +31,7 @@ class Template(NamedTuple):
     slots: tuple[str, ...]
 
     @classmethod
+    @lru_cache(maxsize=64)  # questions of the same form have the same one, or differ by their keys alone
     def read(cls, template: str) -> "Template":
         """Read a template, once from left to right.
 
@@ -65,6 +74,11 @@ class Template(NamedTuple):
             msg = f"the template names slot {missing!r}, the chunk task has {', '.join(sorted(relations)) or 'none'}"
             raise ValueError(msg)
         return "".join([self.texts[0], *(relations[slot] + text for slot, text in zip(self.slots, self.texts[1:], strict=True))])
+
+
+def constant(keys: Iterable[int]) -> str:
+    """Return what fills `KEYS` where the array is part of the text."""
+    return f"CAST('{{{','.join(map(str, keys))}}}' AS BIGINT[])"
 
 
 def statement(template: str, tasks: Sequence[Mapping[str, str]]) -> str:

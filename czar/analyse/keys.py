@@ -27,10 +27,13 @@ def find_keys(query: Query) -> Query:
                 continue
             for condition, select in met(block):
                 keys = _keys(condition, source, table.director_key)
+                # The rows of a subquery go to the nodes as they are.
+                is_list = keys is not None and source.entry.is_whole(table.director_key) and not condition.args.get("query")
                 if keys is None and isinstance(condition, exp.EQ):
                     keys = _joined_keys(query, select, condition, source)
                 if keys is not None and len(keys) <= MAX_KEYS:
-                    found.append(KeyRestriction(source.entry.database, table.director or table.name, keys))
+                    director = table.director or table.name
+                    found.append(KeyRestriction(source.entry.database, director, keys, condition if is_list else None))
     return query.with_keys(tuple(found))
 
 

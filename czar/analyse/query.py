@@ -1,9 +1,10 @@
 """What analysis knows of a query. Each rule takes one of these and returns a richer one."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +76,12 @@ class KeyRestriction:
     database: str
     director: str
     keys: tuple[int, ...]
+    condition: exp.Expr | None = field(default=None, compare=False)
+    """What says so of a column of whole numbers, if one part of the tree does."""
+
+
+OF_CHUNK: Final = "of chunk"
+"""Mark of a condition that a key is among some: each chunk is asked for those of them that it has (`Query.chunk_keys`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +102,8 @@ class Query:
     notes: tuple[str, ...] = ()
     """Why the chunks are these, in the words of `explain`."""
     access: Access = Access.SCAN
+    chunk_keys: Mapping[int, Sequence[int]] | None = None
+    """The keys that each chunk is asked for, where a condition has the mark `OF_CHUNK`; none for a chunk that is not in it."""
     is_step: bool = False
     """Whether its rows are read by another part of a query: in an answer, no number is numeric, and in a step it is."""
 
@@ -124,6 +133,23 @@ class Query:
     def with_keys(self, keys: tuple[KeyRestriction, ...]) -> Self:
         """Return the query with further keys to be looked up."""
         return self._known(replace(self, keys=tuple(dict.fromkeys((*self.keys, *keys))))) if keys else self
+
+    def asked_by_chunk(self, condition: exp.Expr, keys: NDArray[np.int64], chunks: NDArray[np.int64]) -> Self:
+        """Ask each chunk for its own keys, where a condition, which is marked, says that a key is among them.
+
+        Parameters
+        ----------
+        condition
+            Part of the tree: that a column is one of some numbers, or is one number.
+        keys, chunks
+            Arrays of the same length: keys among those numbers that are there at all, and the chunk of each.
+        """
+        condition.meta[OF_CHUNK] = True
+        order = np.argsort(chunks, kind="stable")
+        numbers, begins = np.unique(chunks[order], return_index=True)
+        parts = np.split(keys[order], begins[1:]) if len(numbers) else ()
+        found = {number: part.tolist() for number, part in zip(numbers.tolist(), parts, strict=True)}
+        return self._known(replace(self, chunk_keys=found))
 
     def _known(self, other: Self) -> Self:
         """Tell another one, of the same tree and sources, what is known of them: finding it takes a walk through the tree."""

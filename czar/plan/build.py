@@ -128,7 +128,7 @@ def _on_one_node(plan: Plan, query: Query, window: Window, chunks: tuple[int, ..
     if window.limit is not None and not keeps_ties(tree):
         tree.set("limit", exp.Limit(expression=exp.Literal.number(window.limit)))
     template, slots = chunk_query(carrying(tree, carried), query.tables)
-    return replace(plan, step=ChunkStep(template, slots, chunks), carried=carried)
+    return replace(plan, step=ChunkStep(template, slots, chunks, query.chunk_keys), carried=carried)
 
 
 def _known_row(query: Query, window: Window) -> tuple[int, ...] | None:

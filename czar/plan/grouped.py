@@ -33,7 +33,7 @@ def grouped(plan: Plan, query: Query, rows: Spread, window: Window) -> Plan:
     splits = _splits(query, rows, is_one_set=len(sets) == 1)
     merged = _Merged(keys, splits)
     template, slots = chunk_query(_partial(tree, keys, splits), query.tables)
-    plan = replace(plan, step=ChunkStep(template, slots, tuple(query.chunks.tolist())))
+    plan = replace(plan, step=ChunkStep(template, slots, tuple(query.chunks.tolist()), query.chunk_keys))
     terms = orderings(tree)
     names = [merged.name(item) for item in tree.expressions]
     order_names = [merged.name(term.this) for term in terms]

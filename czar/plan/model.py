@@ -1,5 +1,6 @@
 """A plan: what runs on the nodes, and how the answers become one. Frozen; made by `czar.plan.build`, run by `czar.session`."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,8 @@ class ChunkStep:
     slots: tuple[Slot, ...]
     chunks: tuple[int, ...]
     """Empty where the query touches replicated tables alone, or no chunk can match."""
+    keys: Mapping[int, Sequence[int]] | None = None
+    """The keys that each chunk is asked for, where the SQL has a slot for them."""
 
     def relations(self, snapshot: Snapshot) -> dict[str, list[str]]:
         """Return the physical relations of each slot, one for each task (`Plan.tasks`): without chunks, the empty prototypes."""

@@ -52,7 +52,7 @@ def scan(plan: Plan, query: Query, window: Window) -> Plan:
             tree.set("order", exp.Order(expressions=[_by_name(name, term) for name, term in ordered]))
         tree.set("limit", exp.Limit(expression=exp.Literal.number(window.reach)))
     template, slots = chunk_query(carrying(tree, carried), query.tables)
-    plan = replace(plan, step=ChunkStep(template, slots, tuple(query.chunks.tolist())), carried=carried)
+    plan = replace(plan, step=ChunkStep(template, slots, tuple(query.chunks.tolist()), query.chunk_keys), carried=carried)
     if not ordered and not distinct:
         return replace(plan, offset=window.offset, limit=window.limit)
     select = "SELECT DISTINCT" if distinct else "SELECT"

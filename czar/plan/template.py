@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from sqlglot import exp
 
 from czar.analyse.nesting import parts
-from czar.analyse.query import Source, opaque
+from czar.analyse.query import OF_CHUNK, Source, opaque
 from czar.dialects.number_lists import lists_numbers
 from czar.plan.model import Slot
 from czar.plan.near_joins import with_cells
 from czar.steps.intermediate import Intermediate
+from workers.template import KEYS
 
 
 def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tuple[Slot, ...]]:
@@ -22,7 +23,7 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
         if isinstance(part, exp.Table):
             if part.alias in tables:
                 named.append((part, tables[part.alias]))
-        elif lists_numbers(part):
+        elif OF_CHUNK in part.meta or lists_numbers(part):
             listed.append(part)
         else:
             _double_braces(part)
@@ -45,8 +46,14 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
 
 
 def _write_as_array(member: exp.Expr, tables: Mapping[str, Source]) -> None:
-    """Let PostgreSQL read a long list as one constant. Other columns would be compared in another type then."""
-    column = member.this
+    """Let PostgreSQL read a long list as one constant, and the keys of a chunk in their slot.
+
+    Other columns than those of whole numbers would be compared in another type then.
+    """
+    column = member.expression if isinstance(member.args.get("expression"), exp.Column) else member.this
+    if OF_CHUNK in member.meta:
+        member.replace(exp.Paren(this=exp.EQ(this=column, expression=opaque(f"ANY({{{KEYS}}})"))))
+        return
     source = tables.get(column.table) if isinstance(column, exp.Column) else None
     if source is not None and source.entry.is_whole(column.name):
         array = opaque(f"ANY(CAST('{{{{{member.expressions[0].name}}}}}' AS BIGINT[]))")

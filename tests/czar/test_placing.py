@@ -67,3 +67,34 @@ def test_a_chunk_that_no_node_has_is_named(catalogue):
     lost = dataclasses.replace(catalogue, replicas={"stars": {**catalogue.replicas["stars"], 16: ()}})
     with pytest.raises(NodeUnavailableError, match="no node has chunk 16 of family stars"):
         tasks_of("SELECT hip FROM hipparcos", lost)
+
+
+LONG = ", ".join(map(str, range(1, 400)))
+
+
+@pytest.mark.parametrize(
+    ("where", "slots"),
+    [
+        ("hip IN (7, 8, 9)", 1),
+        ("7 = hip", 1),
+        ("hip = 7 OR hip = 8", 1),
+        ("hip = ANY('{7,8}')", 1),
+        (f"hip IN ({LONG})", 1),
+        ("EXISTS (SELECT 1 FROM visits.visit WHERE hip IN (7, 8))", 1),
+        ("hip IN (7, 8) AND hip IN (8, 9)", 1),
+        ("hip IN (SELECT column1 FROM (VALUES (7), (8)) AS v)", 0),
+        ("NOT hip IN (7, 8)", 0),
+        ("hip = 7 OR magnitude > 3", 0),
+    ],
+)
+def test_each_chunk_is_asked_for_its_own_keys(where, slots, catalogue):
+    text = f"SELECT hip, '{{keys}}' AS t FROM hipparcos WHERE {where}"  # noqa: S608 (the test is about such text)
+    query, rows = analyse(parse(text), catalogue, text)
+    condition = next((each.condition for each in query.keys if each.condition is not None), None)
+    assert (condition is not None) == bool(slots)
+    if condition is not None:
+        query = query.asked_by_chunk(condition, np.array([7, 8, 9]), np.array([17, 16, 17]))
+    plan = build(dataclasses.replace(query, keys=()), rows, Snapshot())
+    assert plan.step.template.replace("{{keys}}", "").count('("hipparcos"."hip" = ANY({keys}))') == slots
+    keys = {each.task.chunk: each.task.keys for each in assignments(plan, "q")}
+    assert [keys[chunk] for chunk in (16, 17, 18)] == ([[8], [7, 9], ()] if slots else [None] * 3)

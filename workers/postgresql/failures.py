@@ -18,6 +18,9 @@ from qserv.errors import (
 
 _CANCELLED = "57014"
 _UNDEFINED_TABLE = "42P01"
+_FEATURE_NOT_SUPPORTED = "0A000"
+"""Among others: a cached plan must not change its result type."""
+
 _DISK_FULL = "53100"
 _OUT_OF_MEMORY = "53200"
 _TEMPORARY_FILES = "53400"
@@ -79,6 +82,11 @@ def load_error(sqlstate: str | None, message: str, table: str) -> QservError:
 def connection_lost(sqlstate: str | None) -> bool:
     """Tell whether an error means that the connection is gone, so that the same may succeed on another one."""
     return sqlstate is None or sqlstate == "00000" or sqlstate.startswith(_UNAVAILABLE)
+
+
+def prepared_anew(sqlstate: str | None) -> bool:
+    """Tell whether an error may mean that a prepared statement has other columns now, so that it can be prepared anew."""
+    return sqlstate == _FEATURE_NOT_SUPPORTED
 
 
 def _names_one_of(message: str, relations: Iterable[str]) -> bool:

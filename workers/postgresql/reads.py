@@ -13,9 +13,9 @@ import pyarrow as pa
 from qserv.errors import NodeUnavailableError, QservError, TimeLimitError
 from workers.postgresql.columns import MalformedError
 from workers.postgresql.connections import Pool
-from workers.postgresql.failures import connection_lost, query_error
+from workers.postgresql.failures import connection_lost, prepared_anew, query_error
 from workers.postgresql.priority import give_way
-from workers.postgresql.stream import PARAMETERS, RowStream
+from workers.postgresql.stream import PARAMETERS, Question, RowStream
 from workers.postgresql.wire import ServerError
 from workers.protocol import Lane
 from workers.stop import Stop
@@ -25,10 +25,12 @@ RECYCLE_RELATIONS: Final = 2_000
 
 _SESSION: Final = (
     "-c jit=off -c enable_mergejoin=off -c default_transaction_read_only=on -c timezone=UTC -c client_connection_check_interval=1s"
+    " -c plan_cache_mode=force_generic_plan"
 )
 """JIT does not pay on chunks (measured, DESIGN section 11), nor do merge joins: where PostgreSQL cannot know how many values a key
 has, it sorts both sides rather than hash them (docs/decisions/near-neighbours.md). Times are kept without zone, so every node must
-agree on one; and a query whose connection was closed before a cancel could reach it ends within a second."""
+agree on one; a query whose connection was closed before a cancel could reach it ends within a second; and a statement that is kept
+prepared is planned once, because a few keys are looked up by an index, whichever they are."""
 
 SILENCE_S: Final = 20.0
 """Default of the setting ``worker_silence_s``: a query may compute minutes in silence, its server answers within seconds."""
@@ -86,15 +88,15 @@ class ReadConnection:
         """Whether the connection must not be used again."""
         return self.broken or len(self._relations) > RECYCLE_RELATIONS
 
-    def ask(self, sql: str, relations: Iterable[str], timeout_ms: int, stop: Stop) -> None:
-        """Send a query, and do not wait. PostgreSQL cancels it after `timeout_ms`, and when it is stopped."""
+    def ask(self, question: Question, relations: Iterable[str], timeout_ms: int, stop: Stop) -> None:
+        """Send a question, and do not wait. PostgreSQL cancels it after `timeout_ms`, and when it is stopped."""
         self.broken = True
         self._stop = stop
         self._relations.update(relations)
         before = [] if timeout_ms == self._timeout_ms else [f"SET statement_timeout = {timeout_ms}"]
         # If that fails, the query fails, and the connection is not used again.
         self._timeout_ms = timeout_ms
-        self._stream.ask(sql, before=before)
+        self._stream.ask(question, before=before)
 
     def schema(self) -> pa.Schema:
         """Wait for the begin of the answer; return its schema."""
@@ -152,8 +154,8 @@ class ChunkRows:
     ----------
     pool
         Where its connection comes from, and goes back to.
-    sql
-        A SELECT.
+    question
+        A SELECT, or look-ups.
     relations
         Physical tables in it.
     deadline_s
@@ -167,8 +169,11 @@ class ChunkRows:
         It was stopped before, or there is no connection for it.
     """
 
-    def __init__(self, pool: Pool[ReadConnection], sql: str, relations: Iterable[str], deadline_s: float, stop: Stop) -> None:
-        self._pool, self._sql, self._relations, self._deadline_s, self._stop = pool, sql, tuple(relations), deadline_s, stop
+    def __init__(
+        self, pool: Pool[ReadConnection], question: Question, relations: Iterable[str], deadline_s: float, stop: Stop
+    ) -> None:
+        self._pool, self._question, self._relations = pool, question, tuple(relations)
+        self._deadline_s, self._stop = deadline_s, stop
         self._connection: ReadConnection | None = None
         self._first: pa.RecordBatch | None = None
         self.schema = pa.schema([])
@@ -190,9 +195,10 @@ class ChunkRows:
             except MalformedError as error:
                 raise _damaged(error) from error
             except ServerError as error:
-                if not connection.used or connection.lost or self._stop.reason is not None or not connection_lost(error.sqlstate):
+                outdated = connection_lost(error.sqlstate) or prepared_anew(error.sqlstate)
+                if not connection.used or connection.lost or self._stop.reason is not None or not outdated:
                     raise self._meaning(error) from error
-                # PostgreSQL was restarted while the connection was idle: a new one may serve.
+                # PostgreSQL was restarted, or a table made anew, while the connection was idle: a new one may serve.
                 self.close()
                 self._pool.forget_idle()
                 self._connection, self._listening = self._ask()
@@ -233,7 +239,7 @@ class ChunkRows:
         except BaseException:
             self._pool.give_back(connection)
             raise
-        connection.ask(self._sql, self._relations, timeout_ms, self._stop)
+        connection.ask(self._question, self._relations, timeout_ms, self._stop)
         return connection, listening
 
     def _next(self, connection: ReadConnection) -> pa.RecordBatch | None:
@@ -273,9 +279,9 @@ class Reads:
             for lane in Lane
         }
 
-    def ask(self, sql: str, relations: Iterable[str], deadline_s: float, stop: Stop, lane: Lane) -> ChunkRows:
+    def ask(self, question: Question, relations: Iterable[str], deadline_s: float, stop: Stop, lane: Lane) -> ChunkRows:
         """Send a chunk query, and do not wait for its rows. Parameters and errors are those of `ChunkRows`."""
-        return ChunkRows(self._pools[lane], sql, relations, deadline_s, stop)
+        return ChunkRows(self._pools[lane], question, relations, deadline_s, stop)
 
     def close(self) -> None:
         """End the idle connections."""

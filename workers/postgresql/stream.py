@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from workers.postgresql import wire
 from workers.postgresql.columns import SLACK_BYTES, Bytes, MalformedError
+from workers.postgresql.prepared import LookUp, Prepared
 from workers.postgresql.rows import RowDecoder
 from workers.postgresql.wire import ServerError
 
@@ -29,6 +30,9 @@ FIRST_BATCH_BYTES: Final = 1 << 18
 BATCH_BYTES: Final = 4 << 20
 """Bytes read for each one after it, unless a single row has more. A batch costs the czar and the reader a millisecond; larger ones
 spoil caches."""
+
+TOGETHER_BYTES: Final = 1 << 16
+"""Of the answers of several look-ups, if they are to be one batch: their rows are moved together one by one."""
 
 PAUSE_MS: Final = 100
 """What has come is handed on when nothing more comes for this long."""
@@ -42,8 +46,11 @@ PARAMETERS: Final = "sslmode=disable&gssencmode=disable&client_encoding=UTF8"
 _READY: Final = b"Z\0\0\0\5"
 """ReadyForQuery but its last byte, the state of the transaction. Only what the server says unasked may follow it."""
 
-_SILENT: Final = frozenset((b"1", b"2", b"n", b"C", b"N", b"S", b"A"))
-"""Messages that nothing is done about: parsed, bound, no rows, completed; and at any time notices, changed settings, news."""
+_SILENT: Final = frozenset((b"1", b"2", b"3", b"n", b"C", b"N", b"S", b"A"))
+"""Messages that nothing is done about: parsed, bound, closed, no rows, completed; and at any time notices, settings, news."""
+
+Question = str | Sequence[LookUp]
+"""A query, or look-ups that answer with the same columns: their rows come one after the other."""
 
 
 class RowStream:
@@ -81,6 +88,10 @@ class RowStream:
         """Whether there may be whole messages in the buffer."""
         self._aim_bytes = 0
         """Bytes that the next buffer is to have room for."""
+        self._prepared = Prepared()
+        self._looks_up = False
+        """Whether few rows are awaited: they are one batch, if possible."""
+        self._fields: tuple[wire.ResultField, ...] = ()
         self._decoder: RowDecoder | None = None
         self._batches: deque[pa.RecordBatch] = deque()
         self._error: ServerError | None = None
@@ -98,12 +109,12 @@ class RowStream:
         """Whether the last query has been read to its end, so that another one may begin."""
         return self._awaited == 0
 
-    def ask(self, sql: str, *, before: Sequence[str] = ()) -> None:
-        """Send a query, and do not wait.
+    def ask(self, question: Question, *, before: Sequence[str] = ()) -> None:
+        """Send a question, and do not wait.
 
         Parameters
         ----------
-        sql
+        question
             Has rows for an answer.
         before
             Statements without rows, to run before it.
@@ -118,7 +129,9 @@ class RowStream:
         self._error = None
         self._awaited = len(before) + 1
         self._heard_s = time.monotonic()
-        self._send(b"".join(map(wire.statement, before)) + wire.query(sql))
+        self._looks_up = not isinstance(question, str)
+        asked = wire.query(question) if isinstance(question, str) else self._prepared.messages(question)
+        self._send(b"".join(map(wire.statement, before)) + asked)
 
     def schema(self) -> pa.Schema:
         """Wait for the begin of the answer; return its schema.
@@ -144,14 +157,11 @@ class RowStream:
         ServerError
             The query failed, or the server went away.
         """
-        while not self._batches:
-            if not self.ended:
-                self._take(fill=True)
-            elif self._error is not None:
-                raise self._error
-            else:
-                return None
-        return self._batches.popleft()
+        while not self._batches and not self.ended:
+            self._take(fill=True)
+        if self._error is not None:
+            raise self._error
+        return self._batches.popleft() if self._batches else None
 
     def cancel(self) -> None:
         """Ask the server to stop what runs. Any thread may call it. One that did not hear once is not asked again: where the
@@ -190,6 +200,8 @@ class RowStream:
         # Rows that came with their schema may be all there are: then nothing follows that could be waited for.
         unread, self._unread = self._unread, False
         open_end = (unread and self._is_whole()) or self._receive(fill=fill)
+        if fill and self._looks_up and self._used <= TOGETHER_BYTES:
+            self._move_rows_together()
         at = 0
         while self._used - at >= wire.HEADER_BYTES:
             if self._decoder is not None:
@@ -213,6 +225,23 @@ class RowStream:
         left = self._buffer[at : self._used]
         if self._aim_bytes + SLACK_BYTES > len(self._buffer):
             self._buffer = _buffer(self._aim_bytes)
+        self._used = len(left)
+        self._buffer[: self._used] = left
+
+    def _move_rows_together(self) -> None:
+        """Hear what stands between the rows of several look-ups, and leave the rows alone, one after the other."""
+        rows, at = [], 0
+        while self._used - at >= wire.HEADER_BYTES:
+            kind, length = struct.unpack_from(">ci", self._buffer.data, at)
+            end = at + 1 + length
+            if end > self._used:
+                break
+            if kind == b"D":
+                rows.append(self._buffer[at:end])
+            else:
+                self._hear(kind, bytes(self._buffer[at + wire.HEADER_BYTES : end]))
+            at = end
+        left = np.concatenate((*rows, self._buffer[at : self._used]))
         self._used = len(left)
         self._buffer[: self._used] = left
 
@@ -246,9 +275,15 @@ class RowStream:
     def _hear(self, kind: bytes, body: bytes) -> None:
         """Take a message that is no row."""
         if kind == b"T":
-            self._decoder = RowDecoder(_fields(body))
+            fields = _fields(body)
+            if self._decoder is None:
+                self._fields, self._decoder = fields, RowDecoder(fields)
+            elif fields != self._fields:
+                msg = f"tables of the same query have columns {self._fields} and {fields}"
+                raise MalformedError(msg)
         elif kind == b"E":
             self._error = self._error or wire.server_error(body)
+            self._prepared.forget()
             if self._error.fatal:
                 raise self._error
         elif kind == b"Z":

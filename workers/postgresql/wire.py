@@ -4,6 +4,7 @@ Source: PostgreSQL manual, chapter "Frontend/Backend Protocol", sections "Messag
 """
 
 import struct
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 HEADER_BYTES: Final = 5
@@ -47,6 +48,24 @@ def query(sql: str) -> bytes:
     return _message(b"P", b"\0" + _text(sql) + b"\0\0") + _BIND_AND_RUN
 
 
+def prepare(name: str, sql: str) -> bytes:
+    """Prepare a query with one parameter, an array of bigint. Answered by ParseComplete."""
+    return _message(b"P", _text(name) + _text(sql) + struct.pack(">hI", 1, _BIGINTS))
+
+
+def run(name: str, keys: Sequence[int]) -> bytes:
+    """Run a prepared query for an array of bigint. Answered as `query` is, but for ReadyForQuery, which `SYNC` asks for."""
+    # One dimension, no NULL, counted from 1; before each element its length. Then binary format for all columns of the answer.
+    array = struct.pack(f">iiIii{len(keys) * 'iq'}", 1, 0, _BIGINT, len(keys), 1, *(part for key in keys for part in (8, key)))
+    bound = b"\0" + _text(name) + struct.pack(">hhhi", 1, 1, 1, len(array)) + array + struct.pack(">hh", 1, 1)
+    return _message(b"B", bound) + _DESCRIBE_AND_RUN
+
+
+def drop(name: str) -> bytes:
+    """Let go of a prepared query. Answered by CloseComplete."""
+    return _message(b"C", b"S" + _text(name))
+
+
 def result_fields(body: bytes) -> tuple[ResultField, ...]:
     """Return what a RowDescription tells."""
     (count,) = struct.unpack_from(">h", body)
@@ -77,14 +96,15 @@ def _text(text: str) -> bytes:
     return text.encode() + b"\0"
 
 
-_BIND_AND_RUN: Final = b"".join(
-    (
-        # Nameless portal and statement, no parameters, binary format for all columns.
-        _message(b"B", struct.pack(">xxhhhh", 0, 0, 1, 1)),
-        _message(b"D", b"P\0"),
-        # Without a limit of rows, so that PostgreSQL may use parallel workers.
-        _message(b"E", b"\0\0\0\0\0"),
-        _message(b"S"),
-    )
-)
-"""The steps after Parse, and Sync, upon which the server sends ReadyForQuery, be it after an error."""
+_BIGINT: Final = 20
+_BIGINTS: Final = 1016
+"""``pg_type.oid`` of bigint, and of its array."""
+
+SYNC: Final = _message(b"S")
+"""Ends a sequence of steps: the server sends ReadyForQuery, be it after an error, which leaves out the steps behind it."""
+
+# The nameless portal, without a limit of rows, so that PostgreSQL may use parallel workers.
+_DESCRIBE_AND_RUN: Final = _message(b"D", b"P\0") + _message(b"E", b"\0\0\0\0\0")
+
+# Nameless statement, no parameters, binary format for all columns.
+_BIND_AND_RUN: Final = _message(b"B", struct.pack(">xxhhhh", 0, 0, 1, 1)) + _DESCRIBE_AND_RUN + SYNC
