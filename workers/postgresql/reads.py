@@ -189,13 +189,15 @@ class ChunkRows:
             The query failed, was stopped or took too long.
         """
         while (connection := self._connection) is not None:
+            has_begun = False
             try:
                 self.schema = connection.schema()
+                has_begun = True
                 self._first = self._next(connection)
             except MalformedError as error:
                 raise _damaged(error) from error
             except ServerError as error:
-                outdated = connection_lost(error.sqlstate) or prepared_anew(error.sqlstate)
+                outdated = prepared_anew(error.sqlstate) or (connection_lost(error.sqlstate) and not has_begun)
                 if not connection.used or connection.lost or self._stop.reason is not None or not outdated:
                     raise self._meaning(error) from error
                 # PostgreSQL was restarted, or a table made anew, while the connection was idle: a new one may serve.
