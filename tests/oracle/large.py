@@ -13,7 +13,7 @@ from ingest.load import LoadOptions, load_catalogue
 from qserv.cluster import METADATA_DATABASE, NODE_DATABASE, Cluster, Role, Secrets
 from qserv.metadata.engine import make_engine
 from qserv.settings import Settings
-from qserv.supervisor.services import worker_services
+from qserv.supervisor.services import czar_services, worker_services
 from qserv.supervisor.supervisor import embedded_cluster
 from schema.felis import read_database
 from tests.oracle.limited import SMALL
@@ -47,7 +47,7 @@ def large_cluster(home, objects, timeout_s, directory):
     for table, (path,) in files.items():
         survey.write(table, path)
     database = read_database(FELIS)
-    with embedded_cluster(settings, services=worker_services) as cluster:
+    with embedded_cluster(settings, services=lambda cluster: worker_services(cluster) + czar_services(cluster)) as cluster:
         secrets = Secrets.load(cluster.home)
         asyncio.run(_load(cluster, secrets, database, files, directory))
         for (path,) in files.values():

@@ -1,12 +1,11 @@
 """A czar that may hold 256 MB answers the corpus over tables that are many times as large.
 
 Of 2 GB with ``--seconds 3600`` for this check alone (``pytest -m nightly tests/oracle/test_memory.py --seconds 3600``), which are
-not those that it takes; with fewer seconds the tables are smaller, and half of them are for the queries, asked in an order that
-follows from the seed. The czar is ended when it holds more: no limit of the system says the same (see `held_bytes`).
+not those that it takes; with fewer seconds the tables are smaller, and not all queries are asked, in an order that follows from the
+seed. The czar is the service that users ask, killed when it holds more: no limit of the system says the same (see `held_bytes`).
 """
 
 import math
-import multiprocessing
 import time
 from collections import Counter
 
@@ -18,12 +17,11 @@ from sqlglot import exp
 
 from czar.parse import parse
 from qserv.errors import TimeLimitError
-from qserv.supervisor.services import GIVES_MEMORY_BACK
 from tests.oracle.asking import ask_plain, cut_of
 from tests.oracle.comparing import differences
 from tests.oracle.corpora import read_entries, read_pending
 from tests.oracle.large import large_cluster
-from tests.oracle.limited import FEW_ROWS, MEGABYTE, answer, held_bytes, rows_file
+from tests.oracle.limited import FEW_ROWS, MEGABYTE, ask, rows_file, watched_czar
 from tests.support.sky import TABLES
 
 LIMIT_BYTES = 256 * MEGABYTE
@@ -41,13 +39,16 @@ LEAST_S = 60
 """With fewer there is nothing to see."""
 
 SLOWEST_S = 600
-"""What a query may take, as by default; the oracle gets as much."""
+"""What a query may take, as by default."""
+
+COMPARING = 0.1
+"""Part of the seconds that the oracle gets for a query, and `SLOWEST_S` at the most."""
+
+ASKING = 0.75
+"""Part of the seconds that is left once the tables are loaded, or nearly."""
 
 MOST_ROWS = 200_000
 """Rows that the oracle may hold for a comparison, where LIMIT takes any of them."""
-
-LOOK_S = 0.02
-"""How often it is looked at how much memory the czar holds."""
 
 GROWS = "neighbours/"
 """Queries that may end in the limit of time: at the same radius, pairs grow as the square of the objects. None may end in another
@@ -83,55 +84,29 @@ def large(seconds, cluster_home, tmp_path_factory):
         yield cluster
 
 
-def told_by_a_small_czar(settings, asked, directory, until_s):
-    """Yield what queries came to that a czar of its own answers, and its most memory meanwhile; it ends when it holds too much.
-
-    After some moment no other one is asked.
-    """
-    queries = [(name, entry.statement) for name, entry in asked.items()]
-    spawning = multiprocessing.get_context("spawn")
-    ours, theirs = spawning.Pipe(duplex=False)
-    czar = spawning.Process(target=answer, args=(settings, queries, directory, theirs), daemon=True)
-    czar.start()
-    theirs.close()
-    try:
-        for name, _ in queries:
-            most_bytes = 0
-            while not ours.poll(LOOK_S):
-                most_bytes = max(most_bytes, held_bytes(czar.pid))
-                assert most_bytes <= LIMIT_BYTES, f"{name}: the czar holds {most_bytes / MEGABYTE:.0f} MB"
-            yield ours.recv(), most_bytes
-            if time.monotonic() > until_s:
-                return
-    except EOFError:
-        pytest.fail(f"the czar ended at {name}")
-    finally:
-        czar.kill()
-        czar.join()
-
-
 @pytest.mark.nightly(share=20)
 @pytest.mark.timeout(0)
-def test_corpus_is_answered_in_little_memory(large, night, tmp_path, monkeypatch):
-    # As the launcher starts a czar: the process that stands for one here takes its environment from this one.
-    for name, value in GIVES_MEMORY_BACK.items():
-        monkeypatch.setenv(name, value)
+def test_corpus_is_answered_in_little_memory(large, night, tmp_path):
     known, begun_s = entries(), time.monotonic()
-    asked = {name: known[name] for name in np.random.default_rng(night.seed).permutation(sorted(known)).tolist()}
-    until_s = math.inf if night.seconds >= WHOLE_S else begun_s + night.seconds / 2
-    told, held = zip(*told_by_a_small_czar(large.settings, asked, tmp_path, until_s), strict=True)
-    asked_s = time.monotonic() - begun_s
-    wrong, how = [], Counter()
-    with large.connect() as plain:
-        plain.execute(f"SET statement_timeout = '{SLOWEST_S}s'")
-        for each in told:
-            compared, found = checked(plain, asked[each.name], each, tmp_path)
+    until_s = math.inf if night.seconds >= WHOLE_S else begun_s + night.seconds * ASKING
+    wrong, how, held, without = [], Counter(), {}, []
+    with large.connect() as plain, watched_czar(large.cluster.home, LIMIT_BYTES) as (czar, most_bytes):
+        plain.execute(f"SET statement_timeout = '{min(SLOWEST_S, night.seconds * COMPARING):.0f}s'")
+        for name in np.random.default_rng(night.seed).permutation(sorted(known)).tolist():
+            told = ask(czar, name, known[name], tmp_path)
+            held[name] = most_bytes()
+            assert held[name] <= LIMIT_BYTES, f"{name}: the czar holds {held[name] / MEGABYTE:.0f} MB"
+            compared, found = checked(plain, known[name], told, tmp_path)
+            rows_file(tmp_path, name).unlink(missing_ok=True)
             how[compared] += 1
-            wrong += [f"{each.name}: {sentence}" for sentence in found]
-    peak_bytes, name = max(zip(held, (each.name for each in told), strict=True))
-    over = f"{len(told)} of {len(asked)} queries over {large.size_bytes / 1e9:.2f} GB in {asked_s / 60:.0f} minutes"
-    night.say(f"{over}: at most {peak_bytes / MEGABYTE:.0f} MB, at {name}; compared by {dict(how)}")
-    night.say(*(f"no answer to {each.name}: {each.error[:120]}" for each in told if each.error))
+            wrong += [f"{name}: {sentence}" for sentence in found]
+            without += [f"no answer to {name}: {told.error[:120]}"] if told.error else []
+            if time.monotonic() > until_s:
+                break
+    peak = max(held, key=held.__getitem__)
+    asked = f"{len(held)} of {len(known)} queries over {large.size_bytes / 1e9:.2f} GB"
+    night.say(f"{asked} in {(time.monotonic() - begun_s) / 60:.0f} minutes; compared by {dict(how)}")
+    night.say(f"at most {held[peak] / MEGABYTE:.0f} MB, at {peak}", *without)
     assert not wrong, "\n".join(wrong)
 
 
