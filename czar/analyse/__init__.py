@@ -35,7 +35,7 @@ NAMING: tuple[Rule, ...] = (
 )
 """What makes every part of a query, and of the queries in it, mean one thing."""
 
-PRUNING: tuple[Rule, ...] = (listed_numbers, find_regions, find_keys, prune_by_statistics, rows_with_neighbours)
+PRUNING: tuple[Rule, ...] = (listed_numbers, rows_with_neighbours, find_regions, find_keys, prune_by_statistics)
 """What finds the chunks that can hold matching rows, and those rows themselves."""
 
 

@@ -38,21 +38,24 @@ class _Pair:
 
 def rows_with_neighbours(query: Query) -> Query:
     """Add to WHERE, and to the ON of outer joins, that the nearest other row is near enough, and that both are in one group."""
+    found: set[str] = set()
     sources = {id(block.select): block.sources for block in query.blocks}
     for block in query.blocks:
         select = block.select
         named = {source for each in _readable(select) for source in sources.get(id(each), ())}
         own = _pairs(query, block.restrictions())
         asked = [pair for conditions in _asked(block) for pair in _pairs(query, conditions)]
-        told = [*_near_enough(block, [*own, *asked]), *_in_one_group(named, own)]
+        near = _near_enough(block, [*own, *asked])
+        told = [*near.values(), *_in_one_group(named, own)]
         if told:
             select.where(*told, copy=False)
+        found |= {source.alias for source, _ in near}
         for join in joins(select):
             pairs = _pairs(query, conjuncts(join.args.get("on"))) if join.side else []
-            told = [*_near_enough(block, pairs), *_in_one_group(named, pairs)]
+            told = [*_near_enough(block, pairs).values(), *_in_one_group(named, pairs)]
             if told:
                 join.set("on", exp.and_(join.args["on"], *told, copy=False))
-    return query
+    return query.with_neighbours(found) if found else query
 
 
 def is_grouped_by_nearness(condition: exp.Expr) -> bool:
@@ -110,14 +113,14 @@ def _tells_apart(condition: exp.Expr, one: Source, other: Source) -> bool:
     return sorted(sides) == sorted((source.alias, str(source.entry.table.director_key)) for source in (one, other))
 
 
-def _near_enough(block: Block, pairs: Iterable[_Pair]) -> list[exp.Expr]:
-    """Return what pairs say of each source of a block."""
-    limits = dict.fromkeys((source, pair.limit_deg) for pair in pairs for source in (pair.one, pair.other))
-    return [
-        opaque(f"{quote(source.alias)}.{quote(NEAREST_COLUMN)} <= {limit_deg!r}::float8")
-        for source, limit_deg in limits
+def _near_enough(block: Block, pairs: Iterable[_Pair]) -> dict[tuple[Source, float], exp.Expr]:
+    """Return what pairs say of each source of a block, by the source and its limit, deg."""
+    return {
+        (source, pair.limit_deg): opaque(f"{quote(source.alias)}.{quote(NEAREST_COLUMN)} <= {pair.limit_deg!r}::float8")
+        for pair in pairs
+        for source in (pair.one, pair.other)
         if source in block.sources
-    ]
+    }
 
 
 def _in_one_group(named: AbstractSet[Source], pairs: Iterable[_Pair]) -> list[exp.Expr]:

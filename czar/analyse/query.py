@@ -1,6 +1,7 @@
 """What analysis knows of a query. Each rule takes one of these and returns a richer one."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
@@ -104,6 +105,8 @@ class Query:
     access: Access = Access.SCAN
     chunk_keys: Mapping[int, Sequence[int]] | None = None
     """The keys that each chunk is asked for, where a condition has the mark `OF_CHUNK`; none for a chunk that is not in it."""
+    neighbours: frozenset[str] = frozenset()
+    """Aliases of the sources of which those rows alone are read that have another one near: an index holds them."""
     is_step: bool = False
     """Whether its rows are read by another part of a query: in an answer, no number is numeric, and in a step it is."""
 
@@ -150,6 +153,10 @@ class Query:
         parts = np.split(keys[order], begins[1:]) if len(numbers) else ()
         found = {number: part.tolist() for number, part in zip(numbers.tolist(), parts, strict=True)}
         return self._known(replace(self, chunk_keys=found))
+
+    def with_neighbours(self, aliases: AbstractSet[str]) -> Self:
+        """Return the query with the sources of which rows with a neighbour alone are read."""
+        return self._known(replace(self, neighbours=frozenset(aliases)))
 
     def _known(self, other: Self) -> Self:
         """Tell another one, of the same tree and sources, what is known of them: finding it takes a walk through the tree."""

@@ -31,6 +31,9 @@ MAX_INDEXED_DEG2 = 400.0
 """Largest area whose pixels are given to PostgreSQL as ranges: beyond it most touched chunks lie wholly inside, and testing the
 ranges costs more than it saves."""
 
+MAX_NEIGHBOURS_DEG2 = 1.0
+"""The same where those rows alone are read that have a neighbour: an index holds them, which is soon read whole."""
+
 SPOT_DEG2 = 0.1
 """Area of a cone of 11 arcmin: some thousands of objects of the deepest surveys."""
 
@@ -67,7 +70,7 @@ def find_regions(query: Query) -> Query:
                 continue
             if block.necessary:
                 query = _in_chunks(query, read, covered, conditions)
-            if covered.area_deg2 < MAX_INDEXED_DEG2:
+            if covered.area_deg2 < (MAX_NEIGHBOURS_DEG2 if source.alias in query.neighbours else MAX_INDEXED_DEG2):
                 block.select.where(_in_pixels(source, covered.coarsened(MAX_RANGES)), copy=False)
     return query
 

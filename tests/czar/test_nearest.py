@@ -110,6 +110,18 @@ def test_beyond_the_linking_length_near_rows_are_paired_by_cells(radius_deg, cat
     assert grouped(catalogue, text) == ([], True)
 
 
+@pytest.mark.parametrize(("radius_deg", "read"), [(0.1, {"a", "b"}), (0.9, set())])
+def test_pixels_of_a_region_find_rows_with_neighbours_where_these_are_few(radius_deg, read, catalogue):
+    text = (
+        f"SELECT COUNT(*) FROM hipparcos a, hipparcos b WHERE {near()} AND a.hip <> b.hip"
+        f" AND DISTANCE(a.ra_degrees, a.dec_degrees, 10, 0) < {radius_deg}"
+    )
+    query, rows = analyse(parse(text), catalogue, text)
+    assert len(query.chunks) < len(catalogue.entries[0].chunks)
+    template = build(query, rows, Snapshot()).step.template
+    assert set(re.findall(r'"(\w)"\."_healpix_29" BETWEEN', template)) == read
+
+
 def test_rows_that_an_outer_join_keeps_are_not_left_out(catalogue):
     text = f"SELECT a.hip FROM hipparcos a LEFT JOIN hipparcos b ON {near()} AND a.hip <> b.hip"
     query, _ = analyse(parse(text), catalogue, text)

@@ -93,13 +93,10 @@ def near(archive: Archive, plain: Plain, data: Data, memory_share: float, repeti
     results = []
     with _q3c(archive, data, memory_share) as server:
         for question in QUESTIONS:
-            found: list[int] = []
-            ours = in_turn(repetitions, lambda: seconds(lambda: found.append(_asked(archive, question))))[0]  # noqa: B023 (at once)
-            with_q3c = server if isinstance(server, Skipped) else _of_q3c(server, question, found[0])
-            tree = _of_tree(positions, question, found[0], repetitions)
-            what = (
-                f"{question.subject}: {found[0]:,} of {field:,} objects ({field / (math.pi * RADIUS_DEG**2):,.0f} a square degree)"
-            )
+            pairs = _asked(archive, question)
+            ours, with_q3c = _in_turn(archive, server, question, pairs, repetitions)
+            tree = _of_tree(positions, question, pairs, repetitions)
+            what = f"{question.subject}: {pairs:,} of {field:,} objects ({field / (math.pi * RADIUS_DEG**2):,.0f} a square degree)"
             results += [_row(what, "Q3C", ours, with_q3c, Q3C_GOAL), _row(what, "k-d tree", ours, tree, 1 / TREE_GOAL)]
     return results
 
@@ -139,12 +136,25 @@ def _q3c(archive: Archive, data: Data, memory_share: float) -> Iterator[Plain | 
         yield server
 
 
-def _of_q3c(server: Plain, question: Question, pairs: int) -> Sample:
-    """Time Q3C, once: it is slow."""
-    found: list[tuple[object, ...]] = []
-    spent = seconds(lambda: found.extend(server.ask(question.q3c)))
-    _check("Q3C", len(found) if question.rows else int(str(found[0][0])), pairs)
-    return Sample((spent,))
+def _in_turn(
+    archive: Archive, server: Plain | Skipped, question: Question, pairs: int, repetitions: int
+) -> tuple[Sample, Sample | Skipped]:
+    """Time the archive and Q3C in turn; both were asked before."""
+
+    def ours() -> float:
+        return seconds(lambda: _asked(archive, question))
+
+    if isinstance(server, Skipped):
+        return in_turn(repetitions, ours)[0], server
+    _check("Q3C", _of_q3c(server, question), pairs)
+    found, theirs = in_turn(repetitions, ours, lambda: seconds(lambda: _of_q3c(server, question)))
+    return found, theirs
+
+
+def _of_q3c(server: Plain, question: Question) -> int:
+    """Return how many pairs Q3C finds."""
+    found = server.ask(question.q3c)
+    return len(found) if question.rows else int(str(found[0][0]))
 
 
 def _of_tree(positions: dict[str, np.ndarray], question: Question, pairs: int, repetitions: int) -> Sample:
