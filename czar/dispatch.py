@@ -9,13 +9,15 @@ import math
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 
 from czar.buffer import ChunkBuffer
 from czar.handover import Handover
 from czar.joining import joined
+from czar.kept_threads import KeptThreads
 from qserv.errors import NodeUnavailableError, QservError, QueryCancelledError, TimeLimitError
 from qserv.ids import NodeId
 from workers.client import Answer, WorkerClient
@@ -36,6 +38,10 @@ a statement."""
 
 LOOK_S = 0.25
 """How often it is looked whether a lost node is back, which is waited for where no other one has its chunks."""
+
+
+NODE_THREADS: Final = KeptThreads(64)
+"""Those that read the answers of nodes, for all queries. So many are kept as serve some look-ups at a time."""
 
 
 class Assignment(NamedTuple):
@@ -205,7 +211,7 @@ class Dispatch:
                 return
             self._running += len(by_node)
         for node, tasks in by_node.items():
-            threading.Thread(target=self._run, args=(node, tasks), name=f"dispatch-{node}", daemon=True).start()
+            NODE_THREADS.start(f"dispatch-{node}", partial(self._run, node, tasks))
 
     def _run(self, node: NodeId, assignments: list[Assignment]) -> None:
         """Run one node's tasks."""

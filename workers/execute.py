@@ -174,7 +174,8 @@ class Answer:
             size_bytes = 0
             for batch, last in rows.batches():
                 self._place.stop.check()
-                size_bytes += batch.get_total_buffer_size()  # of 66 columns, `nbytes` takes 0.2 ms
+                if self._place.left:  # else nobody asks for it
+                    size_bytes += batch.get_total_buffer_size()  # of 66 columns, `nbytes` takes 0.2 ms
                 yield batch, BatchMark(chunks, last)
             rows.close()
             self._asked.popleft()

@@ -264,7 +264,13 @@ def test_closing_wakes_a_reader_that_waits_for_rows():
 
 def test_an_error_of_one_node_does_not_wait_for_the_others():
     silent = SilentWorker()
-    workers = {"a": Worker(error=QueryEvaluationError("division by zero")), "b": silent}
+
+    class Fails(Worker):
+        def query(self, query):
+            assert silent.asked.wait(PATIENCE_S)
+            return super().query(query)
+
+    workers = {"a": Fails(error=QueryEvaluationError("division by zero")), "b": silent}
     with pytest.raises(QueryEvaluationError, match="division by zero"):
         _ = dispatched(workers, {1: "a", 2: "b"}).schema
     assert silent.cancelled.wait(PATIENCE_S)
