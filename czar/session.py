@@ -5,10 +5,11 @@ import functools
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -41,6 +42,8 @@ from qserv.metadata.engine import make_engine
 from qserv.metadata.lookups import Lookups
 from qserv.settings import Settings
 from workers.client import WorkerClient
+
+Result = TypeVar("Result")
 
 READING_THREADS = 64
 """Answers that are read at a time; each holds a thread while it waits for the nodes."""
@@ -192,13 +195,15 @@ class Session:
 
     async def _named(self, statement: str | exp.Expr, dialect: str, text: str) -> Query:
         """Read a query, and give its names their meanings."""
-        catalogue = await self.catalogue()
+        catalogue = asyncio.create_task(self.catalogue())
+        await asyncio.sleep(0)  # the metadata database is asked, and answers while the text is read
         try:
-            if len(text) > THREAD_CHARACTERS:
-                return await asyncio.to_thread(_read, statement, dialect, catalogue, text)
-            return _read(statement, dialect, catalogue, text)
+            tree = await _read(text, _tree, statement, dialect, text)
+            return await _read(text, named, tree, await catalogue, text)
         except RecursionError as error:
             raise QueryLimitError(TOO_DEEP) from error
+        finally:
+            catalogue.cancel()
 
     async def _located(self, query: Query) -> Query:
         """Ask the director index where the keys of a query are."""
@@ -294,9 +299,15 @@ class Session:
             raise
 
 
-def _read(statement: str | exp.Expr, dialect: str, catalogue: Catalogue, text: str) -> Query:
+async def _read(text: str, function: Callable[..., Result], *arguments: object) -> Result:
+    """Do what takes longer with a longer text, in a thread if that is long."""
+    return await asyncio.to_thread(function, *arguments) if len(text) > THREAD_CHARACTERS else function(*arguments)
+
+
+def _tree(statement: str | exp.Expr, dialect: str, text: str) -> exp.Expr:
+    """Return the tree of a query, of its own, at this moment."""
     tree = parse(statement, dialect) if isinstance(statement, str) else one_query(statement, text).copy()
-    return named(at_moment(tree, datetime.now(UTC)), catalogue, text)
+    return at_moment(tree, datetime.now(UTC))
 
 
 def _text(statement: str | exp.Expr) -> str:
