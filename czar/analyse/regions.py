@@ -40,6 +40,9 @@ SPOT_DEG2 = 0.1
 MAX_RANGES = 24
 """Most ranges of pixels given to PostgreSQL: each is one descent of the index (about 10 microseconds) and 60 bytes of SQL."""
 
+SPOT_RANGES = 12
+"""The same of a spot: 12 more take PostgreSQL 0.1 ms to plan, and save reading 12 rows where 61 are found in a cone of 1 arcmin."""
+
 MAX_CENTRES = 100
 """Longest list of positions whose circles are looked at: each takes 2 ms."""
 
@@ -71,7 +74,8 @@ def find_regions(query: Query) -> Query:
             if block.necessary:
                 query = _in_chunks(query, read, covered, conditions)
             if covered.area_deg2 < (MAX_NEIGHBOURS_DEG2 if source.alias in query.neighbours else MAX_INDEXED_DEG2):
-                block.select.where(_in_pixels(source, covered.coarsened(MAX_RANGES)), copy=False)
+                most = SPOT_RANGES if covered.area_deg2 < SPOT_DEG2 else MAX_RANGES
+                block.select.where(_in_pixels(source, covered.coarsened(most)), copy=False)
     return query
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from qserv.errors import NotYetSupportedError, QueryEvaluationError
 from workers.postgresql.columns import SLACK_BYTES, FixedType, MalformedError
-from workers.postgresql.rows import FEW_BYTES, RowDecoder, _layout, complete_rows
+from workers.postgresql.rows import FEW_ALIKE, FEW_BYTES, RowDecoder, _layout, complete_rows
 from workers.postgresql.stream import PARAMETERS, RowStream
 from workers.postgresql.wire import ResultField
 
@@ -76,18 +76,19 @@ def test_nulls_anywhere_in_any_batch_stay_where_they_are(monkeypatch, few_bytes,
         assert list(zip(*(column.to_pylist() for column in batch.columns), strict=True)) == rows
 
 
-def test_decoders_of_the_same_columns_read_a_column_with_nulls_once_by_itself(monkeypatch):
+def test_decoders_of_the_same_columns_learn_which_have_nulls(monkeypatch):
     monkeypatch.setattr("workers.postgresql.rows.FEW_BYTES", 0)
-    fields = [ResultField(f"shared{place}", INT8) for place in range(4)]
-    encoded = data_row([struct.pack(">q", 1), None, struct.pack(">q", 3), struct.pack(">q", 4)])
+    fields = [ResultField(f"shared{place}", INT8) for place in range(3 + FEW_ALIKE)]
+    values = [1, None, *range(3, 4 + FEW_ALIKE)]
+    encoded = data_row([None if value is None else struct.pack(">q", value) for value in values])
     together = []
     read_together = FixedType.read_together
     monkeypatch.setattr(FixedType, "read_together", lambda *given: together.append(given[-1]) or read_together(*given))
     for _ in range(2):
         batch, _ = RowDecoder(fields).take(in_memory(encoded), len(encoded))
-        assert [column.to_pylist() for column in batch.columns] == [[1], [None], [3], [4]]
-    # All four, the two behind the NULL; then the one before it, and these two.
-    assert together == [4, 2, 1, 2]
+        assert [column.to_pylist() for column in batch.columns] == [[value] for value in values]
+    # All, then those behind the NULL; from then on these alone, as the one before it is too few.
+    assert together == [3 + FEW_ALIKE, 1 + FEW_ALIKE, 1 + FEW_ALIKE]
 
 
 LENGTHS = {16: 1, 20: 8, 21: 2, 23: 4, 700: 4, 701: 8, 1082: 4, 1114: 8, 1184: 8}

@@ -37,6 +37,10 @@ columns, 60 rows 3.2 and 2.0 ms."""
 FEW_BYTES: Final = 1 << 16
 """More are never few rows: only the first one's length is looked at, and others may be shorter."""
 
+FEW_ALIKE: Final = 3
+"""Fewer columns of a type side by side are read as if they had NULLs, together with all others of the type. 122 rows of 66 columns,
+most of them such, take 1.7 ms so and 1.9 ms otherwise."""
+
 _TYPES: Final = COLUMN_TYPES | ARRAY_TYPES
 
 _ROW: Final = ord("D")
@@ -84,7 +88,7 @@ class _Layout:
     schema: pa.Schema
     row_type: pa.StructType
     has_nulls: list[bool]
-    """Of each column, as far as is known. Those of one type that have none are read together."""
+    """Of each column, as far as is known. Several of one type side by side that have none are read together."""
 
 
 @lru_cache(maxsize=256)
@@ -191,11 +195,10 @@ class RowDecoder:
             if not isinstance(kind, FixedType):
                 column, at = kind.read(data, at)
                 columns.append(column)
-            elif self._has_nulls[place]:
+            elif (count := self._alike(place)) < FEW_ALIKE:
                 with_nulls[kind][place], at = kind.fields(data, at)
                 columns.append(None)
             else:
-                count = self._alike(place)
                 found = kind.read_together(data, at, count)
                 at = at + len(found) * kind.field_bytes
                 columns += found
@@ -210,7 +213,7 @@ class RowDecoder:
 
     def _alike(self, first: int) -> int:
         """Return how many columns, from one on, are of its type and have had no NULL."""
-        last = first + 1
+        last = first
         while last < len(self._types) and self._types[last] is self._types[first] and not self._has_nulls[last]:
             last += 1
         return last - first
