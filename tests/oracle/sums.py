@@ -28,14 +28,16 @@ class Sums:
             return cls("integer")
         if types.is_floating(kind):
             return cls("float")
-        return cls("bytes" if types.is_string(kind) or types.is_binary(kind) else "")
+        if types.is_string(kind):
+            return cls("text")
+        return cls("bytes" if types.is_binary(kind) else "")
 
     def __add__(self, column):
         """Add a column of a batch."""
         values = column.drop_null()
         if not self.measure or not len(values):
             return Sums(self.measure, self.count + len(values), self.total, self.magnitude)
-        if self.measure == "bytes":
+        if self.measure in {"text", "bytes"}:
             values = pc.binary_length(values)
         if self.measure == "float":
             numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
@@ -50,8 +52,10 @@ class Sums:
         total = {
             "integer": f"COALESCE(SUM({column}::numeric), 0)",
             "float": f"COALESCE(SUM(CASE WHEN {column}::float8 - {column}::float8 = 0 THEN {column}::float8 END), 0)",
+            "text": f"COALESCE(SUM(octet_length(concat({column}))), 0)",
             "bytes": f"COALESCE(SUM(octet_length({column})), 0)",
         }.get(self.measure, "0")
+        # `concat` writes intervals and times, which are texts in an answer, and leaves the blanks of char(n), which a cast cuts.
         # Infinity minus itself is NaN, as is what NaN gives.
         return f"COUNT({column}), {total}"
 
