@@ -196,14 +196,13 @@ class Session:
     async def _named(self, statement: str | exp.Expr, dialect: str, text: str) -> Query:
         """Read a query, and give its names their meanings."""
         catalogue = asyncio.create_task(self.catalogue())
+        catalogue.add_done_callback(_noted)
         await asyncio.sleep(0)  # the metadata database is asked, and answers while the text is read
         try:
             tree = await _read(text, _tree, statement, dialect, text)
             return await _read(text, named, tree, await catalogue, text)
         except RecursionError as error:
             raise QueryLimitError(TOO_DEEP) from error
-        finally:
-            catalogue.cancel()
 
     async def _located(self, query: Query) -> Query:
         """Ask the director index where the keys of a query are."""
@@ -297,6 +296,12 @@ class Session:
             if isinstance(error, RecursionError):
                 raise QueryLimitError(TOO_DEEP) from error
             raise
+
+
+def _noted(looking_up: asyncio.Task[Catalogue]) -> None:
+    """Hear why a look-up failed that nobody waits for, as the text was no query; to cancel it would take a connection more."""
+    if not looking_up.cancelled():
+        looking_up.exception()
 
 
 async def _read(text: str, function: Callable[..., Result], *arguments: object) -> Result:

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qserv.errors import NotYetSupportedError, QueryEvaluationError
-from workers.postgresql.columns import SLACK_BYTES, FixedType, MalformedError
-from workers.postgresql.rows import FEW_ALIKE, FEW_BYTES, RowDecoder, _layout, complete_rows
+from workers.postgresql.columns import SLACK_BYTES, MalformedError
+from workers.postgresql.rows import FEW_ALIKE, FEW_BYTES, FEW_ROWS, RowDecoder, _layout, complete_rows
 from workers.postgresql.stream import PARAMETERS, RowStream
 from workers.postgresql.wire import ResultField
 
@@ -76,19 +76,14 @@ def test_nulls_anywhere_in_any_batch_stay_where_they_are(monkeypatch, few_bytes,
         assert list(zip(*(column.to_pylist() for column in batch.columns), strict=True)) == rows
 
 
-def test_decoders_of_the_same_columns_learn_which_have_nulls(monkeypatch):
-    monkeypatch.setattr("workers.postgresql.rows.FEW_BYTES", 0)
+def test_decoders_of_the_same_columns_learn_which_have_nulls():
     fields = [ResultField(f"shared{place}", INT8) for place in range(3 + FEW_ALIKE)]
     values = [1, None, *range(3, 4 + FEW_ALIKE)]
-    encoded = data_row([None if value is None else struct.pack(">q", value) for value in values])
-    together = []
-    read_together = FixedType.read_together
-    monkeypatch.setattr(FixedType, "read_together", lambda *given: together.append(given[-1]) or read_together(*given))
+    encoded = data_row([None if value is None else struct.pack(">q", value) for value in values]) * (FEW_ROWS + 1)
     for _ in range(2):
         batch, _ = RowDecoder(fields).take(in_memory(encoded), len(encoded))
-        assert [column.to_pylist() for column in batch.columns] == [[value] for value in values]
-    # All, then those behind the NULL; from then on these alone, as the one before it is too few.
-    assert together == [3 + FEW_ALIKE, 1 + FEW_ALIKE, 1 + FEW_ALIKE]
+        assert [column.to_pylist() for column in batch.columns] == [[value] * (FEW_ROWS + 1) for value in values]
+        assert _layout(tuple(fields)).has_nulls == [value is None for value in values]
 
 
 LENGTHS = {16: 1, 20: 8, 21: 2, 23: 4, 700: 4, 701: 8, 1082: 4, 1114: 8, 1184: 8}
