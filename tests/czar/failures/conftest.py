@@ -81,8 +81,10 @@ class Battered:
         return process_of(self.cluster.home, name)
 
     def kill(self, name, number=signal.SIGKILL):
+        """Let a process end by a signal; return it once it has ended: PostgreSQL takes a moment to end its sessions."""
         process = self.process(name)
         os.kill(process.pid, number)
+        assert process.wait_end(PATIENCE_S)
         return process
 
     def frozen(self, name):
