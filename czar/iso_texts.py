@@ -18,6 +18,9 @@ _SECOND_US: Final = 1_000_000
 _MINUTE_US: Final = 60 * _SECOND_US
 _HOUR_US: Final = 60 * _MINUTE_US
 
+WRITTEN_TOGETHER: Final = 1 << 14
+"""Values whose texts are made at a time: there are arrays of a million, and what lies between is many times their texts."""
+
 Integers = npt.NDArray[np.int64]
 
 
@@ -38,7 +41,9 @@ def shown(column: pa.Array) -> pa.Array:
     if pa.types.is_list(kind):
         # A mask goes with offsets that are no slice of others.
         return pa.ListArray.from_arrays(pa.array(column.offsets.to_numpy()), shown(column.values), mask=column.is_null())
-    return _intervals(column) if _is_interval(column.type) else _times(column)
+    written = _intervals if _is_interval(column.type) else _times
+    slices = (column.slice(first, WRITTEN_TOGETHER) for first in range(0, len(column), WRITTEN_TOGETHER))
+    return pa.concat_arrays([written(each) for each in slices])
 
 
 def _is_interval(kind: pa.DataType) -> bool:

@@ -44,6 +44,19 @@ def test_null_slices_and_lists_stay_what_they_are():
     assert shown(lists.slice(0, 0)).type == shown_type(lists.type) == pa.list_(pa.string())
 
 
+def test_a_long_array_takes_the_memory_of_its_texts():
+    days = pa.array([(0, number % 9, 0) for number in range(1000)], INTERVAL)
+    lists = pa.ListArray.from_arrays([0, 200_000], pa.concat_arrays([days] * 200))
+    usual, pool = pa.default_memory_pool(), pa.system_memory_pool()  # whose most is its own
+    pa.set_memory_pool(pool)
+    try:
+        texts = shown(lists)
+    finally:
+        pa.set_memory_pool(usual)
+    assert texts.values.to_pylist() == [f"P{number % 9}D" if number % 9 else "PT0S" for number in range(1000)] * 200
+    assert pool.max_memory() < 3 * texts.get_total_buffer_size()
+
+
 def test_other_columns_are_not_touched():
     column = pa.array([1, 2])
     assert shown(column) is column
