@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from czar.analyse.kept_relations import table_relation
 from czar.analyse.nesting import body, joins, optional
-from czar.analyse.query import Output, Source
+from czar.analyse.query import Output
 from czar.analyse.scope import Relation, Scope, qualified, same_name
 from czar.catalogue import nearest
 from czar.dialects.calls import function_name
 from czar.parse import place_of
 from qserv.errors import NotYetSupportedError, QueryError, UnknownNameError
-from schema.model import HEALPIX_COLUMN
 
 if TYPE_CHECKING:
     from czar.analyse.resolve import CommonTable, Names
@@ -138,11 +138,9 @@ class FromClause:
         entry = self.names.catalogue.find(node.db or None, node.name, quoted=bool(node.this.args.get("quoted")), place=place)
         written = node.alias or entry.table.name
         alias = self._named(node, written)
-        source = Source(alias, entry)
+        source, relation = table_relation(self.names.catalogue, entry, alias, written)
         self.names.sources.append(source)
-        outputs = tuple(Output(column.name, source, column.name) for column in entry.table.columns)
-        hidden = (HEALPIX_COLUMN,) if entry.table.partitioned else ()
-        return Relation(alias, written, outputs, entry.database, hidden)
+        return relation
 
     def _common_table(self, node: exp.Table, common: "CommonTable", outer: Scope) -> Relation:
         """Put the query of a CTE in the place of its name."""

@@ -47,7 +47,8 @@ def lower_geometry(query: Query) -> Query:
         return query
     lowering = _Lowering(query)
     query.tree.transform(lowering.lowered, copy=False)
-    query.tree.transform(_bare, copy=False)
+    for comparison in [part for part in parts(query.tree) if isinstance(part, exp.EQ | exp.NEQ)]:
+        comparison.replace(_bare(comparison))
     for part in parts(query.tree):
         call = called(part)
         if call and not isinstance(part.parent, exp.Dot) and call[0] in VALUES:
@@ -67,10 +68,8 @@ def sources_around(node: exp.Expr, query: Query) -> list[Source]:
     return [source for source in query.sources if source.alias.lower() in aliases]
 
 
-def _bare(node: exp.Expr) -> exp.Expr:
+def _bare(node: exp.EQ | exp.NEQ) -> exp.Expr:
     """Turn ``CAST(condition AS INT) = 1`` into the condition, ``= 0`` into NOT condition."""
-    if not isinstance(node, exp.EQ | exp.NEQ):
-        return node
     for side, other in ((node.left, node.right), (node.right, node.left)):
         truth = number(other)
         if isinstance(side, exp.Cast) and side.meta.get("condition") and truth in {0, 1}:

@@ -5,14 +5,11 @@ no row is grouped, sorted or compared with another one, but every walk through t
 planning a look-up.
 """
 
-from collections.abc import Iterable
-
 from sqlglot import exp
 
 from czar.analyse.nesting import own, relations
 from czar.analyse.query import Query, opaque
-from czar.analyse.scope import Scope
-from schema.physical import quote
+from czar.analyse.scope import Scope, numbered
 
 CLAUSES = {"kind", "hint", "expressions", "from_", "where", "limit", "offset"}
 """What the query may have."""
@@ -29,7 +26,7 @@ def plain_items(query: Query) -> Query:
     if query.is_step or len(query.sources) != 1:
         return query
     if all(type(item) is exp.Column for item in items) and _is_simple(tree):
-        tree.set("expressions", [_part((item.table, item.name) for item in items)])
+        tree.set("expressions", [_part(numbered((item.table, item.name) for item in items))])
     return query
 
 
@@ -37,7 +34,7 @@ def plain_star(tree: exp.Select, scope: Scope) -> exp.Expr | None:
     """Return the part for ``*``, if that is all that a simple query shows: then no node is made for any column."""
     if len(tree.expressions) == 1 and isinstance(tree.expressions[0], exp.Star) and scope.relations and _is_simple(tree):
         (relation,) = scope.relations
-        return _part((relation.alias, output.name) for output in relation.outputs)
+        return _part(relation.numbered)
     return None
 
 
@@ -48,9 +45,9 @@ def _is_simple(tree: exp.Select) -> bool:
     return not any(own(tree.args[clause], exp.Query) for clause in ("where", "limit", "offset") if tree.args.get(clause))
 
 
-def _part(columns: Iterable[tuple[str, str]]) -> exp.Expr:
-    """Return the part for columns, each under the alias of its table."""
-    part = opaque(", ".join(f"{quote(alias)}.{quote(name)} AS c{index}" for index, (alias, name) in enumerate(columns)))
+def _part(columns: str) -> exp.Expr:
+    """Return the part for columns."""
+    part = opaque(columns)
     part.meta[NAMED] = True
     return part
 

@@ -49,7 +49,7 @@ def resolve(query: Query) -> Query:
     if not outputs:
         msg = "not yet supported: an answer without columns"
         raise NotYetSupportedError(msg, Place(1, 1))
-    return replace(query, outputs=tuple(distinct_names(outputs))).over(tuple(names.sources))
+    return replace(query, outputs=tuple(outputs)).over(tuple(names.sources))
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Names:
         if not isinstance(tree, exp.Select):
             msg = f"not yet supported: {tree.sql('postgres')[:60]} as a subquery"
             raise NotYetSupportedError(msg, place_of(tree, self.text))
-        outputs = distinct_names(self.select(tree, outer, tables))
+        outputs = self.select(tree, outer, tables)
         named = [
             exp.alias_(item, exp.to_identifier(output.name, quoted=True), copy=False)
             for item, output in zip(tree.expressions, outputs, strict=True)

@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from czar.analyse.constants import number
 from czar.analyse.functions import node_function
+from czar.analyse.nesting import parts
 from czar.analyse.query import Query
 from czar.parse import place_of
 from qserv.errors import NotYetSupportedError, Place, QueryError, QueryValueError, UnknownNameError
@@ -36,8 +37,9 @@ def sampled(query: Query) -> Query:
     NotYetSupportedError
         The percentage or the seed is no number.
     """
-    common = {node.alias.lower() for node in query.tree.find_all(exp.CTE)}
-    for sample in list(query.tree.find_all(exp.TableSample)):
+    found = list(parts(query.tree))
+    common = {node.alias.lower() for node in found if isinstance(node, exp.CTE)}
+    for sample in [node for node in found if isinstance(node, exp.TableSample)]:
         place = place_of(sample, query.text) or place_of(sample.parent or sample, query.text)
         table = sample.parent
         if (

@@ -1,6 +1,6 @@
 """Which column a name means: one scope a SELECT, looked up from the inside out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,6 +10,7 @@ from czar.analyse.query import Output
 from czar.catalogue import nearest
 from czar.parse import place_of
 from qserv.errors import NotYetSupportedError, Place, QueryError, UnknownNameError
+from schema.physical import quote
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,11 @@ class Relation:
     def _shows(self) -> dict[str, Output]:
         """The outputs by name; of two with one name, the first."""
         return {output.name: output for output in reversed(self.outputs)}
+
+    @cached_property
+    def numbered(self) -> str:
+        """What ``*`` shows of the relation, as SQL."""
+        return numbered((self.alias, self.prefix + output.name) for output in self.outputs)
 
     def qualified(self, column: str) -> exp.Column:
         """Return a column under the alias that it has in the tree."""
@@ -162,6 +168,11 @@ class Scope:
         if not found:
             raise _unknown_table(node.table, "", self.relations, place_of(node, self.text))
         return found
+
+
+def numbered(columns: Iterable[tuple[str, str]]) -> str:
+    """Return the SQL of columns, each given with the alias of its relation, under the names c0, c1, ..."""
+    return ", ".join(f"{quote(alias)}.{quote(name)} AS c{index}" for index, (alias, name) in enumerate(columns))
 
 
 def qualified(alias: str, column: str) -> exp.Column:

@@ -49,6 +49,8 @@ def distinct_names(outputs: list[Output]) -> list[Output]:
 
     It stays within what PostgreSQL keeps of a name: subqueries have these names there.
     """
+    if len({output.name.lower() for output in outputs}) == len(outputs):
+        return outputs
     taken: set[str] = set()
     named = []
     for output in outputs:
