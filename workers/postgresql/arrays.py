@@ -6,7 +6,7 @@ where there are no elements (PostgreSQL, src/backend/utils/adt/arrayfuncs.c, ``a
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -23,6 +23,8 @@ from workers.postgresql.columns import (
     FixedType,
     MalformedError,
     Positions,
+    Values,
+    behind,
     bitmap,
     numbers_at_every_byte,
     value_lengths,
@@ -58,14 +60,21 @@ class ArrayType:
         element = self.element.one
         return None if element is None else lambda value: _one(value, element, self.element)
 
-    def read(self, data: Bytes, at: Positions) -> tuple[pa.Array, Positions]:
-        """Return a column, and the positions behind it.
+    def fields(self, data: Bytes, at: Positions) -> tuple[Values, Positions]:
+        """Return the positions, and those behind them."""
+        return at, behind(data, at)
+
+    def read(self, data: Bytes, columns: Sequence[Values]) -> list[pa.Array]:
+        """Return columns of the positions of their fields.
 
         Raises
         ------
         QueryEvaluationError
             An array has several dimensions, or its first subscript is not 1.
         """
+        return [self._column(data, at) for at in columns]
+
+    def _column(self, data: Bytes, at: Positions) -> pa.Array:
         length, valid = value_lengths(data, at)
         words = numbers_at_every_byte(data, ">i4")
         start = np.where(valid, at + 4, 0)
@@ -81,8 +90,7 @@ class ArrayType:
         offsets = np.zeros(len(at) + 1, np.int32)
         np.cumsum(counts, out=offsets[1:])
         validity = None if valid.all() else bitmap(valid)
-        lists = pa.Array.from_buffers(self.arrow, len(at), [validity, pa.py_buffer(offsets)], children=[values])
-        return lists, at + (4 + length)
+        return pa.Array.from_buffers(self.arrow, len(at), [validity, pa.py_buffer(offsets)], children=[values])
 
     def _elements(self, data: Bytes, begins: Positions, ends: Positions, counts: Positions) -> pa.Array:
         """Return the elements of arrays that have some, which begin and end at some positions, one after another."""
@@ -96,7 +104,9 @@ class ArrayType:
             at = np.repeat(begins - before * size, counts) + size * np.arange(counts.sum())
         else:
             at = _fields(data, begins, ends, counts, size)
-        return self.element.read(data, at)[0]
+        fields, _ = self.element.fields(data, at)
+        (elements,) = self.element.read(data, [fields])
+        return elements
 
 
 def _fields(data: Bytes, begins: Positions, ends: Positions, counts: Positions, size: int | None) -> Positions:

@@ -31,6 +31,9 @@ _EPOCH_DAYS: Final = 10_957
 
 _LENGTH: Final = np.dtype(">i4")
 
+_LAST_OF_NULL: Final = 0xFF
+"""Last byte of the length -1."""
+
 
 class MalformedError(Exception):
     """The bytes are not rows of the columns that were announced."""
@@ -51,8 +54,11 @@ class ColumnType(Protocol):
     def value_bytes(self) -> int | None:
         """Bytes of a value; None where it may have any number."""
 
-    def read(self, data: Bytes, at: Positions) -> tuple[pa.Array, Positions]:
-        """Return the column whose fields are at some positions, and the positions behind them."""
+    def fields(self, data: Bytes, at: Positions) -> tuple[Values, Positions]:
+        """Return what `read` takes of the fields of a column that are at some positions, and the positions behind them."""
+
+    def read(self, data: Bytes, columns: Sequence[Values]) -> list[pa.Array]:
+        """Return columns of as many rows, of their fields: many at once take little longer than one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,31 +96,30 @@ class FixedType:
     def _are_bits(self) -> bool:
         return bool(self.arrow == pa.bool_())
 
-    def read(self, data: Bytes, at: Positions) -> tuple[pa.Array, Positions]:
-        """Return a column that may have NULLs."""
-        fields, behind = self.fields(data, at)
-        (column,) = self.read_fields([fields])
-        return column, behind
+    @cached_property
+    def _steps(self) -> Positions:
+        """Bytes of a field by the last byte of its length; no value of such a type is as long as -1 looks there."""
+        steps = 4 + np.minimum(np.arange(256), self.stored.itemsize)
+        steps[_LAST_OF_NULL] = 4
+        return steps
 
     def fields(self, data: Bytes, at: Positions) -> tuple[Values, Positions]:
         """Return the fields of a column as bare bytes, as if none were NULL, and the positions behind them."""
         fields = self._bytes(data, at, 1)
-        lengths = np.maximum(np.ndarray((len(at),), _LENGTH, fields, 0, fields.strides), 0)
-        behind = at + 4
-        behind += np.minimum(lengths, self.stored.itemsize, out=lengths)
-        return fields, behind
+        last = np.ndarray((len(at),), np.uint8, fields, 3, fields.strides)
+        return fields, at + self._steps.take(last)
 
-    def read_fields(self, columns: Sequence[Values]) -> list[pa.Array]:
-        """Return columns that may have NULLs, of their fields: to convert many at once takes little more than one."""
+    def read(self, data: Bytes, columns: Sequence[Values]) -> list[pa.Array]:  # noqa: ARG002 (the fields have all bytes)
+        """Return columns that may have NULLs."""
         fields = np.concatenate(columns)
-        size, rows = self.field_bytes, len(fields) // len(columns)
-        lengths, values = self._parts(fields, (len(columns), rows), (rows * size, size))
+        lengths, values = self._parts(fields, (len(fields),), (self.field_bytes,))
         valid = lengths == self.stored.itemsize
+        if valid.all():
+            return cut(self._array(self.convert(values), None), len(columns))
         if (lengths[~valid] != -1).any():
             raise wrong_length(self)
         values[~valid] = np.zeros((), self.stored)
-        masks = np.packbits(valid, axis=1, bitorder="little")
-        return [self._array(column, pa.py_buffer(mask)) for column, mask in zip(self.convert(values), masks, strict=True)]
+        return cut(self._array(self.convert(values), bitmap(valid)), len(columns))
 
     def read_together(self, data: Bytes, at: Positions, count: int) -> list[pa.Array]:
         """Return columns that lie side by side, up to the first one that has a NULL."""
@@ -130,8 +135,8 @@ class FixedType:
         bare = _bare(count * self.field_bytes)
         return np.ndarray((len(data) - bare.itemsize + 1,), bare, data, strides=(1,))[at]
 
-    def _parts(self, fields: Values, shape: tuple[int, int], strides: tuple[int, int]) -> tuple[Values, Values]:
-        """Return lengths and values, shape (columns, rows), of fields that lie at some distances."""
+    def _parts(self, fields: Values, shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[Values, Values]:
+        """Return lengths and values of fields that lie at some distances."""
         return np.ndarray(shape, _LENGTH, fields, 0, strides), np.ndarray(shape, self.stored, fields, 4, strides)
 
     def _array(self, values: Values, valid: pa.Buffer | None) -> pa.Array:
@@ -147,11 +152,16 @@ class VaryingType:
     one = bytes
     value_bytes = None
 
-    def read(self, data: Bytes, at: Positions) -> tuple[pa.Array, Positions]:
-        """Return a column, and the positions behind it."""
+    def fields(self, data: Bytes, at: Positions) -> tuple[Values, Positions]:
+        """Return the positions, and those behind them."""
+        return at, behind(data, at)
+
+    def read(self, data: Bytes, columns: Sequence[Values]) -> list[pa.Array]:
+        """Return columns of the positions of their fields."""
+        at = np.concatenate(columns)
         length, valid = value_lengths(data, at)
         if not valid.any():
-            return pa.nulls(len(at), self.arrow), at + 4
+            return cut(pa.nulls(len(at), self.arrow), len(columns))
         # Arrow's offsets may have any bytes between two values: as values of their own, which are then left out.
         offsets = np.empty(2 * len(at), np.int32)
         offsets[0::2] = at + 4
@@ -160,7 +170,7 @@ class VaryingType:
         values = both.take(pa.array(np.arange(0, len(offsets), 2, dtype=np.int32)))
         if not valid.all():
             values = pa.Array.from_buffers(self.arrow, len(at), [bitmap(valid), *values.buffers()[1:]])
-        return values, at + (4 + length)
+        return cut(values, len(columns))
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,8 +184,15 @@ class NumericType:
     one = None
     value_bytes = None
 
-    def read(self, data: Bytes, at: Positions) -> tuple[pa.Array, Positions]:
-        """Return a column, and the positions behind it."""
+    def fields(self, data: Bytes, at: Positions) -> tuple[Values, Positions]:
+        """Return the positions, and those behind them."""
+        return at, behind(data, at)
+
+    def read(self, data: Bytes, columns: Sequence[Values]) -> list[pa.Array]:
+        """Return columns of the positions of their fields."""
+        return [self._column(data, at) for at in columns]
+
+    def _column(self, data: Bytes, at: Positions) -> pa.Array:
         length, valid = value_lengths(data, at)
         words = numbers_at_every_byte(data, ">i2")
         start = np.where(valid, at + 4, 0)
@@ -201,7 +218,7 @@ class NumericType:
         values = texts.cast(self.arrow).to_numpy().copy()
         for special, value in _SPECIAL.items():
             values[sign == special] = value
-        return pa.array(values, self.arrow, mask=~valid), at + (4 + length)
+        return pa.array(values, self.arrow, mask=~valid)
 
 
 _FOUR_DIGITS: Final = np.array([list(f"{number:04}".encode()) for number in range(10_000)], np.uint8)
@@ -217,6 +234,12 @@ def wrong_length(kind: ColumnType) -> MalformedError:
     return MalformedError(f"a value of type {kind.arrow} does not have {expected}")
 
 
+def cut(values: pa.Array, count: int) -> list[pa.Array]:
+    """Return so many columns that lie one behind the other."""
+    rows = len(values) // count
+    return [values.slice(begin, rows) for begin in range(0, count * rows, rows)] if rows else [values] * count
+
+
 def bitmap(values: Values) -> pa.Buffer:
     """Return booleans, or bytes that are 0 or 1, as Arrow's bits."""
     return pa.py_buffer(np.packbits(values.view(np.bool_), bitorder="little"))
@@ -226,6 +249,12 @@ def numbers_at_every_byte(data: Bytes, number: str) -> Values:
     """Return the numbers that begin at every byte."""
     kind = np.dtype(number)
     return np.ndarray((len(data) - kind.itemsize + 1,), kind, data, strides=(1,))
+
+
+def behind(data: Bytes, at: Positions) -> Positions:
+    """Return the positions behind fields of any length."""
+    length, _ = value_lengths(data, at)
+    return at + 4 + length
 
 
 def value_lengths(data: Bytes, at: Positions) -> tuple[Positions, npt.NDArray[np.bool_]]:
