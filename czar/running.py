@@ -22,7 +22,7 @@ from czar.measures import PartRun, StepRun
 from czar.merge import Merger
 from czar.placing import assignments
 from czar.plan.model import Plan
-from czar.plan.rest import rest
+from czar.plan.rest import looked_up, rest
 from czar.planning import planned_query
 from czar.scratch import Scratch, Workspace
 from czar.steps.counts import CountCut
@@ -257,6 +257,8 @@ class Run:
         for source in query.sources:
             if isinstance(source.entry, Intermediate) and source.entry.rows is not None:
                 work.load(source.entry.table.name, source.entry.rows.schema, source.entry.rows.to_batches())
+        for name, columns in looked_up(query):
+            work.index(name, columns)
         return work
 
     def _work(self) -> Workspace:

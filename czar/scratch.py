@@ -15,26 +15,16 @@ import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 from czar.limits import TOO_LARGE, guarded_insert, step_size_error
+from czar.scratch_failures import FAILURES, meaning, message_of
 from czar.scratch_watch import Watch
 from czar.steps.intermediate import NUMERIC, NUMERICS
-from qserv.errors import (
-    MetadataError,
-    QservError,
-    QueryCancelledError,
-    QueryEvaluationError,
-    TemporarySpaceError,
-    TimeLimitError,
-)
+from qserv.errors import MetadataError, QueryCancelledError
 from qserv.metadata.silence import SILENCE_S
 from schema.physical import quote
 from workers.functions import install
-from workers.postgresql.failures import LESS, connection_lost, fault
 from workers.postgresql.plain import plain_batch, plain_schema
 
 NO_ANSWER = "the scratch database does not answer; is the cluster up (`qserv status`)?"
-
-FAILURES = (adbc_driver_manager.Error, pa.ArrowException, OSError)
-"""What a statement that PostgreSQL stops raises: pyarrow makes an error of its own, or an OSError, of one in mid-stream."""
 
 IDLE_CONNECTIONS = 4
 """Connections kept for the next query; opening one takes some 10 ms."""
@@ -160,6 +150,7 @@ class Workspace:
         self._closed = False
         self._cursor: dbapi.Cursor | None = None
         self._loaded: set[str] = set()
+        self._indexed: set[tuple[str, tuple[str, ...]]] = set()
         with self._at_work() as cursor:
             cursor.execute(f"SET LOCAL statement_timeout = {max(1, int(timeout_s * 1000))}")
 
@@ -205,7 +196,7 @@ class Workspace:
             try:
                 cursor.execute(guarded_insert(name, sql, limit_bytes))
             except adbc_driver_manager.Error as error:
-                if TOO_LARGE in _message(error):  # the whole text has the statement, too
+                if TOO_LARGE in message_of(error):  # the whole text has the statement, too
                     failure.append(step_size_error(limit_bytes))
                 raise
             cursor.execute(f"ANALYZE {quote(name)}")
@@ -215,6 +206,20 @@ class Workspace:
         if size_bytes > limit_bytes:
             raise step_size_error(limit_bytes)
         return Made(rows, size_bytes)
+
+    def index(self, name: str, columns: tuple[str, ...]) -> None:
+        """Let rows of a table be found by the values of some columns.
+
+        Raises
+        ------
+        QueryEvaluationError
+            PostgreSQL stopped.
+        """
+        if (name, columns) in self._indexed:
+            return
+        with self._at_work() as cursor:
+            cursor.execute(f"CREATE INDEX ON {quote(name)} ({', '.join(map(quote, columns))})")
+        self._indexed.add((name, columns))
 
     def text_bytes(self, name: str) -> int:
         """Return the bytes of a table's rows as texts. Its size on disk counts long texts and numbers as they are compressed."""
@@ -301,7 +306,7 @@ class Workspace:
                 _discard(*([self._cursor] if self._cursor else []), self._connection)
                 if given_up:
                     raise _given_up() from error
-                raise (failure[0] if failure else _meaning(error)) from error
+                raise (failure[0] if failure else meaning(error)) from error
             self._end_if_closed()
 
     def _end_if_closed(self) -> None:
@@ -365,30 +370,3 @@ def _discard(*parts: dbapi.Cursor | dbapi.Connection) -> None:
     for part in parts:
         with contextlib.suppress(*FAILURES):
             part.close()
-
-
-def _meaning(error: Exception) -> QservError:
-    """Return the error of ours that one of PostgreSQL's stands for."""
-    message, sqlstate = _message(error), getattr(error, "sqlstate", None)
-    if _is_lost(error, sqlstate):
-        msg = f"the scratch database stopped answering ({message}); ask again, and if that does not help look at `qserv status`"
-        return MetadataError(msg)
-    if "statement timeout" in message:
-        return TimeLimitError("the query ran longer than its time limit; restrict it further, or raise the limit")
-    if "temp_file_limit" in message:
-        msg = f"sorts and hashes in the scratch database need more disk than one query may use ({message}); {LESS}"
-        return TemporarySpaceError(msg)
-    return fault(sqlstate, message) or QueryEvaluationError(message)
-
-
-def _is_lost(error: Exception, sqlstate: str | None) -> bool:
-    """Tell whether a connection broke. Where it did before the server said why, libpq has words of its own, without a state."""
-    if sqlstate:
-        return connection_lost(sqlstate)
-    return isinstance(error, adbc_driver_manager.OperationalError | OSError) and "ERROR:" not in str(error)
-
-
-def _message(error: Exception) -> str:
-    """Return PostgreSQL's own sentence out of ADBC's or Arrow's."""
-    text = str(error)
-    return text.rpartition("ERROR:" if "ERROR:" in text else "[libpq] ")[2].partition("\n")[0].strip()

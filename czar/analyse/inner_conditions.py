@@ -107,7 +107,7 @@ def _sink(query: Query, select: exp.Select, node: exp.Subquery) -> None:
         return
 
     def accepts(condition: exp.Expr) -> bool:
-        if not speaks_of(condition, {alias}) or not _cannot_fail(condition):
+        if not speaks_of(condition, {alias}) or not cannot_fail(condition):
             return False
         return all(column.name in passing for column in condition.find_all(exp.Column))
 
@@ -118,7 +118,7 @@ def _sink(query: Query, select: exp.Select, node: exp.Subquery) -> None:
             node.meta["cte"] = (node.meta["cte"], alias)
 
 
-def _cannot_fail(condition: exp.Expr) -> bool:
+def cannot_fail(condition: exp.Expr) -> bool:
     """Whether a condition has a value for any row."""
     waiting = [condition]
     while waiting:

@@ -126,6 +126,8 @@ class Numbers:
     def is_sum(self, node: exp.Expr | None) -> bool:
         """Whether an expression is a sum of integers, or shows one of a subquery: as a column of the answer it is a bigint."""
         call = aggregate_of(node)
+        while isinstance(call, exp.AnyValue):
+            call = aggregate_of(call.this)
         source = self.tables.get(call.table) if isinstance(call, exp.Column) else None
         if source is not None:
             return isinstance(source.entry, Intermediate) and call is not None and call.name in source.entry.sums

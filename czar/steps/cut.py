@@ -20,6 +20,7 @@ from czar.plan.numbers import Numbers
 from czar.steps.copies import Copies
 from czar.steps.counts import CountCut, count_cut
 from czar.steps.folding import fold
+from czar.steps.groups import group_rows_leaf
 from czar.steps.intermediate import Intermediate, intermediate
 from czar.steps.leaves import Leaf, from_leaf, group_leaf, list_leaf, query_leaf, readable
 
@@ -135,7 +136,9 @@ class _Cutter:
         if isinstance(tree, exp.SetOperation):
             sides = (self._into(side) for side in (tree.this, tree.expression) if self._reads_tables(side))
             return next((leaf for leaf in sides if leaf is not None), None)
-        return self.cut(tree) if isinstance(tree, exp.Select) else None
+        if not isinstance(tree, exp.Select):
+            return None
+        return group_rows_leaf(self.query, node) or self.cut(tree)
 
 
 def sides(tree: exp.Expr) -> list[exp.Expr]:

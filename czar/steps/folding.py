@@ -23,21 +23,24 @@ def fold(tree: exp.Expr, found: Intermediate) -> None:
         return
     for table in list(tree.find_all(exp.Table)):
         select = table.parent.parent if isinstance(table.parent, exp.From) else None
-        if table.name != found.table.name or not isinstance(select, exp.Select) or not _shows_the_step(select):
+        if table.name != found.table.name or not isinstance(select, exp.Select) or not _shows_the_step(select, table.alias):
             continue
         around = select.parent
         if isinstance(around, exp.Subquery) and isinstance(around.parent, exp.In):
             _fold_list(around.parent, rows)
-        elif isinstance(around, exp.Subquery) and _is_value(around) and rows.num_rows <= 1:
+        elif isinstance(around, exp.Subquery) and is_value(around) and rows.num_rows <= 1:
             around.replace(_constant(rows.column(0)[0] if rows.num_rows else pa.scalar(None, rows.schema[0].type)))
 
 
-def _shows_the_step(select: exp.Select) -> bool:
+def _shows_the_step(select: exp.Select, alias: str) -> bool:
     """Whether a SELECT shows a step as it is."""
-    return not any(value for name, value in select.args.items() if name not in {"expressions", "from_"})
+    clauses = {name for name, value in select.args.items() if value}
+    shown = [item.unalias() for item in select.expressions]
+    return clauses <= {"expressions", "from_"} and all(isinstance(item, exp.Column) and item.table == alias for item in shown)
 
 
-def _is_value(subquery: exp.Subquery) -> bool:
+def is_value(subquery: exp.Subquery) -> bool:
+    """Whether a query in parentheses is one value, not a list or a relation."""
     outer = (exp.From, exp.Join, exp.SetOperation, exp.Exists, exp.Any, exp.All, exp.Lateral, exp.Subquery, exp.CTE, exp.Array)
     return not isinstance(subquery.parent, outer)
 

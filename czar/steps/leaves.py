@@ -29,22 +29,22 @@ class Leaf:
 def query_leaf(query: Query, node: exp.Expr) -> Leaf:
     """Take out a query that stands by itself; ``SELECT * FROM <table>`` takes its place, or the table if it stands in FROM."""
     tree = body(node)
-    outputs = tuple(_output(query, item) for item in tree.expressions)
+    outputs = tuple(output_of(query, item) for item in tree.expressions)
     if isinstance(node, exp.Subquery) and isinstance(node.parent, exp.From | exp.Join):
         places = [node, *_other_uses(query, node)]
-        tables = [_table(place.alias) for place in places]
+        tables = [step_table(place.alias) for place in places]
         for place, table in zip(places, tables, strict=True):
             place.replace(table)
-        return Leaf(_bare(tree), outputs, tuple(tables))
+        return Leaf(bare(tree), outputs, tuple(tables))
     # What GROUP BY and ORDER BY say by name or place is there twice, and must stay the same.
     places = [part for part in query.tree.find_all(exp.Select) if part == tree]
-    table = _table(_fresh(query, "step"))
-    columns = [_named(qualified(table.alias, output.name), output.name) for output in outputs]
+    table = step_table(fresh(query, "step"))
+    columns = [named(qualified(table.alias, output.name), output.name) for output in outputs]
     reader = exp.Select(expressions=columns, from_=exp.From(this=table))
     copies = [reader if place is tree else reader.copy() for place in places]
     for place, copy in zip(places, copies, strict=True):
         place.replace(copy)
-    return Leaf(_bare(tree), outputs, tuple(copy.args["from_"].this for copy in copies))
+    return Leaf(bare(tree), outputs, tuple(copy.args["from_"].this for copy in copies))
 
 
 def _other_uses(query: Query, node: exp.Expr) -> list[exp.Expr]:
@@ -65,7 +65,7 @@ def list_leaf(query: Query, node: exp.Expr) -> Leaf:
 
 def from_leaf(query: Query, select: exp.Select) -> Leaf:
     """Take out FROM and WHERE of a SELECT, with the subqueries that its items compute a row at a time."""
-    alias = _fresh(query, "part")
+    alias = fresh(query, "part")
     inside = exp.Select(expressions=[], from_=select.args["from_"], joins=joins(select) or None, where=select.args.get("where"))
     for clause in ("from_", "joins", "where"):
         select.set(clause, None)
@@ -78,7 +78,7 @@ def from_leaf(query: Query, select: exp.Select) -> Leaf:
     columns.repoint(select, taken)
     if _ignores_duplicates(select):
         inside.set("distinct", exp.Distinct())
-    table = _table(alias)
+    table = step_table(alias)
     select.set("from_", exp.From(this=table))
     return columns.leaf(inside, table)
 
@@ -108,22 +108,22 @@ def _table_leaf(query: Query, select: exp.Select, node: exp.Expr) -> Leaf:
     known = known_values(query, select, alias) if isinstance(node, exp.Table) else []
     conditions = known + taken_conditions(select, alias, lambda part: speaks_of(part, {alias}))
     needed = dict.fromkeys(column.name for column in select.find_all(exp.Column) if column.table == alias)
-    table = _table(alias)
+    table = step_table(alias)
     node.replace(table)
-    items = [_named(qualified(alias, name), name) for name in needed] or [_named(exp.Literal.number(1), "present")]
+    items = [named(qualified(alias, name), name) for name in needed] or [named(exp.Literal.number(1), "present")]
     tree = exp.Select(expressions=items, from_=exp.From(this=node))
     if conditions:
         tree.set("where", exp.Where(this=exp.and_(*conditions, copy=False)))
     if _is_membership(select):
         tree.set("distinct", exp.Distinct())
-    outputs = tuple(_output(query, item) for item in items)
-    return Leaf(_bare(tree), outputs, (table,))
+    outputs = tuple(output_of(query, item) for item in items)
+    return Leaf(bare(tree), outputs, (table,))
 
 
 def _joined_leaf(query: Query, select: exp.Select, nodes: list[exp.Expr]) -> Leaf:
     """Take out several tables of FROM, all of whose joins are inner, with the conditions on them alone."""
     aliases = {node.alias_or_name for node in nodes}
-    alias = _fresh(query, "part")
+    alias = fresh(query, "part")
     where = select.args.get("where")
     conditions = conjuncts(where.this if where else None)
     for join in joins(select):
@@ -132,7 +132,7 @@ def _joined_leaf(query: Query, select: exp.Select, nodes: list[exp.Expr]) -> Lea
     kept = [part for part in conditions if not any(part is other for other in pushed)]
     pushed += [part for node in nodes if isinstance(node, exp.Table) for part in known_values(query, select, node.alias)]
     others = [node for node in relations(select) if not any(node is taken for taken in nodes)]
-    table = _table(alias)
+    table = step_table(alias)
     inside = exp.Select(expressions=[], from_=exp.From(this=nodes[0]), joins=[_cross(node) for node in nodes[1:]])
     if pushed:
         inside.set("where", exp.Where(this=exp.and_(*(part.copy() for part in pushed), copy=False)))
@@ -167,10 +167,10 @@ class _Columns:
 
     def leaf(self, inside: exp.Select, table: exp.Table) -> Leaf:
         """Return the part."""
-        items = [_named(node, name) for node, name in self._items.items()] or [_named(exp.Literal.number(1), "present")]
+        items = [named(node, name) for node, name in self._items.items()] or [named(exp.Literal.number(1), "present")]
         inside.set("expressions", items)
-        outputs = tuple(_output(self._query, item) for item in items)
-        return Leaf(_bare(inside), outputs, (table,))
+        outputs = tuple(output_of(self._query, item) for item in items)
+        return Leaf(bare(inside), outputs, (table,))
 
     def _column(self, node: exp.Expr) -> exp.Column:
         if node not in self._items:
@@ -207,7 +207,7 @@ def _ignores_duplicates(select: exp.Select) -> bool:
     )
 
 
-def _output(query: Query, item: exp.Expr) -> Output:
+def output_of(query: Query, item: exp.Expr) -> Output:
     """Return the output column of an item that has a name."""
     shown = item.this if isinstance(item, exp.Alias) else item
     source = query.tables.get(shown.table) if isinstance(shown, exp.Column) else None
@@ -216,18 +216,20 @@ def _output(query: Query, item: exp.Expr) -> Output:
     return Output(item.alias_or_name, source, shown.name)
 
 
-def _bare(tree: exp.Expr) -> exp.Expr:
+def bare(tree: exp.Expr) -> exp.Expr:
     """Take a SELECT out of its tree, and the names off its items: as the outermost one it has numbered columns."""
     tree.parent, tree.arg_key, tree.index = None, None, None
     tree.set("expressions", [item.unalias() for item in tree.expressions])
     return tree
 
 
-def _named(node: exp.Expr, name: str) -> exp.Expr:
+def named(node: exp.Expr, name: str) -> exp.Expr:
+    """Return a copy of an expression as an item of a step."""
     return exp.alias_(node.copy(), exp.to_identifier(name, quoted=True), copy=False)
 
 
-def _table(alias: str) -> exp.Table:
+def step_table(alias: str) -> exp.Table:
+    """Return the table of a step, to be named later."""
     identifier = exp.to_identifier(alias, quoted=True)
     return exp.Table(this=identifier, alias=exp.TableAlias(this=identifier.copy()))
 
@@ -236,7 +238,7 @@ def _cross(node: exp.Expr) -> exp.Join:
     return exp.Join(this=node, kind="CROSS")
 
 
-def _fresh(query: Query, stem: str) -> str:
+def fresh(query: Query, stem: str) -> str:
     """Return an alias that the query does not have."""
     taken = defined_aliases(query.tree) | set(query.tables)
     return next(name for count in range(len(taken) + 1) if (name := f"{stem}_{count + 1}") not in taken)

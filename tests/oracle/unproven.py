@@ -24,7 +24,7 @@ from czar.analyse.separations import Partners
 from czar.plan import aggregates, build, grouped, neighbours, scan, select
 from czar.plan.numbers import Numbers
 from czar.plan.select import Window
-from czar.steps import leaves
+from czar.steps import folding, groups, leaves
 from schema.model import TableRole
 
 
@@ -171,6 +171,10 @@ UNPROVEN = {
     "rows_of_their_own": [(inner_conditions, "_is_alone", always(value=True))],
     "duplicates": [(leaves, "_ignores_duplicates", always(value=True))],
     "rows_of_members": [(leaves, "_is_membership", always(value=True))],
+    "groups_compared_alike": [(groups, "_are_alike", always(value=True))],
+    "groups_that_nobody_asks_for": [(groups, "cannot_fail", always(value=True))],
+    "counts_without_rows": [(groups, "ZERO_WITHOUT_ROWS", lambda _: ())],
+    "steps_as_they_are": [(folding, "_shows_the_step", always(value=True))],
     "one_moment": [(czar.session, "at_moment", lambda _: lambda tree, _: tree)],
     "rows_that_are_not_their_own_neighbours": [(nearest, "_tells_apart", always(value=True))],
     "neighbours_in_the_overlap": [(nearest, "_is_measured", always(value=True))],
