@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
+from czar.analyse.compared_rows import extremes
 from czar.analyse.dependent_columns import dependent_columns
 from czar.analyse.functions import known_functions
 from czar.analyse.geometry import lower_geometry
@@ -31,7 +32,7 @@ Rule = Callable[[Query], Query]
 
 NAMING: tuple[Rule, ...] = (
     *(sampled, supported, plain_forms, resolve, plain_items, dependent_columns, known_functions, lower_geometry),
-    sink_conditions,
+    *(extremes, sink_conditions),
 )
 """What makes every part of a query, and of the queries in it, mean one thing."""
 

@@ -144,7 +144,7 @@ def _passes(query: Query, tree: exp.Expr, place: int) -> bool:
     """Whether a query can as well be asked for those of its rows alone that meet a condition on one of its columns."""
     tree = body(tree)
     if isinstance(tree, exp.SetOperation):
-        kinds = {_datatype(query, side, place) for side in (tree.this, tree.expression)}
+        kinds = {datatype_of(query, side, place) for side in (tree.this, tree.expression)}
         # Columns of two types are compared as a third one.
         return len(kinds) == 1 and None not in kinds and all(_passes(query, side, place) for side in (tree.this, tree.expression))
     if not isinstance(tree, exp.Select) or any(tree.args.get(clause) for clause in ("limit", "offset", "with_")):
@@ -164,11 +164,11 @@ def _passes(query: Query, tree: exp.Expr, place: int) -> bool:
     return all(column in columns for columns in kept_apart)
 
 
-def _datatype(query: Query, tree: exp.Expr, place: int) -> ColumnType | None:
+def datatype_of(query: Query, tree: exp.Expr, place: int) -> ColumnType | None:
     """Return the type of a column of a query, if it is that of a column of a table."""
     tree = body(tree)
     if isinstance(tree, exp.SetOperation):
-        kinds = {_datatype(query, side, place) for side in (tree.this, tree.expression)}
+        kinds = {datatype_of(query, side, place) for side in (tree.this, tree.expression)}
         return kinds.pop() if len(kinds) == 1 else None
     column = tree.expressions[place].unalias() if isinstance(tree, exp.Select) else None
     if not isinstance(column, exp.Column):
@@ -180,7 +180,7 @@ def _datatype(query: Query, tree: exp.Expr, place: int) -> ColumnType | None:
         inner = body(node)
         if isinstance(node, exp.Subquery) and node.alias == column.table and isinstance(inner, exp.Select | exp.SetOperation):
             names = output_names(inner)
-            return _datatype(query, inner, names.index(column.name)) if column.name in names else None
+            return datatype_of(query, inner, names.index(column.name)) if column.name in names else None
     return None
 
 

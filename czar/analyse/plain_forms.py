@@ -3,7 +3,7 @@
 from sqlglot import exp
 
 from czar.analyse.constants import number
-from czar.analyse.nesting import own, parts
+from czar.analyse.nesting import body, own, parts
 from czar.analyse.query import Query
 from czar.dialects.places import place_of
 from qserv.errors import QueryError
@@ -13,23 +13,41 @@ REAL_WHOLE = 2**24
 
 
 def plain_forms(query: Query) -> Query:
-    """Write named windows out where they are used, BETWEEN SYMMETRIC as two BETWEENs, and numbers of VALUES or an array as a list.
+    """Write named windows out where they are used, BETWEEN SYMMETRIC as two BETWEENs, numbers of VALUES or an array as a list, and
+    ``= ANY (SELECT ...)`` and ``<> ALL (SELECT ...)`` with IN.
 
     Raises
     ------
     QueryError
         There is no window of a name.
     """
-    forms = [part for part in parts(query.tree) if isinstance(part, exp.Between | exp.Window | exp.In | exp.EQ)]
+    forms = [part for part in parts(query.tree) if isinstance(part, exp.Between | exp.Window | exp.In | exp.EQ | exp.NEQ)]
     if any(isinstance(part, exp.Window) for part in forms):
         for select in list(query.tree.find_all(exp.Select)):
             _write_windows_out(select, query)
     for part in forms:
         if isinstance(part, exp.Between) and part.args.get("symmetric"):
             part.replace(_either_way(part))
+        elif isinstance(part, exp.EQ | exp.NEQ) and _compares_with_rows(part):
+            part.replace(_membership(part))
         elif isinstance(part, exp.In | exp.EQ):
             _list_written_out(part)
     return query
+
+
+def _compares_with_rows(part: exp.EQ | exp.NEQ) -> bool:
+    """Whether it is ``a = ANY (SELECT ...)`` or ``a <> ALL (SELECT ...)``."""
+    kind = exp.Any if isinstance(part, exp.EQ) else exp.All
+    return isinstance(part.right, kind) and isinstance(body(part.right.this), exp.Select | exp.SetOperation)
+
+
+def _membership(part: exp.EQ | exp.NEQ) -> exp.Expr:
+    """Return such a comparison as ``a IN (SELECT ...)``, or ``(NOT a IN (SELECT ...))``, which PostgreSQL hashes."""
+    rows = part.right.this
+    rows = rows if isinstance(rows, exp.Subquery) else exp.Subquery(this=rows)
+    member = part.left if isinstance(part.left, exp.Column | exp.Tuple | exp.Paren) else exp.Paren(this=part.left)
+    found = exp.In(this=member, query=rows)
+    return found if isinstance(part, exp.EQ) else exp.Paren(this=exp.Not(this=found))
 
 
 def _either_way(between: exp.Between) -> exp.Expr:

@@ -57,6 +57,10 @@ SHAPES = {
         "SELECT v.filter, AVG(o.flux) FROM observation o JOIN visits.visit v ON o.visit = v.visit GROUP BY v.filter"
     ),
     "replicated_alone": "SELECT v.visit, f.width FROM visits.visit v, visits.filter f WHERE v.filter = f.filter ORDER BY 1",
+    "above_all_rows": (
+        "SELECT h.hip FROM hipparcos h WHERE h.hip > ALL (SELECT visit FROM visits.visit)"
+        " AND h.hip <> ALL (SELECT visit FROM visits.visit)"
+    ),
     "braces": "SELECT '{t0} {' || hip AS \"a{b\" FROM hipparcos WHERE '}' <> '{{'",
 }
 

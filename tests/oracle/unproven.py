@@ -13,7 +13,7 @@ from sqlglot import exp
 import czar.analyse
 import czar.planning
 import czar.session
-from czar.analyse import inner_conditions, locality, nearest
+from czar.analyse import compared_rows, inner_conditions, locality, nearest
 from czar.analyse import query as queries
 from czar.analyse.functions import called
 from czar.analyse.locality import Locality, Spread
@@ -175,6 +175,7 @@ UNPROVEN = {
     "groups_that_nobody_asks_for": [(groups, "cannot_fail", always(value=True))],
     "counts_without_rows": [(groups, "ZERO_WITHOUT_ROWS", lambda _: ())],
     "steps_as_they_are": [(folding, "_shows_the_step", always(value=True))],
+    "types_without_extremes": [(compared_rows, "WITHOUT_EXTREMES", lambda _: frozenset())],
     "one_moment": [(czar.session, "at_moment", lambda _: lambda tree, _: tree)],
     "rows_that_are_not_their_own_neighbours": [(nearest, "_tells_apart", always(value=True))],
     "neighbours_in_the_overlap": [(nearest, "_is_measured", always(value=True))],
