@@ -22,6 +22,12 @@ from tests.support.sky import FELIS, TABLES, Survey
 
 CHUNK_TARGET_ROWS = 20_000
 
+MOST_ROWS = 200_000_000
+"""Of an answer: the sources of one visit, of which there are more in a larger survey, make 141,000,000 pairs."""
+
+ALL_ROWS = 10_000_000_000
+"""Of all answers."""
+
 
 @dataclass(frozen=True)
 class Large:
@@ -42,7 +48,8 @@ class Large:
 def large_cluster(home, objects, timeout_s, directory):
     """Run a cluster with a survey of so many objects whose queries may take so long; ``directory`` gets its files."""
     survey = Survey(objects)
-    settings = Settings(home=home, nodes=3, tap_port=0, memory_share=0.2, query_timeout_s=timeout_s, **SMALL)
+    limits = {"query_timeout_s": timeout_s, "max_rows": MOST_ROWS, "max_rows_per_user": ALL_ROWS}
+    settings = Settings(home=home, nodes=3, tap_port=0, memory_share=0.2, **limits, **SMALL)
     files = {table: [directory / f"{table}.parquet"] for table in TABLES}
     for table, (path,) in files.items():
         survey.write(table, path)
