@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,9 @@ FEW_BYTES = 1_000_000
 
 LOOK_S = 0.1
 """How often a query that waits for memory looks whether it was given up."""
+
+THREAD_BYTES = 100_000_000
+"""Of the memory of a query, for each thread that combines its rows: each has blocks of its own that cannot go to disk."""
 
 FAILURES = (duckdb.Error, pa.ArrowException, OSError)
 """What a statement that DuckDB stops raises: pyarrow makes an error of its own, or an OSError, of one in mid-stream."""
@@ -147,6 +151,7 @@ class Merger:
             ":memory:",
             config={
                 "memory_limit": f"{self._query_bytes // 1_000_000}MB",
+                "threads": max(1, min(len(os.sched_getaffinity(0)), self._query_bytes // THREAD_BYTES)),
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",
                 "python_enable_replacements": "false",

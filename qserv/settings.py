@@ -161,7 +161,7 @@ class Settings(BaseSettings):
     max_merge_bytes: int = Field(
         default=250_000_000,
         ge=8_000_000,
-        description="Of that, what one query may use, at most the half; larger sorts and groups go to disk.",
+        description="Of that, what one query may use, at most the half, a thread each 100 MB; larger sorts and groups go to disk.",
     )
     result_spill_bytes: int = Field(
         default=64 * 1024 * 1024,

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from sqlglot import exp
 
 from czar.analyse.functions import called
-from czar.analyse.locality import NotLocalError, is_grouped, locality_of, makes_random_numbers
+from czar.analyse.grouping import is_grouped
+from czar.analyse.locality import NotLocalError, locality_of, makes_random_numbers
 from czar.analyse.nesting import body, conjuncts, joins, optional, output_names, own, relations, selects
 from czar.analyse.query import Query
 from czar.dialects.number_lists import lists_numbers

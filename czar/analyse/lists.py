@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from czar.analyse.constants import Number, number
-from czar.analyse.locality import is_grouped
+from czar.analyse.grouping import is_grouped
 from czar.analyse.nesting import body, conjuncts, expression_queries, free_aliases, relations
 from czar.analyse.query import Block, Query, Source
 from czar.analyse.scope import qualified

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
+from czar.analyse.grouping import is_grouped
 from czar.analyse.nesting import body, conjuncts, expression_queries, free_aliases, joins, optional, output_names, own, relations
 from czar.analyse.query import Query, Source
 from czar.analyse.separations import Partners
@@ -81,7 +82,8 @@ class Locality:
         spreads = {relation.alias_or_name: self.of_relation(relation) for relation in relations(select)}
         rows = self._joined(select, spreads) if spreads else WHOLE
         partners = rows.partners.union(*(spread.partners for spread in spreads.values()))
-        for query in expression_queries(select):
+        laterals = [node.this for node in relations(select) if isinstance(node, exp.Lateral)]
+        for query in (*expression_queries(select), *laterals):
             for table in query.find_all(exp.Table):
                 self.of_relation(table)
             if self.partitioned(query):
@@ -174,13 +176,8 @@ class Locality:
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier) and not _is_defined_here(node):
             reason = "a recursive query needs its rows together"
             raise NotLocalError(reason, node)
-        if isinstance(node, exp.Lateral):
-            if self.partitioned(node):
-                reason = "LATERAL over a partitioned table"
-                raise NotLocalError(reason, node)
-            return WHOLE
         if not isinstance(node, exp.Subquery):
-            return WHOLE
+            return WHOLE  # LATERAL, too: the rows before it say which it has (see `of_rows`)
         if "cte" in node.meta and makes_random_numbers(node):
             reason = "the random numbers of a CTE are taken once"
             raise NotLocalError(reason, node)
@@ -230,7 +227,7 @@ class Locality:
             for left, right in equal_columns(conjuncts(where.this if where else None)):
                 if any(key[1:] == left and columns.get(right) == key[0] for key in inside.keys):
                     return inside.partners
-            if _is_membership(query, inner, select, inside, columns):
+            if _is_membership(query, inner, select, inside, rows):
                 return inside.partners
         related = free_aliases(query)
         what = "a correlated subquery" if related else "a subquery"
@@ -284,24 +281,6 @@ def _is_defined_here(table: exp.Table) -> bool:
 def makes_random_numbers(tree: exp.Expr) -> bool:
     """Whether a query gives other rows each time."""
     return any(call.name.lower() == "random" for call in tree.find_all(exp.Anonymous))
-
-
-def is_grouped(tree: exp.Select) -> bool:
-    """Whether a SELECT makes one row of several."""
-    return bool(tree.args.get("group") or tree.args.get("having") or own_aggregates(tree))
-
-
-def own_aggregates(tree: exp.Expr) -> list[exp.Expr]:
-    """Return the aggregates of a SELECT or a part of one that are no window functions and not inside of subqueries."""
-    found = own(tree, exp.AggFunc)
-    return [part for part in found if not _in_window(part)]
-
-
-def _in_window(part: exp.Expr) -> bool:
-    below = part
-    while isinstance(below.parent, exp.Filter | exp.WithinGroup | exp.IgnoreNulls | exp.RespectNulls):
-        below = below.parent
-    return isinstance(below.parent, exp.Window) and below.parent.this is below
 
 
 def equal_columns(conditions: list[exp.Expr]) -> set[Pair]:
@@ -379,20 +358,20 @@ def _has_key(expressions: list[exp.Expr], rows: Spread) -> bool:
     return any(isinstance(part, exp.Column) and (part.table, part.name) in columns for part in bare)
 
 
-def _is_membership(
-    query: exp.Expr, inner: exp.Select, select: exp.Select, inside: Spread, columns: Mapping[tuple[str, str], str]
-) -> bool:
-    """Whether it is ``key IN (SELECT key ...)`` as a condition of WHERE: then a chunk needs only its own keys."""
+def _is_membership(query: exp.Expr, inner: exp.Select, select: exp.Select, inside: Spread, rows: Spread) -> bool:
+    """Whether it is ``key IN (SELECT key ...)``, for which a chunk needs its own keys alone.
+
+    As a condition of WHERE, where NULL is as good as FALSE; NOT IN and all else, if neither key is ever NULL.
+    """
     member = query.parent
-    where = select.args.get("where")
-    if not isinstance(member, exp.In) or not isinstance(member.this, exp.Column) or where is None:
-        return False
-    if not any(member is condition for condition in conjuncts(where.this)):
+    if not isinstance(member, exp.In) or not isinstance(member.this, exp.Column):
         return False
     clauses = ("limit", "offset", "group", "having", "distinct")
     if any(inner.args.get(clause) for clause in clauses) or own(inner, exp.AggFunc, exp.Window):
         return False
+    where = select.args.get("where")
+    is_condition = any(member is condition for condition in conjuncts(where.this if where else None))
     item = inner.expressions[0].unalias()
-    shown = {(key[1], key[2]): key[0] for key in inside.keys}
-    outside = columns.get((member.this.table, member.this.name))
-    return isinstance(item, exp.Column) and outside is not None and shown.get((item.table, item.name)) == outside
+    keys, others = (rows.keys, inside.keys) if is_condition else (rows.whole, inside.whole)
+    outside = {key[1:]: key[0] for key in keys}.get((member.this.table, member.this.name))
+    return isinstance(item, exp.Column) and outside is not None and (outside, item.table, item.name) in others

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from czar.analyse.locality import is_grouped
+from czar.analyse.grouping import is_grouped
 from czar.analyse.nesting import body, conjuncts, joins
 from czar.analyse.query import Block, Query, Source, opaque
 from czar.analyse.separations import near_of

@@ -8,7 +8,8 @@ from sqlglot import exp
 from czar.analyse import locality_of
 from czar.analyse.constants import number
 from czar.analyse.counts import count_of
-from czar.analyse.locality import NotLocalError, Spread, is_grouped
+from czar.analyse.grouping import is_grouped
+from czar.analyse.locality import NotLocalError, Spread
 from czar.analyse.nesting import relations
 from czar.analyse.query import Query
 from czar.parse import place_of

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
+from czar.analyse.grouping import own_aggregates
 from czar.analyse.kinds import Kind
-from czar.analyse.locality import NotLocalError, Spread, own_aggregates
+from czar.analyse.locality import NotLocalError, Spread
 from czar.analyse.nesting import own, within
 from czar.analyse.query import Query
 from czar.plan.aggregates import EXACT, Split, can_be_split, counted_apart, split, values_of

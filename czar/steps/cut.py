@@ -118,7 +118,7 @@ class _Cutter:
 
     def _can_stay(self, node: exp.Expr, select: exp.Select) -> bool:
         """Whether a query inside is no obstacle: in FROM a chunk-local one, elsewhere one over replicated tables alone."""
-        if any(node is relation for relation in relations(select)):
+        if isinstance(node, exp.Subquery) and any(node is relation for relation in relations(select)):
             return _proves(lambda: self.locality.of_relation(node))
         return not self.locality.partitioned(node)
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
+from czar.analyse.grouping import own_aggregates
 from czar.analyse.inner_conditions import cannot_fail
 from czar.analyse.kinds import Kind
-from czar.analyse.locality import makes_random_numbers, own_aggregates
+from czar.analyse.locality import makes_random_numbers
 from czar.analyse.nesting import body, conjuncts, free_aliases, joins, own, relations
 from czar.analyse.query import Query
 from czar.analyse.scope import qualified

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from czar.analyse.grouping import is_grouped
 from czar.analyse.inner_conditions import speaks_of, taken_conditions
-from czar.analyse.locality import Locality, is_grouped, same_chunk_groups
+from czar.analyse.locality import Locality, same_chunk_groups
 from czar.analyse.nesting import body, conjuncts, defined_aliases, expression_queries, free_aliases, joins, own, relations, within
 from czar.analyse.query import Output, Query
 from czar.analyse.scope import qualified

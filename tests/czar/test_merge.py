@@ -1,5 +1,6 @@
 """What DuckDB is asked to combine, and what it must not be able to do."""
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from czar.limiting import limited
-from czar.merge import Merger
+from czar.merge import THREAD_BYTES, Merger
 from qserv.errors import (
     MemoryLimitError,
     QueryCancelledError,
@@ -92,6 +93,15 @@ def test_a_query_that_needs_more_disk_than_one_may_use_is_told_so(tmp_path):
     many = pa.concat_tables([NAMES] * 10)
     with pytest.raises(TemporarySpaceError, match=r"more than 1\.0 MB of disk"):
         in_order(merger.merge(), many).read_all()
+    merger.close()
+
+
+@pytest.mark.parametrize(("query_bytes", "threads"), [(50_000_000, 1), (2 * THREAD_BYTES, min(2, len(os.sched_getaffinity(0))))])
+def test_there_are_as_many_threads_as_the_memory_is_enough_for(tmp_path, query_bytes, threads):
+    merger = Merger(2 * query_bytes, query_bytes, 100_000_000, str(tmp_path))
+    one = table(n=[1])
+    found = merger.merge().combine("SELECT CURRENT_SETTING('threads') AS n FROM partials", one.schema, one.to_batches())
+    assert found.read_all().to_pylist() == [{"n": threads}]
     merger.close()
 
 
