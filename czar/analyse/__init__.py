@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
+from czar.analyse.array_values import members_of_arrays
 from czar.analyse.compared_rows import extremes
 from czar.analyse.dependent_columns import dependent_columns
 from czar.analyse.functions import known_functions
@@ -32,7 +33,7 @@ Rule = Callable[[Query], Query]
 
 NAMING: tuple[Rule, ...] = (
     *(sampled, supported, plain_forms, resolve, plain_items, dependent_columns, known_functions, lower_geometry),
-    *(extremes, sink_conditions),
+    *(extremes, members_of_arrays, sink_conditions),
 )
 """What makes every part of a query, and of the queries in it, mean one thing."""
 

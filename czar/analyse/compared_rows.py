@@ -4,13 +4,12 @@
 least; where it has NULL, that. PostgreSQL compares each row outside with all rows of a subquery until one decides.
 """
 
-import itertools
 from typing import Final
 
 from sqlglot import exp
 
 from czar.analyse.inner_conditions import datatype_of
-from czar.analyse.nesting import body, defined_aliases, free_aliases, output_names, parts
+from czar.analyse.nesting import body, free_aliases, output_names, parts, unused_aliases
 from czar.analyse.query import Query
 from czar.analyse.scope import qualified
 from schema.model import ColumnType
@@ -30,8 +29,7 @@ def extremes(query: Query) -> Query:
     if len(query.sources) <= 1:
         return query
     found = [part for part in parts(query.tree) if isinstance(part, ABOVE + BELOW) and isinstance(part.right, exp.Any | exp.All)]
-    taken = defined_aliases(query.tree) if found else set()
-    free = (name for number in itertools.count(1) if (name := f"values_{number}") not in taken)
+    aliases = unused_aliases(query.tree, "values")
     names: dict[exp.Expr, str] = {}
     for comparison in found:
         rows = body(comparison.right.this)
@@ -40,7 +38,7 @@ def extremes(query: Query) -> Query:
         if datatype_of(query, rows, 0) in WITHOUT_EXTREMES:
             continue
         # Two that are written alike may be one value, of which GROUP BY speaks: see `shared_subqueries`.
-        alias = names.setdefault(rows.copy(), next(free))
+        alias = names.setdefault(rows.copy(), next(aliases))
         is_least = isinstance(comparison, ABOVE) == isinstance(comparison.right, exp.Any)
         _give_extreme(rows, alias, exp.Min if is_least else exp.Max)
     return query

@@ -3,6 +3,7 @@
 Once names are resolved (`czar.analyse.resolve`), every table of FROM has an alias that no other one of the whole tree has.
 """
 
+import itertools
 from collections.abc import Iterator
 
 from sqlglot import exp
@@ -104,6 +105,12 @@ def expression_queries(select: exp.Select) -> list[exp.Expr]:
 def defined_aliases(tree: exp.Expr) -> set[str]:
     """Return the aliases of all tables and subqueries in the FROM clauses of a tree."""
     return {relation.alias_or_name for select in selects(tree) for relation in relations(select)}
+
+
+def unused_aliases(tree: exp.Expr, stem: str) -> Iterator[str]:
+    """Yield aliases that no table or subquery of a tree has."""
+    taken = defined_aliases(tree)
+    yield from (name for number in itertools.count(1) if (name := f"{stem}_{number}") not in taken)
 
 
 def free_aliases(tree: exp.Expr) -> set[str]:
