@@ -248,7 +248,7 @@ class Run:
         self.measured.rest = rest(query, max_rows)
         stage = self.measured.stage("rest")
         with stage.timed():
-            reader = self._loaded(query).ask(self.measured.rest)
+            reader = self._loaded(query).ask(self.measured.rest, is_shown=not query.is_step)
         return Rows(reader.schema, stage.counted(reader), query.outputs)
 
     def _loaded(self, query: Query) -> Workspace:

@@ -5,7 +5,7 @@ import os
 import queue
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -241,8 +241,15 @@ class Workspace:
         ]
         return found.cast(pa.schema(list(zip(described.names, types, strict=True))))
 
-    def ask(self, sql: str) -> pa.RecordBatchReader:
+    def ask(self, sql: str, *, is_shown: bool = False) -> pa.RecordBatchReader:
         """Return what a statement answers. Read it to its end, or close the workspace.
+
+        Parameters
+        ----------
+        sql
+            The statement.
+        is_shown
+            Whether its rows are those of an answer, in which an interval is a text: Arrow's have less than 293 years in hours.
 
         Raises
         ------
@@ -250,7 +257,7 @@ class Workspace:
             PostgreSQL stopped, such as by a division by zero.
         """
         with self._at_work() as cursor:
-            cursor.execute(_as_lists(sql, cursor.adbc_execute_schema(sql)))
+            cursor.execute(_carried(sql, cursor.adbc_execute_schema(sql), _SHOWN if is_shown else _COMPUTED))
             reader = cursor.fetch_record_batch()
             schema = plain_schema(reader.schema)
 
@@ -319,7 +326,11 @@ _DIGITS: Final = {"numeric": ("text", NUMERIC), "_numeric": ("text[]", NUMERICS)
 """What numbers with all their digits are read as: in PostgreSQL, and in Arrow."""
 
 
-_DOUBLES: Final = "::double precision[]"
+_COMPUTED: Final = {"_numeric": "{}::double precision[]"}
+"""What is read of values that are computed with, by PostgreSQL's types."""
+
+_SHOWN: Final = _COMPUTED | {"interval": "qserv.iso_text({})", "_interval": "qserv.iso_text({})"}
+"""The same of those that are shown."""
 
 
 def _postgres_type(column: pa.Field) -> str:
@@ -327,18 +338,18 @@ def _postgres_type(column: pa.Field) -> str:
     return name.decode()
 
 
-def _as_lists(sql: str, schema: pa.Schema) -> str:
-    """Return a statement whose arrays are such as lists can hold, where ADBC would make one dimension of several, and those of
-    numeric in double precision, as all that is shown.
+def _carried(sql: str, schema: pa.Schema, forms: Mapping[str, str]) -> str:
+    """Return a statement whose values have the forms of their types, and whose arrays are such as lists can hold, where ADBC would
+    make one dimension of several.
     """
-    if not any(pa.types.is_list(column.type) for column in schema):
+    items = []
+    for column in schema:
+        name = quote(column.name)
+        value = forms.get(_postgres_type(column), "{}").replace("{}", name)
+        value = f"qserv.as_list({value})" if pa.types.is_list(column.type) else value
+        items.append(value if value == name else f"{value} AS {name}")
+    if all(item == quote(name) for item, name in zip(items, schema.names, strict=True)):
         return sql
-    names = [quote(column) for column in schema.names]
-    casts = [_DOUBLES if _postgres_type(column) == "_numeric" else "" for column in schema]
-    items = [
-        f"qserv.as_list({name}{cast}) AS {name}" if pa.types.is_list(column.type) else name
-        for name, cast, column in zip(names, casts, schema, strict=True)
-    ]
     return f"SELECT {', '.join(items)} FROM ({sql}) AS answer"  # noqa: S608 (quoted names, and a statement of ours)
 
 

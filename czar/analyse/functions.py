@@ -223,9 +223,21 @@ def _remainder(node: exp.Expr) -> exp.Expr:
     return node_function("modulo", node.this, node.expression)
 
 
+def _extracted(node: exp.Expr) -> exp.Expr:
+    """EXTRACT gives numeric; of two times, the difference must be taken before it is rounded to double precision."""
+    return node if isinstance(node.parent, exp.Cast) or _is_of_extracted(node.parent) else _as_double(node)
+
+
+def _difference(node: exp.Expr) -> exp.Expr:
+    return _as_double(node) if _is_of_extracted(node) else node
+
+
+def _is_of_extracted(node: exp.Expr | None) -> bool:
+    return isinstance(node, exp.Sub) and isinstance(node.left, exp.Extract) and isinstance(node.right, exp.Extract)
+
+
 def _as_double(node: exp.Expr) -> exp.Expr:
-    """EXTRACT gives numeric."""
-    return node if isinstance(node.parent, exp.Cast) else exp.cast(node.copy(), exp.DType.DOUBLE)
+    return exp.cast(node.copy(), exp.DType.DOUBLE)
 
 
 _REWRITES: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
@@ -233,5 +245,6 @@ _REWRITES: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
     exp.Round: _with_digits("round"),
     exp.Trunc: _with_digits("truncate"),
     exp.Mod: _remainder,
-    exp.Extract: _as_double,
+    exp.Extract: _extracted,
+    exp.Sub: _difference,
 }

@@ -32,3 +32,10 @@ CREATE OR REPLACE FUNCTION qserv.quotient(x numeric, y numeric) RETURNS numeric
 
 CREATE OR REPLACE FUNCTION qserv.quotient(x double precision, y double precision) RETURNS double precision
     LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN trunc(x / y);
+
+-- Intervals as texts of ISO 8601, whatever the session's own style is.
+CREATE OR REPLACE FUNCTION qserv.iso_text(x interval) RETURNS text
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET intervalstyle = iso_8601 AS 'SELECT x::text';
+
+CREATE OR REPLACE FUNCTION qserv.iso_text(x interval[]) RETURNS text[]
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET intervalstyle = iso_8601 AS 'SELECT x::text[]';
