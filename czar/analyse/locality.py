@@ -218,6 +218,9 @@ class Locality:
         """
         inner = body(query)
         columns = {(key[1], key[2]): key[0] for key in rows.keys}
+        if isinstance(inner, exp.SetOperation):
+            sides = [side for side in (inner.this, inner.expression) if self.partitioned(side)]
+            return frozenset().union(*(self._of_subquery(side, select, rows, home) for side in sides))
         if isinstance(inner, exp.Select) and rows.partitioned:
             near = self._beside(inner, home, rows.family)
             if near:
@@ -359,19 +362,24 @@ def _has_key(expressions: list[exp.Expr], rows: Spread) -> bool:
 
 
 def _is_membership(query: exp.Expr, inner: exp.Select, select: exp.Select, inside: Spread, rows: Spread) -> bool:
-    """Whether it is ``key IN (SELECT key ...)``, for which a chunk needs its own keys alone.
+    """Whether it is ``key IN (SELECT key ...)``, or a row that has the key in it, for which a chunk needs its own keys alone.
 
     As a condition of WHERE, where NULL is as good as FALSE; NOT IN and all else, if neither key is ever NULL.
     """
     member = query.parent
-    if not isinstance(member, exp.In) or not isinstance(member.this, exp.Column):
+    if not isinstance(member, exp.In):
         return False
     clauses = ("limit", "offset", "group", "having", "distinct")
     if any(inner.args.get(clause) for clause in clauses) or own(inner, exp.AggFunc, exp.Window):
         return False
     where = select.args.get("where")
     is_condition = any(member is condition for condition in conjuncts(where.this if where else None))
-    item = inner.expressions[0].unalias()
     keys, others = (rows.keys, inside.keys) if is_condition else (rows.whole, inside.whole)
-    outside = {key[1:]: key[0] for key in keys}.get((member.this.table, member.this.name))
-    return isinstance(item, exp.Column) and outside is not None and (outside, item.table, item.name) in others
+    directors = {key[1:]: key[0] for key in keys}
+    values = member.this.expressions if isinstance(member.this, exp.Tuple) else [member.this]
+    return any(
+        isinstance(value, exp.Column)
+        and isinstance(item, exp.Column)
+        and (directors.get((value.table, value.name)), item.table, item.name) in others
+        for value, item in zip(values, [item.unalias() for item in inner.expressions], strict=False)
+    )

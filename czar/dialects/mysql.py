@@ -16,6 +16,7 @@ from czar.dialects.aggregates import AGGREGATES, WINDOW_FUNCTIONS
 from czar.dialects.calls import node_function
 from czar.dialects.mysql_conditions import as_condition, as_number
 from czar.dialects.mysql_functions import meaning
+from czar.dialects.native import exists
 
 GRAMMAR = frozenset({"CAST", "CONVERT", "EXTRACT", "GROUP_CONCAT", "POSITION", "SUBSTRING", "SUBSTR", "TRIM"})
 """Functions whose arguments are not a plain list."""
@@ -27,7 +28,7 @@ NAMED = frozenset({"COALESCE", "GREATEST", "LEAST", "NULLIF", "STD", "STDDEV", "
 def _read() -> dict[str, Callable[..., exp.Expr]]:
     planned = (*AGGREGATES, *WINDOW_FUNCTIONS)
     names = {name for kind in planned if issubclass(kind, exp.Func) for name in kind.sql_names()}
-    return {name: build for name, build in MySQLParser.FUNCTIONS.items() if name in names | NAMED}
+    return {name: build for name, build in MySQLParser.FUNCTIONS.items() if name in names | NAMED} | {"EXISTS": exists}
 
 
 class QservParser(MySQLParser):

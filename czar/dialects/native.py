@@ -41,7 +41,14 @@ def _read() -> dict[str, Callable[..., exp.Expr]]:
     names = {name for kind in planned if issubclass(kind, exp.Func) for name in kind.sql_names()}
     kept = {name: build for name, build in PostgresParser.FUNCTIONS.items() if name in names | NAMED}
     bits = {name: PostgresParser.FUNCTIONS[name] for name in ("BIT_AND", "BIT_OR", "BIT_XOR")}
-    return {**kept, **bits, "EVERY": exp.LogicalAnd.from_arg_list}
+    return {**kept, **bits, "EVERY": exp.LogicalAnd.from_arg_list, "EXISTS": exists}
+
+
+def exists(arguments: list[exp.Expr]) -> exp.Expr:
+    """Return EXISTS of a query that begins in parentheses, not with SELECT: sqlglot takes it for an argument of a function."""
+    if len(arguments) == 1 and isinstance(arguments[0], exp.Query):
+        return exp.Exists(this=arguments[0])
+    return exp.Anonymous(this="exists", expressions=arguments)
 
 
 class NativeParser(PostgresParser):
