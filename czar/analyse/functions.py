@@ -46,7 +46,7 @@ NODE_FUNCTIONS = frozenset(
     {
         *("angular_separation", "in_circle", "in_lonlat_box", "in_ellipse", "in_polygon"),
         *("ln", "log10", "exp", "sqrt", "power", "asin", "acos", "divide", "truncate", "round", "mod"),
-        *("widen", "summand", "total", "sum_low", "sum_high", "mean", "carried", "as_list", "lot"),
+        *("widen", "summand", "total", "sum_low", "sum_high", "mean", "carried", "as_list", "iso_text", "lot"),
         *("modulo", "quotient", "int_divide", "truth", "mysql_substr"),
         *("scisql_getversion", "scisql_s2htmid", "scisql_s2htmlevel"),
         *("nanojansky_to_abmag", "nanojansky_to_abmag_sigma", "abmag_to_nanojansky", "abmag_to_nanojansky_sigma"),

@@ -72,7 +72,7 @@ PROOFS = {
     "set_operations": ["sets/union", "sets/union_keeps_nulls_once"],
     "limits_inside": ["ctes/limited", "subqueries/derived_limited"],
     "recursion": ["ctes/recursive_parents"],
-    "lateral": ["neighbours/nearest_only_lateral"],
+    "lateral": ["neighbours/nearest_only_lateral", "shapes/lateral_of_another_column"],
     "random_numbers_of_a_cte": ["ctes/random_numbers_are_taken_once"],
     "families": ["neighbours/stars_near_grains"],
     "keys_of_optional_rows": ["groups/by_key_of_optional_rows"],

@@ -60,6 +60,10 @@ def _of_set_operation(proof, tree):
     return left if left.partitioned else right
 
 
+def _unless_lateral(before):
+    return lambda proof, tree, *given: frozenset() if isinstance(tree.parent, exp.Lateral) else before(proof, tree, *given)
+
+
 def _without_limit(proof, tree):
     tree = tree.copy()
     inner = locality.body(tree)
@@ -137,9 +141,7 @@ UNPROVEN = {
         (Locality, "reads_tables", lambda before: lambda proof, tree: not isinstance(tree, exp.With) and before(proof, tree)),
         (locality, "_is_defined_here", always(value=True)),
     ],
-    "lateral": [
-        (Locality, "partitioned", lambda before: lambda proof, tree: not isinstance(tree, exp.Lateral) and before(proof, tree))
-    ],
+    "lateral": [(Locality, "_of_subquery", _unless_lateral)],
     "random_numbers_of_a_cte": [(Locality, "of_relation", with_change(_without_cte))],
     "families": [(Locality, "_joined", with_change(_as_one_family))],
     "keys_of_optional_rows": [(locality, "optional", always(frozenset()))],

@@ -35,7 +35,7 @@ CREATE OR REPLACE FUNCTION qserv.quotient(x double precision, y double precision
 
 -- Intervals as texts of ISO 8601, whatever the session's own style is.
 CREATE OR REPLACE FUNCTION qserv.iso_text(x interval) RETURNS text
-    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET intervalstyle = iso_8601 AS 'SELECT x::text';
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET intervalstyle = iso_8601 AS 'SELECT x::text';
 
 CREATE OR REPLACE FUNCTION qserv.iso_text(x interval[]) RETURNS text[]
-    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET intervalstyle = iso_8601 AS 'SELECT x::text[]';
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET intervalstyle = iso_8601 AS 'SELECT x::text[]';
