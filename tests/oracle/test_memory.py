@@ -51,9 +51,9 @@ ASKING = 0.75
 MOST_ROWS = 200_000
 """Rows that the oracle may hold for a comparison, where LIMIT takes any of them."""
 
-GROWS = "neighbours/"
-"""Queries that may end in the limit of time: at the same radius, pairs grow as the square of the objects. None may end in another
-limit."""
+GROWS = ("neighbours/", "joins/on_a_text")
+"""Queries that may end in the limit of time: at the same radius, or with as many different texts, pairs grow as the square of the
+objects. None may end in another limit."""
 
 
 NO_SUBQUERY = (
