@@ -174,7 +174,7 @@ def _postgres(kind: pa.DataType) -> str:
 
 
 def _texts(values: pa.Array) -> pa.Array:
-    """Return values as PostgreSQL reads them, as strings. As Python's own they would take ten times the memory."""
+    """Return values as PostgreSQL reads them, as strings: made one by one in Python, they take several times the memory."""
     if not pa.types.is_list(values.type):
         return values.cast(pa.string())
     offsets = pa.array(values.offsets.to_numpy())  # a mask goes with offsets that are no slice of others

@@ -8,7 +8,17 @@ from sqlglot import exp
 from czar.analyse.grouping import is_grouped
 from czar.analyse.inner_conditions import speaks_of, taken_conditions
 from czar.analyse.locality import Locality, same_chunk_groups
-from czar.analyse.nesting import body, conjuncts, defined_aliases, expression_queries, free_aliases, joins, own, relations, within
+from czar.analyse.nesting import (
+    body,
+    conjuncts,
+    expression_queries,
+    free_aliases,
+    joins,
+    own,
+    relations,
+    unused_aliases,
+    within,
+)
 from czar.analyse.query import Output, Query
 from czar.analyse.scope import qualified
 from czar.steps.partners import known_values
@@ -241,5 +251,4 @@ def _cross(node: exp.Expr) -> exp.Join:
 
 def fresh(query: Query, stem: str) -> str:
     """Return an alias that the query does not have."""
-    taken = defined_aliases(query.tree) | set(query.tables)
-    return next(name for count in range(len(taken) + 1) if (name := f"{stem}_{count + 1}") not in taken)
+    return next(alias for alias in unused_aliases(query.tree, stem) if alias not in query.tables)
