@@ -47,7 +47,7 @@ class Large:
 @contextlib.contextmanager
 def large_cluster(home, objects, timeout_s, directory):
     """Run a cluster with a survey of so many objects whose queries may take so long; ``directory`` gets its files."""
-    survey = Survey(objects)
+    survey = Survey(objects, widened=True)
     limits = {"query_timeout_s": timeout_s, "max_rows": MOST_ROWS, "max_rows_per_user": ALL_ROWS}
     settings = Settings(home=home, nodes=3, tap_port=0, memory_share=0.2, **limits, **SMALL)
     files = {table: [directory / f"{table}.parquet"] for table in TABLES}

@@ -27,8 +27,8 @@ from tests.support.sky import TABLES
 
 LIMIT_BYTES = 256 * MEGABYTE
 
-OBJECTS = 1_700_000
-"""With their sources and all else, 2.4 GB of chunk tables without overlap and indexes."""
+OBJECTS = 1_450_000
+"""With their sources and all else, 2.1 GB of chunk tables without overlap and indexes."""
 
 WHOLE_BYTES = 2_000_000_000
 """What so many have at the least."""

@@ -6,7 +6,6 @@ import pyarrow as pa
 from tests.oracle.sphere import displaced
 from tests.support import objects
 from tests.support.drawing import Draw
-from tests.support.places import positions
 
 MOST_SOURCES = 8
 """Of an object; none to so many, 4 on average."""
@@ -31,19 +30,19 @@ FARTHEST_ARCSEC, USUAL_ARCSEC = 25.0, 0.3
 NOTES = ("ok", "edge", "it's", "cosmic ray", "ghost?", "é", "100 %", None)
 
 
-def sources(seed, start, stop):
+def sources(places, start, stop):
     """Return the sources of the objects of numbers ``start`` to ``stop``."""
     index = np.arange(start, stop, dtype=np.int64)
-    each = Draw(seed, "sources of", index.astype(np.uint64)).integers("count", 0, MOST_SOURCES + 1)
+    each = Draw(places.seed, "sources of", index.astype(np.uint64)).integers("count", 0, MOST_SOURCES + 1)
     owner = np.repeat(index, each)
     number = owner * ROOM_FOR_SOURCES + np.arange(len(owner)) - np.repeat(np.cumsum(each) - each, each)
-    draw = Draw(seed, "source", number.astype(np.uint64))
+    draw = Draw(places.seed, "source", number.astype(np.uint64))
     far = draw.chance("far", 0.01)
     arcsec = np.where(far, draw.uniform("far arcsec", 0, FARTHEST_ARCSEC), draw.uniform("arcsec", 0, USUAL_ARCSEC))
-    ra, dec = displaced(*positions(seed, owner), arcsec / 3600, draw.uniform("direction", 0, 2 * np.pi))
+    ra, dec = displaced(*places.of(owner), arcsec / 3600, draw.uniform("direction", 0, 2 * np.pi))
     unplaced = draw.chance("unplaced", 0.002)
     visit = draw.integers("visit", 1, VISITS + 1, np.int32)
-    flux = objects.fluxes(objects.magnitudes(seed, owner))
+    flux = objects.fluxes(objects.magnitudes(places.seed, owner))
     error = 30 + 0.02 * flux
     measured = flux + error * draw.normal("noise")
     taken = _taken(visit) + draw.integers("exposure", 0, 30_000_000)
@@ -73,14 +72,14 @@ def sources(seed, start, stop):
     )
 
 
-def forced_sources(seed, start, stop):
+def forced_sources(places, start, stop):
     """Return the forced photometry of the objects of numbers ``start`` to ``stop``; the key is object and visit together."""
     index = np.arange(start, stop, dtype=np.int64)
     owner = np.repeat(index[index % FORCED_EVERY == 0], FORCED_VISITS)
     step = np.tile(np.arange(FORCED_VISITS), len(owner) // FORCED_VISITS)
-    draw = Draw(seed, "forced", (owner * FORCED_VISITS + step).astype(np.uint64))
+    draw = Draw(places.seed, "forced", (owner * FORCED_VISITS + step).astype(np.uint64))
     visit = ((owner + 77 * step) % VISITS + 1).astype(np.int32)
-    flux = objects.fluxes(objects.magnitudes(seed, owner))
+    flux = objects.fluxes(objects.magnitudes(places.seed, owner))
     return pa.table(
         {
             "object_id": objects.keys(owner),

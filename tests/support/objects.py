@@ -5,7 +5,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tests.support.drawing import Draw
-from tests.support.places import positions
 
 FIRST_OBJECT = 2**55 + 1
 """Keys from here on are not all told apart in double precision, not even in steps of `KEY_STEP`."""
@@ -60,12 +59,12 @@ def fluxes(magnitude):
     return 10 ** (0.4 * (AB_ZERO_MAG - magnitude))
 
 
-def rows(seed, start, stop):
+def rows(places, start, stop):
     """Return the objects of numbers ``start`` to ``stop``, as a table."""
     index = np.arange(start, stop, dtype=np.int64)
-    draw = Draw(seed, "object", index.astype(np.uint64))
-    ra, dec = positions(seed, index)
-    magnitude = magnitudes(seed, index)
+    draw = Draw(places.seed, "object", index.astype(np.uint64))
+    ra, dec = places.of(index)
+    magnitude = magnitudes(places.seed, index)
     colour = draw.normal("colour", 0.6, 0.4)
     night = draw.integers("night", 0, 900)
     seen = (FIRST_DAY + night) * DAY_US + draw.integers("time", 0, DAY_US)

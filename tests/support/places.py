@@ -2,6 +2,8 @@
 HEALPix pixels, in close pairs.
 """
 
+from dataclasses import dataclass
+
 import healpy
 import numpy as np
 
@@ -38,46 +40,67 @@ def is_companion(index):
     return index % PAIR_EVERY == PAIR_EVERY - 1
 
 
-def positions(seed, index):
-    """Return ra and dec (deg) of the objects of numbers ``index``, NaN where they have none."""
-    companion = is_companion(index)
-    ra, dec = _own(seed, np.where(companion, index - 1, index))
-    draw = Draw(seed, "companion", index.astype(np.uint64))
-    arcsec = np.where(companion, draw.uniform("distance", 0.01, FARTHEST_COMPANION_ARCSEC), 0.0)
-    near = displaced(ra, dec, arcsec / 3600, draw.uniform("direction", 0, 2 * np.pi))
-    ra, dec = (np.where(companion, there, here) for there, here in zip(near, (ra, dec), strict=True))
-    unplaced = draw.chance("unplaced", UNPLACED_SHARE)
-    return np.where(unplaced, np.nan, ra), np.where(unplaced, np.nan, dec)
+@dataclass(frozen=True)
+class Places:
+    """Positions of the objects that follow from a seed."""
+
+    seed: int
+    widening: float = 1.0
+    """How many times as large the area of each field is, so that as many times the objects lie as densely in it. Corners stay where
+    they are: as many objects as before are there, and the others of that share everywhere, where they do lie more densely."""
+
+    def of(self, index):
+        """Return ra and dec (deg) of the objects of numbers ``index``, NaN where they have none."""
+        companion = is_companion(index)
+        ra, dec = self._own(np.where(companion, index - 1, index))
+        draw = Draw(self.seed, "companion", index.astype(np.uint64))
+        arcsec = np.where(companion, draw.uniform("distance", 0.01, FARTHEST_COMPANION_ARCSEC), 0.0)
+        near = displaced(ra, dec, arcsec / 3600, draw.uniform("direction", 0, 2 * np.pi))
+        ra, dec = (np.where(companion, there, here) for there, here in zip(near, (ra, dec), strict=True))
+        unplaced = draw.chance("unplaced", UNPLACED_SHARE)
+        return np.where(unplaced, np.nan, ra), np.where(unplaced, np.nan, dec)
+
+    def _own(self, index):
+        draw = Draw(self.seed, "place", index.astype(np.uint64))
+        kind = draw.uniform("kind")
+        ra = draw.uniform("ra", 0, 360)
+        dec = np.degrees(np.arcsin(draw.uniform("dec", -1, 1)))
+        first, second = draw.uniform("first"), draw.uniform("second")
+        start = 0.0
+        for name, share in (SHARES | {"corner": SHARES["corner"] / self.widening}).items():
+            here = (kind >= start) & (kind < start + share)
+            ra[here], dec[here] = _PLACES[name](first[here], second[here], self.widening)
+            start += share
+        return ra, dec
 
 
-def _own(seed, index):
-    draw = Draw(seed, "place", index.astype(np.uint64))
-    kind = draw.uniform("kind")
-    ra = draw.uniform("ra", 0, 360)
-    dec = np.degrees(np.arcsin(draw.uniform("dec", -1, 1)))
-    first, second = draw.uniform("first"), draw.uniform("second")
-    start = 0.0
-    for name, share in SHARES.items():
-        here = (kind >= start) & (kind < start + share)
-        ra[here], dec[here] = _PLACES[name](first[here], second[here])
-        start += share
-    return ra, dec
-
-
-def _dense(first, second):
+def _dense(first, second, widening):
     lon, lat = (np.full_like(first, value) for value in DENSE_FIELD_DEG)
-    return displaced(lon, lat, DENSE_RADIUS_DEG * np.sqrt(first), 2 * np.pi * second)
+    return displaced(lon, lat, _away(DENSE_RADIUS_DEG, first, widening), 2 * np.pi * second)
 
 
-def _pole(first, second):
-    return 360 * first, 90 - POLE_RADIUS_DEG * np.sqrt(second)
+def _pole(first, second, widening):
+    return 360 * first, 90 - _away(POLE_RADIUS_DEG, second, widening)
 
 
-def _meridian(first, second):
-    return (MERIDIAN_WIDTH_DEG * (2 * first - 1)) % 360, MERIDIAN_HEIGHT_DEG * (2 * second - 1)
+def _away(radius_deg, share, widening):
+    """Return distances (deg) from the centre of a cap within which a share of its area lies."""
+    if widening == 1:
+        # So small a cap may be flat; files of the tests tell of its rows.
+        return radius_deg * np.sqrt(share)
+    return np.degrees(2 * np.arcsin(np.sqrt(widening * share) * np.sin(np.radians(radius_deg) / 2)))
 
 
-def _corner(first, second):
+def _meridian(first, second, widening):
+    if widening == 1:
+        return (MERIDIAN_WIDTH_DEG * (2 * first - 1)) % 360, MERIDIAN_HEIGHT_DEG * (2 * second - 1)
+    sine = np.sin(np.radians(MERIDIAN_HEIGHT_DEG))
+    top = min(1.0, sine * widening**0.5)
+    width_deg = MERIDIAN_WIDTH_DEG * widening * sine / top
+    return (width_deg * (2 * first - 1)) % 360, np.degrees(np.arcsin(top * (2 * second - 1)))
+
+
+def _corner(first, second, _widening):
     """Return places beside corners; the digits of ``first`` choose order, pixel and corner."""
     order, rest = np.divmod(first * CORNER_ORDERS, 1)
     lon, lat = np.empty_like(first), np.empty_like(first)

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 from tests.oracle.sphere import displaced, unit_vectors
 from tests.support import objects
 from tests.support.drawing import Draw
-from tests.support.places import is_companion, positions
+from tests.support.places import is_companion
 
 EVERY = {"bright_ref": 6, "deep_ref": 2}
 """Of so many objects, one is in the catalogue. Of 6, the 18th of each 20 now and then, whose companion is matched too."""
@@ -23,13 +23,13 @@ ALONE_EVERY = 11
 """Of so many rows, one is at a place of its own and has no object."""
 
 
-def catalogue(name, seed, start, stop):
+def catalogue(name, places, start, stop):
     """Return the rows of a reference catalogue for the objects of numbers ``start`` to ``stop``."""
     index = np.arange(start, stop, dtype=np.int64)
     index = index[index % EVERY[name] == 0]
-    draw = Draw(seed, name, index.astype(np.uint64))
-    ra, dec = _places(name, seed, index)
-    magnitude = objects.magnitudes(seed, index) + draw.normal("offset", 0.1, 0.2)
+    draw = Draw(places.seed, name, index.astype(np.uint64))
+    ra, dec = _near(name, places, index)
+    magnitude = objects.magnitudes(places.seed, index) + draw.normal("offset", 0.1, 0.2)
     common = {"ref_id": keys(name, index), "ra": ra, "dec": dec}
     if name == "bright_ref":
         return pa.table(
@@ -56,26 +56,26 @@ def catalogue(name, seed, start, stop):
     )
 
 
-def matches(name, seed, start, stop):
+def matches(name, places, start, stop):
     """Return the pairs of objects and a catalogue's rows: each with its object, and with that object's companion."""
     index = np.arange(start, stop, dtype=np.int64)
     own = index[index % EVERY[name] == 0]
     # A companion's pair is made with the companion, whose number is the larger: then the other row is there, too.
     beside = index[is_companion(index) & ((index - 1) % EVERY[name] == 0)]
-    parts = [_pairs(name, seed, own, own, 1), _pairs(name, seed, beside, beside - 1, 2)]
+    parts = [_pairs(name, places, own, own, 1), _pairs(name, places, beside, beside - 1, 2)]
     return pa.concat_tables(parts)
 
 
-def _pairs(name, seed, partner, index, rank):
-    ra, dec = positions(seed, partner)
-    found = ~np.isnan(ra) & ~_elsewhere(name, index, positions(seed, index)[0])
+def _pairs(name, places, partner, index, rank):
+    ra, dec = places.of(partner)
+    found = ~np.isnan(ra) & ~_elsewhere(name, index, places.of(index)[0])
     partner, index = partner[found], index[found]
-    draw = Draw(seed, f"{name} match {rank}", index.astype(np.uint64))
+    draw = Draw(places.seed, f"{name} match {rank}", index.astype(np.uint64))
     return pa.table(
         {
             "object_id": objects.keys(partner),
             "ref_id": keys(name, index),
-            "separation_arcsec": _arcsec(ra[found], dec[found], *_places(name, seed, index)),
+            "separation_arcsec": _arcsec(ra[found], dec[found], *_near(name, places, index)),
             "rank": np.full(len(index), rank, np.int16),
             "accepted": draw.with_nulls("accepted", draw.chance("accepted", 0.9), 0.05),
         }
@@ -91,12 +91,12 @@ def _elsewhere(name, index, ra):
     return (index // EVERY[name] % ALONE_EVERY == 0) | np.isnan(ra)
 
 
-def _places(name, seed, index):
+def _near(name, places, index):
     """Return positions near those of objects; all over the sky where the object has none, or the row is alone."""
-    draw = Draw(seed, f"{name} place", index.astype(np.uint64))
+    draw = Draw(places.seed, f"{name} place", index.astype(np.uint64))
     far = draw.chance("far", FAR_SHARE)
     arcsec = np.where(far, draw.uniform("far arcsec", 0, FARTHEST_ARCSEC), draw.uniform("arcsec", 0, USUAL_ARCSEC))
-    near = displaced(*positions(seed, index), arcsec / 3600, draw.uniform("direction", 0, 2 * np.pi))
+    near = displaced(*places.of(index), arcsec / 3600, draw.uniform("direction", 0, 2 * np.pi))
     own = draw.uniform("ra", 0, 360), np.degrees(np.arcsin(draw.uniform("dec", -1, 1)))
     elsewhere = _elsewhere(name, index, near[0])
     return tuple(np.where(elsewhere, mine, there) for mine, there in zip(own, near, strict=True))

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.support import detections, objects, references
+from tests.support.places import Places
 
 FELIS = Path(__file__).parent / "survey.yaml"
 
@@ -38,7 +39,7 @@ BY_OBJECT = {
     "bright_match": lambda *span: references.matches("bright_ref", *span),
     "deep_match": lambda *span: references.matches("deep_ref", *span),
 }
-"""Tables whose rows follow from numbers of objects: seed, first number, number behind the last -> rows."""
+"""Tables whose rows follow from numbers of objects: places, first number, number behind the last -> rows."""
 
 TABLES = (*BY_OBJECT, "ccd_visit")
 
@@ -51,11 +52,18 @@ class Survey:
     seed: int = SEED
     block_objects: int = BLOCK_OBJECTS
     """How many are made at a time. It changes no row; pairs may come in another order."""
+    widened: bool = False
+    """Whether fields grow with the objects beyond `SMALL_OBJECTS`, so that there are as many on a square degree of each."""
 
     @classmethod
     def scaled(cls, scale: float) -> "Survey":
         """Return the survey of the benchmarks, or a smaller one."""
         return cls(round(BENCH_OBJECTS * scale))
+
+    @property
+    def places(self) -> Places:
+        """Where its objects are."""
+        return Places(self.seed, max(1.0, self.objects / SMALL_OBJECTS) if self.widened else 1.0)
 
     def blocks(self, table: str) -> Iterator[pa.Table]:
         """Yield the rows of a table, in blocks."""
@@ -63,7 +71,7 @@ class Survey:
             yield detections.visits(self.seed)
             return
         for start in range(0, max(self.objects, 1), self.block_objects):
-            yield BY_OBJECT[table](self.seed, start, min(start + self.block_objects, self.objects))
+            yield BY_OBJECT[table](self.places, start, min(start + self.block_objects, self.objects))
 
     def rows(self, table: str) -> pa.Table:
         """Return all rows of a table."""

@@ -8,7 +8,9 @@ import pytest
 
 from schema.felis import read_database
 from schema.types import arrow_schema
+from tests.oracle.sphere import unit_vectors
 from tests.support.drawing import Draw
+from tests.support.places import DENSE_FIELD_DEG, DENSE_RADIUS_DEG, POLE_RADIUS_DEG, SHARES, Places
 from tests.support.sky import BENCH_OBJECTS, FELIS, SMALL_OBJECTS, TABLES, Survey
 
 DATABASE = read_database(FELIS)
@@ -71,6 +73,49 @@ def test_sky_is_skewed():
     assert ((np.abs(dec + 28.9) < 1) & (np.abs(ra - 266.4) < 1.2)).sum() > 600
     assert ((ra < 0.3) & (np.abs(dec) < 2)).sum() > 80
     assert ((ra > 359.7) & (np.abs(dec) < 2)).sum() > 80
+
+
+def within(centre_deg, radius_deg, ra, dec):
+    return unit_vectors(ra, dec) @ unit_vectors(*centre_deg) >= np.cos(np.radians(radius_deg))
+
+
+def test_fields_of_a_widened_survey_are_as_dense_as_those_of_a_small_one():
+    more = 100
+    counts = []
+    for survey in (SURVEY, Survey(more * SMALL_OBJECTS, widened=True)):
+        ra, dec = survey.places.of(np.arange(survey.objects))
+        of_base_pixels = [within((lon, 0), 3 / 3600, ra, dec).sum() for lon in range(0, 360, 90)]
+        strip = ((ra < 0.3) | (ra > 359.7)) & (np.abs(dec) < 2)
+        counts.append(
+            [within(DENSE_FIELD_DEG, DENSE_RADIUS_DEG, ra, dec).sum(), (dec > 89.5).sum(), strip.sum(), sum(of_base_pixels)]
+        )
+    assert counts[0][0] == pytest.approx(SHARES["dense"] * SMALL_OBJECTS, rel=0.05)
+    assert counts[1][:3] == pytest.approx(counts[0][:3], rel=0.15)
+    assert counts[1][3] < 3 * counts[0][3]
+
+
+def test_objects_are_spread_evenly_over_widened_fields():
+    more, count = 2000, 400_000
+    ra, dec = Places(SURVEY.seed, more).of(np.arange(count))
+    assert np.nanmax(np.abs(dec)) <= 90
+    sine, strip = np.sin(np.radians(dec)), (ra + 30) % 360 < 60
+    for name, height, whole, share in (
+        (
+            "dense",
+            1 - unit_vectors(ra, dec) @ unit_vectors(*DENSE_FIELD_DEG),
+            more * (1 - np.cos(np.radians(DENSE_RADIUS_DEG))),
+            0.25,
+        ),
+        ("pole", np.where(strip, np.inf, 1 - sine), more * (1 - np.cos(np.radians(POLE_RADIUS_DEG))), 0.066),
+        ("south of the meridian", np.where(strip & (sine < 0), -sine, np.inf), 1, 0.035),
+    ):
+        within_parts = [(height < part * whole).sum() for part in (0.25, 0.5, 0.75, 1)]
+        assert within_parts[3] > share * count, name
+        assert within_parts == pytest.approx([within_parts[3] * part for part in (0.25, 0.5, 0.75, 1)], rel=0.02), name
+
+
+def test_a_survey_as_small_as_that_of_the_tests_is_not_widened():
+    assert Survey(widened=True).places == Survey(100, widened=True).places == SURVEY.places
 
 
 def test_values_that_mislead():
