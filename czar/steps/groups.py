@@ -2,7 +2,8 @@
 
 ``(SELECT MIN(p.m) + 1 FROM t AS p WHERE p.f = o.f AND p.x > 0)`` needs of each group of rows its least ``m``. The step is ``SELECT
 p.f, MIN(p.m) FROM t AS p WHERE p.x > 0 GROUP BY p.f``, and ``(SELECT ANY_VALUE(s.a0) + 1 FROM s WHERE s.k0 = o.f)`` takes the place
-of the value: an aggregate of at most one row, because expressions around it can have a value where there is none.
+of the value: an aggregate of at most one row, because expressions around it can have a value where there is none. It has the other
+clauses of the value, too: with HAVING, or with GROUP BY of what is equated, there is one row or none.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from czar.analyse.grouping import own_aggregates
+from czar.analyse.grouping import is_grouped, own_aggregates
 from czar.analyse.inner_conditions import cannot_fail
 from czar.analyse.kinds import Kind
 from czar.analyse.locality import makes_random_numbers
@@ -24,9 +25,15 @@ from czar.steps.leaves import Leaf, bare, defined_aliases_of, fresh, named, outp
 from czar.steps.partners import known_values
 
 CLAUSES = frozenset({"expressions", "from_", "joins", "where", "kind", "hint"})
-"""Those that a SELECT with one row a group may have."""
+"""Those of which the step is made."""
+
+OF_ONE_ROW = ("group", "having", "distinct", "order", "limit", "offset")
+"""Those that are asked of its one row."""
 
 WHOLE = frozenset({Kind.INTEGER, Kind.BIGINT})
+
+SAME_WHERE_EQUAL = WHOLE
+"""Kinds of which equal values are one value for all functions; 0 and -0 are two texts."""
 
 ZERO_WITHOUT_ROWS = (exp.Count, exp.RegrCount)
 """Aggregates that are not NULL where there is no row."""
@@ -49,18 +56,17 @@ def group_rows_leaf(query: Query, node: exp.Expr) -> Leaf | None:
     conditions = _Conditions.of(query, tree)
     if conditions is None or makes_random_numbers(tree):
         return None
+    keys = [key for key, _ in conditions.keys]
     alias = fresh(query, "groups")
-    read = _Aggregates(alias, defined_aliases_of(tree), Numbers(query.tables, query.tree))
-    item = read.item(tree.expressions[0])
-    if item is None:
+    read = _OneRow(alias, defined_aliases_of(tree), Numbers(query.tables, query.tree), keys)
+    reader = read.reader(tree)
+    if reader is None:
         return None
     places = [part for part in query.tree.find_all(exp.Select) if part == tree]
-    reader = exp.Select(expressions=[item], from_=exp.From(this=step_table(alias)))
     for number, (_, other) in enumerate(conditions.keys):
         reader.where(exp.EQ(this=qualified(alias, f"k{number}"), expression=other.copy()), copy=False)
     reader.where(*(part.copy() for part in conditions.outside), copy=False)
     known = [part for each in relations(tree) if isinstance(each, exp.Table) for part in known_values(query, tree, each.alias)]
-    keys = [key for key, _ in conditions.keys]
     items = [named(key, f"k{number}") for number, key in enumerate(keys)] + read.items()
     inside = exp.Select(expressions=items, from_=tree.args["from_"].copy(), joins=[join.copy() for join in joins(tree)] or None)
     inside.where(*(part.copy() for part in (*conditions.inside, *known)), copy=False)
@@ -82,8 +88,8 @@ class _Conditions:
 
     @classmethod
     def of(cls, query: Query, tree: exp.Select) -> "_Conditions | None":
-        """Return those of a SELECT without clauses that decide between its rows; None where some speak of both sides."""
-        if len(tree.expressions) != 1 or any(value for clause, value in tree.args.items() if clause not in CLAUSES):
+        """Return those of a SELECT; None where some speak of both sides."""
+        if any(value for clause, value in tree.args.items() if clause not in CLAUSES and clause not in OF_ONE_ROW):
             return None
         aliases = defined_aliases_of(tree)
         where = tree.args.get("where")
@@ -140,22 +146,26 @@ def _said_of_the_inside(part: exp.Expr, whole: dict[exp.Expr, exp.Expr]) -> exp.
 
 
 @dataclass(frozen=True)
-class _Aggregates:
-    """The aggregates of a SELECT as columns of a step, which ``alias`` names in its place."""
+class _OneRow:
+    """What a SELECT says of a group of rows, said of the one row of a step, which ``alias`` names."""
 
     alias: str
     inside: set[str]
     """Aliases of FROM of the SELECT."""
     numbers: Numbers
+    keys: list[exp.Expr]
     _names: dict[exp.Expr, str] = field(default_factory=dict)
+    """Of the aggregates."""
 
-    def item(self, item: exp.Expr) -> exp.Expr | None:
-        """Return what a SELECT shows, of the one row of a group or of none; None if that cannot be said."""
-        shown = exp.Paren(this=item.unalias().copy())
-        if shown.find(exp.Query) is not None:
+    def reader(self, tree: exp.Select) -> exp.Select | None:
+        """Return the SELECT of the row, without its conditions; None if not all of it can be said of one row."""
+        distinct, limit = tree.args.get("distinct"), tree.args.get("limit")
+        said = _without_rows(tree)
+        is_plain = len(said.expressions) == 1 and not own(said, exp.Query)[1:]
+        if not is_plain or not is_grouped(said) or (distinct and distinct.args.get("on")) or isinstance(limit, exp.Fetch):
             return None
-        wholes = [_whole(call) for call in own_aggregates(shown)]
-        if not wholes or not all(map(self._can_be_grouped, wholes)):
+        wholes = [_whole(call) for call in own_aggregates(said)]
+        if not all(map(self._can_be_grouped, wholes)):
             return None
         for whole in wholes:
             name = self._names.setdefault(whole.copy(), f"a{len(self._names)}")
@@ -163,13 +173,25 @@ class _Aggregates:
             if isinstance(aggregate_of(whole), ZERO_WITHOUT_ROWS):
                 value = exp.Coalesce(this=value, expressions=[exp.Literal.number(0)])
             whole.replace(value)
-        if free_aliases(shown) & self.inside or own(shown, exp.Window):
+        group = said.args.get("group") or exp.Group()
+        terms = {term.copy(): self._of_keys(term) for term in group.expressions}
+        said.transform(lambda part: terms[part].copy() if part in terms else part, copy=False)
+        if free_aliases(said) & self.inside or own(said, exp.Window):
             return None
-        return named(shown.this, item.alias_or_name) if isinstance(item, exp.Alias) else shown.this
+        said.set("from_", exp.From(this=step_table(self.alias)))
+        return said
 
     def items(self) -> list[exp.Expr]:
         """Return the columns."""
         return [named(whole, name) for whole, name in self._names.items()]
+
+    def _of_keys(self, term: exp.Expr) -> exp.Expr:
+        """Return a term of GROUP BY, with what is equated in it as the row has it."""
+        columns = {key: qualified(self.alias, f"k{number}") for number, key in reversed(list(enumerate(self.keys)))}
+        if term.unnest() in columns:
+            return columns[term.unnest()]
+        same = {key: column for key, column in columns.items() if self.numbers.kind(key) in SAME_WHERE_EQUAL}
+        return term.transform(lambda part: same[part].copy() if part in same else part)
 
     def _can_be_grouped(self, whole: exp.Expr) -> bool:
         """Whether an aggregate has a value for any rows inside, and NULL or 0 for none."""
@@ -186,6 +208,14 @@ class _Aggregates:
                 yield from self._given(part)
             else:
                 yield part
+
+
+def _without_rows(tree: exp.Select) -> exp.Select:
+    """Return what a SELECT says of rows that it is given: all of it but FROM and WHERE."""
+    said = tree.copy()
+    for clause in ("from_", "joins", "where"):
+        said.set(clause, None)
+    return said
 
 
 def _whole(call: exp.Expr) -> exp.Expr:

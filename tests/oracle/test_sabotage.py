@@ -107,6 +107,12 @@ PROOFS = {
     "groups_compared_alike": ["correlated_groups/key_of_bigint_compared_as_double"],
     "groups_that_nobody_asks_for": ["correlated_groups/division_that_fails_in_another_group"],
     "counts_without_rows": ["correlated_groups/count_of_no_rows"],
+    "equal_values_that_differ": ["correlated_groups/grouped_by_texts_of_zeros"],
+    "clauses_of_one_row": [
+        "correlated_groups/grouped_without_rows",
+        "correlated_groups/having_that_is_null",
+        "correlated_groups/limited_inside",
+    ],
     "steps_as_they_are": ["correlated_groups/column_of_the_query_outside"],
     "types_without_extremes": ["compared_with_rows/booleans"],
     "one_moment": ["values/now_is_one_time"],

@@ -16,6 +16,7 @@ import czar.session
 from czar.analyse import compared_rows, inner_conditions, locality, nearest
 from czar.analyse import query as queries
 from czar.analyse.functions import called
+from czar.analyse.kinds import Kind
 from czar.analyse.locality import Locality, Spread
 from czar.analyse.necessity import Needed
 from czar.analyse.nesting import conjuncts, joins, selects
@@ -176,6 +177,8 @@ UNPROVEN = {
     "groups_compared_alike": [(groups, "_are_alike", always(value=True))],
     "groups_that_nobody_asks_for": [(groups, "cannot_fail", always(value=True))],
     "counts_without_rows": [(groups, "ZERO_WITHOUT_ROWS", lambda _: ())],
+    "equal_values_that_differ": [(groups, "SAME_WHERE_EQUAL", lambda _: frozenset(Kind))],
+    "clauses_of_one_row": [(groups, "_without_rows", lambda _: lambda tree: exp.Select(expressions=tree.copy().expressions))],
     "steps_as_they_are": [(folding, "_shows_the_step", always(value=True))],
     "types_without_extremes": [(compared_rows, "WITHOUT_EXTREMES", lambda _: frozenset())],
     "one_moment": [(czar.session, "at_moment", lambda _: lambda tree, _: tree)],
