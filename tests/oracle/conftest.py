@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,16 +12,10 @@ from qserv.cluster import Cluster, Secrets
 from qserv.settings import Settings
 from qserv.supervisor.services import worker_services
 from qserv.supervisor.supervisor import embedded_cluster
-from schema.felis import read_database
-from tests.oracle import edges, grains, stars
-from tests.oracle.loading import Tables, load
+from tests.oracle import stars
+from tests.oracle.families import CHUNK_TARGET_ROWS, families
+from tests.oracle.loading import load
 from tests.oracle.plain import create_plain, fill_plain, plain_conninfo
-from tests.support.sky import FELIS, TABLES, Survey
-
-SCHEMAS = Path(__file__).parent / "schema"
-
-CHUNK_TARGET_ROWS = {"sky": 3000, "edges": 8, "survey": 250, "grains": 1}
-"""So few that maps have pixels of several orders: 1 and 2, 0 to 3, 0 to 6; and of order 4, two thousand of them."""
 
 AT_ONCE = 4
 """Queries asked at a time: cluster and oracle wait for PostgreSQL in turns."""
@@ -78,26 +71,12 @@ def unloaded(cluster_home):
 
 @pytest.fixture(scope="session")
 def loaded(unloaded, tmp_path_factory):
-    """The same with the rows of `all_rows`."""
-    databases, rows = all_rows(with_bigsky=unloaded.has_bigsky)
+    """The same with the rows of `families`."""
+    found = families(with_bigsky=unloaded.has_bigsky)
     directory = tmp_path_factory.mktemp("oracle")
     cluster, secrets = unloaded.cluster, unloaded.secrets
-    for database in databases:
-        of_it = {table: found for (owner, table), found in rows.items() if owner == database.name}
-        unloaded.runner.run(load(cluster, secrets, Tables(database, of_it, CHUNK_TARGET_ROWS[database.name]), directory))
-    fill_plain(cluster.metadata, secrets, databases, {name: [table] for name, table in rows.items()})
+    for tables in found:
+        unloaded.runner.run(load(cluster, secrets, tables, directory))
+    rows = {(tables.database.name, name): [table] for tables in found for name, table in tables.rows.items()}
+    fill_plain(cluster.metadata, secrets, [tables.database for tables in found], rows)
     return unloaded
-
-
-def all_rows(*, with_bigsky):
-    """Return the databases, and the rows of each table by the names of both."""
-    survey = Survey()
-    found = {
-        "sky": stars.rows(with_bigsky=with_bigsky),
-        "edges": edges.rows(),
-        "survey": {table: survey.rows(table) for table in TABLES},
-        "grains": grains.rows(),
-    }
-    paths = [FELIS if name == "survey" else SCHEMAS / f"{name}.yaml" for name in CHUNK_TARGET_ROWS]
-    rows = {(database, name): table for database, tables in found.items() for name, table in tables.items()}
-    return [read_database(path) for path in paths], rows

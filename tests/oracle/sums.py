@@ -12,6 +12,10 @@ WITHIN = 1e-9
 """Of the sum of magnitudes: in another order a million doubles add up to another sum."""
 
 
+MOST = 1e290
+"""Larger doubles are counted alone: nothing holds the sum of a few of 1e308."""
+
+
 @dataclass(frozen=True)
 class Sums:
     """Values that are not NULL, and sums of a measure of each: of numbers themselves, of texts their bytes, else nothing."""
@@ -41,7 +45,7 @@ class Sums:
             values = pc.binary_length(values)
         if self.measure == "float":
             numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
-            numbers = numbers[np.isfinite(numbers)]
+            numbers = numbers[np.abs(numbers) <= MOST]
             total, magnitude = math.fsum(numbers), math.fsum(np.abs(numbers))
         else:
             total = magnitude = int(pc.sum(values.cast(pa.decimal128(38, 0))).as_py())
@@ -51,12 +55,12 @@ class Sums:
         """Return the expressions of the same in PostgreSQL: count, total."""
         total = {
             "integer": f"COALESCE(SUM({column}::numeric), 0)",
-            "float": f"COALESCE(SUM(CASE WHEN {column}::float8 - {column}::float8 = 0 THEN {column}::float8 END), 0)",
+            "float": f"COALESCE(SUM(CASE WHEN ABS({column}::float8) <= {MOST} THEN {column}::float8 END), 0)",
             "text": f"COALESCE(SUM(octet_length(concat({column}))), 0)",
             "bytes": f"COALESCE(SUM(octet_length({column})), 0)",
         }.get(self.measure, "0")
         # `concat` writes intervals and times, which are texts in an answer, and leaves the blanks of char(n), which a cast cuts.
-        # Infinity minus itself is NaN, as is what NaN gives.
+        # NaN is larger than any number there.
         return f"COUNT({column}), {total}"
 
     def differs(self, count, total):

@@ -9,7 +9,7 @@ COLUMNS = [
     pa.array([1, None, 2**62, 2**62, -5]),
     pa.array([True, None, False]),
     pa.array(["é", None, "", "abc"]),
-    pa.array([1.5, None, math.inf, math.nan, -1e300, 1e300, 2.25]),
+    pa.array([1.5, None, math.inf, math.nan, -1e308, 1e308, 1e308, 1e308, 2.25]),
     pa.array([], pa.int32()),
 ]
 
