@@ -2,7 +2,7 @@
 
 import pytest
 
-from czar.scratch import Scratch
+from czar.scratch import BATCH_BYTES, Scratch
 from qserv.cluster import SCRATCH_DATABASE, Role
 
 
@@ -33,3 +33,9 @@ def test_a_column_may_be_called_as_it_is_called_inside(work):
 def test_no_rows_have_no_bytes(work):
     work.make("empty", "SELECT 1 AS c WHERE FALSE", ["c"], 10**9)
     assert work.text_bytes("empty") == 0
+
+
+def test_long_texts_come_a_few_at_a_time(work):
+    sizes = [batch.nbytes for batch in work.ask("SELECT REPEAT('x', 1000000) AS c FROM GENERATE_SERIES(1, 20)")]
+    assert sum(sizes) >= 20e6
+    assert max(sizes) <= BATCH_BYTES + 1.1e6

@@ -248,15 +248,22 @@ class Composer(Generator):
             return super()._value(source)
         inner = self.random.choice(others)
         outer, column = self._of_one_kind(source, inner)
-        where = Condition(
-            word="AND", parts=(Condition(Pair.same(f"{column.name} = {outer.name}")), Generator.condition(self, inner, 1))
-        )
+        sign = self.random.choice(("<", ">=", "<>"))
+        linked = f"{column.name} = {outer.name}"
+        if self.random.random() < 0.3:
+            other_outer, other_column = self._of_one_kind(source, inner)
+            linked = f"{linked} AND {other_column.name} {sign} {other_outer.name}"
+        where = Condition(word="AND", parts=(Condition(Pair.same(linked)), Generator.condition(self, inner, 1)))
         value = self.random.choice([each for each in inner.columns if each.kind != "boolean"])
         item = self.random.choice(("COUNT(*)", "MIN({0})", "MAX({0})", "COUNT({0}) + 1", "COUNT(DISTINCT {0})"))
         if self.random.random() < 0.2:
             text = Generated((Pair.same(value.name),), _tables(inner), where, order=(value.name,)).text
             return Pair(f"ARRAY({text.ours})", f"ARRAY({text.plain})")
-        return _enclosed(Generated((Pair.same(item.format(value.name)),), _tables(inner), where).text)
+        # Values that are equal only once they are rounded are several groups.
+        group = (column.name,) if outer.kind == column.kind and self.random.random() < 0.3 else ()
+        having = self.random.choice(("COUNT(*) > 2", "COUNT({0}) = 0", "MIN({0}) <> MAX({0})")).format(value.name)
+        query = Generated((Pair.same(item.format(value.name)),), _tables(inner), where, group, distinct=self.random.random() < 0.2)
+        return _enclosed((query if self.random.random() < 0.7 else dataclasses.replace(query, having=Pair.same(having))).text)
 
     def _near_query(self):
         """Return neighbours of rows of one table, or of two; within the overlap and beyond it."""
