@@ -8,6 +8,7 @@ from pyarrow import flight
 from qserv.errors import (
     IngestError,
     InternalError,
+    MemoryLimitError,
     NodeUnavailableError,
     PortInUseError,
     QservError,
@@ -64,6 +65,14 @@ def test_a_query_over_its_time_limit_is_ended_by_postgresql(ask):
 
 def test_a_query_over_its_memory_for_temporary_files_is_a_limit():
     assert isinstance(query_error("53400", "temporary file size exceeds temp_file_limit"), QueryLimitError)
+
+
+def test_a_query_that_needs_more_memory_than_there_is_meets_a_limit(ask):
+    """Each advisory lock takes some of the memory that PostgreSQL's processes share, and goes with its transaction."""
+    with pytest.raises(MemoryLimitError, match=r"has not enough memory for this part of the query .*; select fewer") as met:
+        ask("SELECT COUNT(pg_advisory_xact_lock(i)) FROM generate_series(1, 10000000) AS i")
+    assert met.value.code == "query.limit.memory"
+    assert ask("SELECT 1 AS one")
 
 
 def test_a_missing_chunk_table_is_a_node_that_cannot_answer(client, query_id):

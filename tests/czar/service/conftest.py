@@ -34,9 +34,11 @@ def running(czar, **which):
 
 @dataclass
 class Nodes:
-    """What the nodes do for queries at this moment, as PostgreSQL sees it."""
+    """What the nodes do for queries at this moment, as PostgreSQL sees it; or another server, whose statements are of a role."""
 
     uris: list
+    role: Role = Role.READER
+    says: str = "hipparcos"
 
     def busy(self, but=""):
         """Return how many sessions answer a query; those that wait for ``but`` do not count."""
@@ -44,10 +46,10 @@ class Nodes:
         for uri in self.uris:
             with psycopg.connect(uri) as connection:
                 asked = (
-                    "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND state = 'active' AND query LIKE '%%hipparcos%%'"
+                    "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND state = 'active' AND query LIKE %s"
                     " AND wait_event IS DISTINCT FROM %s"
                 )
-                found += connection.execute(asked, [Role.READER, but]).fetchone()[0]
+                found += connection.execute(asked, [self.role, f"%{self.says}%", but]).fetchone()[0]
         return found
 
     def wait(self, *, busy, within_s=PATIENCE_S):

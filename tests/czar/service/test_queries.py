@@ -1,10 +1,12 @@
 import io
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 import uuid
+from urllib.parse import urlencode
 
 import httpx
 import psycopg
@@ -12,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from czar.service.client import Czar
-from qserv.cluster import METADATA_DATABASE, Role
+from qserv.cluster import METADATA_DATABASE, SCRATCH_DATABASE, Role
 from qserv.errors import (
     AccessError,
     NoSuchJobError,
@@ -22,7 +24,7 @@ from qserv.errors import (
     QueryValueError,
     UnknownNameError,
 )
-from tests.czar.service.conftest import running
+from tests.czar.service.conftest import Nodes, running
 from tests.support.waiting import PATIENCE_S, until
 
 SLOW = """
@@ -253,6 +255,16 @@ def test_the_log_tells_of_a_query_who_asked_it_how_it_was_answered_and_what_came
     assert found.submitted < found.ended
 
 
+def test_the_log_tells_why_a_query_failed(czar):
+    query_id, query = uuid.uuid4(), "SELECT hip, 1 / (hip - 100000) FROM stars.hipparcos"
+    with pytest.raises(QueryEvaluationError), czar.answer(query, query_id=query_id) as rows:
+        rows.read_all()
+    found = czar.query_info(query_id)
+    assert (found.query, found.state, found.error.code, found.error.retryable) == (query, "error", "query.evaluation", False)
+    assert "division by zero" in found.error.message
+    assert found.submitted < found.ended
+
+
 ASKING = """
 import sys
 from pathlib import Path
@@ -262,27 +274,54 @@ with Czar.of_home(Path(sys.argv[1])) as czar:
 """
 
 
-@pytest.mark.parametrize(
+RANKS = "(SELECT hip, RANK() OVER (ORDER BY magnitude) AS r FROM stars.hipparcos)"
+
+IN_THE_SCRATCH_DATABASE = f"SELECT COUNT(*) AS n FROM {RANKS} AS a, {RANKS} AS b WHERE a.r + b.r < 0"  # noqa: S608 (of this file)
+
+
+@pytest.fixture
+def scratch(archive):
+    """What the scratch database does for queries."""
+    return Nodes([archive.cluster.metadata.conninfo(Role.ADMIN, SCRATCH_DATABASE, archive.secrets)], Role.SCRATCH, "SELECT")
+
+
+promised = pytest.mark.parametrize(
     "within_s",
     [
         PATIENCE_S,
         pytest.param(2, marks=pytest.mark.nightly),  # what is promised; a machine that has too much to do cannot keep it
     ],
 )
-def test_a_client_that_is_killed_stops_its_query(archive, nodes, within_s):
-    with subprocess.Popen([sys.executable, "-c", ASKING, str(archive.home), SLOW]) as client:
-        nodes.wait(busy=True)
+
+
+@promised
+@pytest.mark.parametrize(("where", "query"), [("nodes", SLOW), ("scratch", IN_THE_SCRATCH_DATABASE)])
+def test_a_client_that_is_killed_stops_its_query(archive, request, where, query, within_s):
+    servers = request.getfixturevalue(where)
+    with subprocess.Popen([sys.executable, "-c", ASKING, str(archive.home), query]) as client:
+        servers.wait(busy=True)
         client.kill()
-        nodes.wait(busy=False, within_s=within_s)
+        servers.wait(busy=False, within_s=within_s)
 
 
-def test_a_reader_that_leaves_early_stops_its_query(czar, nodes):
+@promised
+def test_a_reader_of_the_tap_service_who_goes_away_stops_the_query(archive, nodes, within_s):
+    url, form = httpx.URL(f"{archive.cluster.tap_url}/sync"), urlencode({"LANG": "ADQL", "QUERY": " ".join(SLOW.split())})
+    request = f"GET {url.path}?{form} HTTP/1.1\r\nHost: {url.host}\r\n\r\n"
+    with socket.create_connection((url.host, url.port)) as reader:
+        reader.sendall(request.encode())
+        nodes.wait(busy=True)
+    nodes.wait(busy=False, within_s=within_s)
+
+
+@promised
+def test_a_reader_that_leaves_early_stops_its_query(czar, nodes, within_s):
     query_id = uuid.uuid4()
     with czar.answer(
         "SELECT a.*, b.* FROM stars.hipparcos AS a, tap_schema.columns AS b WHERE a.hip % 10 = 0", query_id=query_id
     ) as rows:
         assert next(rows).num_rows > 0
-    nodes.wait(busy=False)
+    nodes.wait(busy=False, within_s=within_s)
     assert all(one.query_id != query_id for one in czar.queries())
 
 

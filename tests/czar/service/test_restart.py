@@ -5,6 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pytest
 from czar.service.client import Czar
 from qserv.embedded.ports import find_free_port
 from qserv.embedded.processes import Process, run_records
-from qserv.errors import QservError
+from qserv.errors import CzarLostError, QservError
 from qserv.metadata.jobs import JobState
 from qserv.supervisor.services import GIVES_MEMORY_BACK
 from tests.czar.service.conftest import running
@@ -28,6 +31,9 @@ SLOW = """
 
 VERY_SLOW = SLOW.replace("FROM", "FROM tap_schema.columns AS c,").replace("b.column_index", "b.column_index * c.column_index")
 """Takes minutes."""
+
+MANY_ROWS = "SELECT a.*, b.* FROM stars.hipparcos AS a, tap_schema.columns AS b, tap_schema.schemas AS c"
+"""Takes minutes to send."""
 
 LEASE_S = 3
 
@@ -83,6 +89,35 @@ def test_a_job_of_a_killed_czar_is_run_again_by_another(archive, czar, second, n
             with client.result(one.job_id) as result:
                 assert result.read_all().num_rows == rows
     assert [path.name for path in (archive.home / "results").glob(f"{job.job_id}*")] == [f"{job.job_id}-2.arrow"]
+
+
+@pytest.mark.parametrize("rows_have_come", [False, True])
+def test_who_waits_for_an_answer_of_a_killed_czar_is_told(czar, second, nodes, rows_have_come):
+    process, client = second
+    query_id = uuid.uuid4()
+
+    def read():
+        with client.answer(MANY_ROWS if rows_have_come else VERY_SLOW, query_id=query_id) as rows:
+            next(rows)
+            come.set()
+            process.kill()
+            process.wait()
+            rows.read_all()
+
+    come = threading.Event()
+    with ThreadPoolExecutor(1) as beside:
+        answer = beside.submit(read)
+        if not rows_have_come:
+            nodes.wait(busy=True)
+            until(lambda: query_id in {one.query_id for one in czar.queries()})
+            process.kill()
+        error = answer.exception(PATIENCE_S)
+    assert come.is_set() is rows_have_come
+    assert (type(error), error.retryable) == (CzarLostError, True)
+    nodes.wait(busy=False)
+    until(lambda: czar.query_info(query_id).ended)
+    found = czar.query_info(query_id)
+    assert (found.state, found.error.code, found.error.retryable) == ("aborted", "cluster.czar_lost", True)
 
 
 def test_a_czar_keeps_no_memory_that_it_has_freed(archive):

@@ -158,6 +158,25 @@ def test_a_conversation(terminal, tmp_path):
     assert "select hip from stars.hipparcos where hip = 7\n+;" in (tmp_path / "qserv" / "history").read_text()
 
 
+def test_what_was_asked_before_is_asked_again(terminal):
+    for_the_first_time = terminal("sql")
+    for_the_first_time.expect("qserv>")
+    for_the_first_time.type("select hip + 1 as next from stars.hipparcos where hip = 7;\r")
+    for_the_first_time.expect(r"next\s+8\s+1 rows, \d")
+    for_the_first_time.expect("qserv>")
+    for_the_first_time.type("\x04")
+    assert for_the_first_time.wait() == 0
+    again = terminal("sql")
+    again.expect("qserv>")
+    again.type("\x1b[A")
+    again.expect("where hip = 7;")
+    again.type("\r")
+    again.expect(r"next\s+8\s+1 rows, \d")
+    again.expect("qserv>")
+    again.type("\x04")
+    assert again.wait() == 0
+
+
 def test_ctrl_c_at_the_prompt_stops_the_query_and_not_the_prompt(archive, terminal):
     prompt = terminal("sql")
     prompt.expect("qserv>")
