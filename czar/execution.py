@@ -41,12 +41,20 @@ class Execution:
     """Its place among the queries that run."""
     measured: PartRun | None = None
     """What its parts took, once it runs."""
+    rows: int = 0
+    size_bytes: int = 0
+    """Of its answer, so far."""
 
     def watch(self, part: Part) -> None:
         """Count a step of the query, and stop it when the query is cancelled, or is already."""
         self._parts.append(part)
         if self._cancelled:
             part.close()
+
+    def count(self, rows: int, size_bytes: int) -> None:
+        """Count rows of the answer that have come."""
+        self.rows += rows
+        self.size_bytes += size_bytes
 
     def cancel(self) -> None:
         """Stop the query: whoever waits for its rows gets a `QueryCancelledError`."""
@@ -58,7 +66,7 @@ class Execution:
     def progress(self) -> Progress:
         """How far the query is: a query in several steps learns of later chunks as it goes."""
         done = sum(part.chunks_done for part in self._parts)
-        return Progress(self.query_id, done, sum(part.chunks_total for part in self._parts))
+        return Progress(self.query_id, done, sum(part.chunks_total for part in self._parts), self.rows, self.size_bytes)
 
 
 Running = Mapping[UUID, Execution]

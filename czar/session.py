@@ -225,6 +225,11 @@ class Session:
         await self._admission.enter(ticket, patient=patient)
         execution.ticket = ticket
 
+    def _count(self, execution: Execution, rows: int, size_bytes: int) -> None:
+        """Count rows that a reader gets."""
+        execution.count(rows, size_bytes)
+        self._usage.add(execution.user, rows, size_bytes)
+
     def _end(self, execution: Execution, outcome: Outcome) -> None:
         if self.running.pop(execution.query_id, None) is None:
             return
@@ -286,7 +291,7 @@ class Session:
                 threads=self._threads,
                 max_rows=max_rows,
                 limit=AnswerLimit(self._settings.max_rows if max_rows is None else None, self._settings.max_answer_bytes),
-                count=functools.partial(self._usage.add, execution.user),
+                count=functools.partial(self._count, execution),
             )
         except BaseException as error:  # the reader going away while the nodes work, too
             run.close()

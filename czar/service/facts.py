@@ -6,7 +6,7 @@ from czar.catalogue import Catalogue
 from czar.execution import Execution
 from czar.service.errors import told
 from czar.service.models import ColumnInfo, ErrorInfo, JobInfo, PlaceInfo, QueryInfo, TableInfo
-from qserv.metadata.czars import LoggedQuery
+from qserv.metadata.czars import LoggedQuery, Progress
 from qserv.metadata.jobs import Job, JobError
 from qserv.metadata.query_log import EXECUTING
 
@@ -38,9 +38,7 @@ def job_info(job: Job) -> JobInfo:
 
 def query_info(query: LoggedQuery, execution: Execution | None) -> QueryInfo:
     """Return a query of the log as clients see it; how far it is comes from its execution, if that is in this process."""
-    done, total = query.chunks_done, query.chunk_count
-    if execution is not None:
-        done, total = execution.progress.chunks_done, execution.progress.chunk_count
+    far: LoggedQuery | Progress = query if execution is None else execution.progress
     return QueryInfo(
         query_id=query.query_id,
         user=query.user_name,
@@ -50,10 +48,10 @@ def query_info(query: LoggedQuery, execution: Execution | None) -> QueryInfo:
         submitted=query.submitted,
         ended=query.ended,
         plan_shape=execution.measured.shape if execution and execution.measured else query.plan_shape,
-        chunks_done=done,
-        chunks_total=total,
-        rows=query.row_count,
-        size_bytes=query.byte_count,
+        chunks_done=far.chunks_done,
+        chunks_total=far.chunk_count,
+        rows=far.row_count,
+        size_bytes=far.byte_count,
         error=told(query.error_code or "error", query.error) if query.error else None,
         czar=query.czar,
         job_id=query.job_id,
@@ -74,8 +72,8 @@ def young_query(execution: Execution) -> LoggedQuery:
         plan_shape=None,
         chunks_done=progress.chunks_done,
         chunk_count=progress.chunk_count,
-        row_count=None,
-        byte_count=None,
+        row_count=progress.row_count,
+        byte_count=progress.byte_count,
         error=None,
         error_code=None,
         czar_id=None,

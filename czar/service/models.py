@@ -91,8 +91,8 @@ class JobInfo(Message):
     eta_s: float | None = Field(description="Seconds that the rest will take, judged by the chunks done.")
     chunks_done: int | None
     chunks_total: int | None
-    rows: int | None
-    size_bytes: int | None = Field(description="Bytes of the result in Arrow's memory.")
+    rows: int | None = Field(description="Of the result; those that have come while it runs.")
+    size_bytes: int | None = Field(description="Their bytes in Arrow's memory.")
     overflow: bool = Field(description="Whether there were more rows than max_rows.")
     error: ErrorInfo | None
 
@@ -110,8 +110,8 @@ class QueryInfo(Message):
     plan_shape: str | None = Field(description="How it was answered: steps, access to the chunks, what was done with their rows.")
     chunks_done: int | None
     chunks_total: int | None
-    rows: int | None
-    size_bytes: int | None
+    rows: int | None = Field(description="Of the answer; those that have come while it runs.")
+    size_bytes: int | None = Field(description="Their bytes in Arrow's memory.")
     error: ErrorInfo | None
     czar: str | None = Field(description="Where it runs: host and process id.")
     job_id: UUID | None

@@ -28,11 +28,13 @@ class Czar:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a running query is."""
+    """How far a running query is: the chunks of its steps, and the rows of its answer that have come."""
 
     query_id: UUID
     chunks_done: int
     chunk_count: int
+    row_count: int = 0
+    byte_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,21 @@ async def write_progress(connection: AsyncConnection, progress: Sequence[Progres
         await connection.execute(
             update(queries)
             .where(queries.c.query_id == bindparam("running"), queries.c.state == EXECUTING)
-            .values(chunks_done=bindparam("done"), chunk_count=bindparam("total")),
+            .values(
+                chunks_done=bindparam("done"),
+                chunk_count=bindparam("total"),
+                row_count=bindparam("rows"),
+                byte_count=bindparam("bytes"),
+            ),
             # In one order everywhere: two transactions that lock the same rows the other way round would wait for each other.
             [
-                {"running": one.query_id, "done": one.chunks_done, "total": one.chunk_count}
+                {
+                    "running": one.query_id,
+                    "done": one.chunks_done,
+                    "total": one.chunk_count,
+                    "rows": one.row_count,
+                    "bytes": one.byte_count,
+                }
                 for one in sorted(progress, key=lambda one: one.query_id)
             ],
         )

@@ -248,7 +248,7 @@ def _selected() -> Select[tuple[object, ...]]:
     """Return the columns of `Job`; how far it is stands in the query log while it runs."""
     computed = {
         "chunks_done": case((jobs.c.state == JobState.COMPLETED, jobs.c.chunk_count), else_=queries.c.chunks_done),
-        "chunk_count": func.coalesce(jobs.c.chunk_count, queries.c.chunk_count),
+        **{name: func.coalesce(jobs.c[name], queries.c[name]) for name in ("chunk_count", "row_count", "byte_count")},
         "now": func.clock_timestamp(),
     }
     columns = [computed[name].label(name) if name in computed else jobs.c[name] for name in Job.__dataclass_fields__]

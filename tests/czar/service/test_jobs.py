@@ -9,7 +9,7 @@ import pytest
 from qserv.errors import NoSuchJobError, QueryCancelledError, QueryEvaluationError, QueryValueError
 from qserv.metadata.jobs import JobState
 from tests.czar.service.conftest import running
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until
 
 SLOW = """
     SELECT COUNT(*) AS n FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b, tap_schema.columns AS c
@@ -111,3 +111,15 @@ def test_how_far_a_job_is(czar):
     assert seen == sorted(seen, key=lambda one: one[0])
     assert all(eta_s > 0 for _, eta_s in seen)
     assert len({done for done, _ in seen}) == 2
+
+
+def test_how_many_rows_of_a_job_have_come(czar, nodes):
+    job = czar.submit("SELECT h.hip, a.column_index FROM stars.hipparcos AS h, tap_schema.columns AS a, tap_schema.columns AS b")
+    first = until(lambda: (found := czar.job(job.job_id)).rows and found)
+    later = until(lambda: (found := czar.job(job.job_id)).rows > first.rows and found)
+    assert (first.state, later.state) == (JobState.RUNNING, JobState.RUNNING)
+    assert later.size_bytes > first.size_bytes >= 8 * first.rows
+    assert running(czar, job_id=job.job_id).rows >= later.rows
+    czar.cancel_job(job.job_id)
+    nodes.wait(busy=False)
+    assert ended(czar, job).state is JobState.CANCELLED

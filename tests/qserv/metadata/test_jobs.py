@@ -59,14 +59,15 @@ async def test_a_job_goes_its_way(connection):
     assert (job.job_id, job.state, job.attempt, job.chunks_done) == (job_id, JobState.RUNNING, 1, None)
     assert await claimed(connection, B) is None
     await logged(connection, job)
-    await write_progress(connection, [Progress(job.query_id, 3, 12)])
+    await write_progress(connection, [Progress(job.query_id, 3, 12, row_count=2, byte_count=20)])
     job = await jobs.read_job(connection, job_id)
-    assert (job.chunks_done, job.chunk_count) == (3, 12)
+    assert (job.chunks_done, job.chunk_count, job.row_count, job.byte_count) == (3, 12, 2, 20)
     assert job.eta_s == pytest.approx((job.now - job.started).total_seconds() * 3)
     end = JobEnd(JobState.COMPLETED, DAY_S, chunk_count=12, row_count=7, byte_count=70, overflow=True)
     assert await jobs.finish(connection, job_id, 1, end)
     job = await jobs.read_job(connection, job_id)
-    assert (job.state, job.chunks_done, job.row_count, job.overflow, job.eta_s) == (JobState.COMPLETED, 12, 7, True, None)
+    assert (job.state, job.chunks_done, job.overflow, job.eta_s) == (JobState.COMPLETED, 12, True, None)
+    assert (job.row_count, job.byte_count) == (7, 70)
     assert job.expires - job.ended == timedelta(days=1)
 
 
