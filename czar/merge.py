@@ -30,8 +30,8 @@ CREATE MACRO in_range(value, of_finite) AS CASE WHEN of_finite AND NOT ISFINITE(
 """
 """A function that statements may call: it ends one whose value is infinite though it is made of finite ones."""
 
-BATCH_ROWS = 100_000
-"""Rows of a batch of the answer: some megabytes."""
+BATCH_ROWS = 20_000
+"""Rows of a batch of the answer: a megabyte or some. With five times as many, a sort of 600,000 rows held 40 MB more."""
 
 FEW_BYTES = 1_000_000
 """Rows up to this size cannot take much memory, however they are combined: most queries have fewer."""
@@ -50,7 +50,8 @@ class Merger:
     """Where the queries of a czar combine their rows. Threads share it.
 
     A DuckDB limits the memory of all that runs in it, not that of one query. So queries with few rows share one, and each with many
-    has one of its own for as long as it lasts: it cannot take another's memory, and meets its limit alone.
+    has one of its own for as long as it lasts: it cannot take another's memory, and meets its limit alone. It is not kept for the
+    next one: what its threads have freed is given back to the system as it is closed, and to open one takes some 15 ms.
 
     Parameters
     ----------
@@ -71,8 +72,6 @@ class Merger:
         self._free = threading.Semaphore(self._places)
         self._lock = threading.Lock()
         self._numbers = itertools.count()
-        self._idle: list[duckdb.DuckDBPyConnection] = []
-        """For queries with many rows; to open one takes some 50 ms."""
         self._shared = self._opened()
 
     def merge(self, limit_s: float | None = None) -> "Merge":
@@ -83,8 +82,7 @@ class Merger:
 
     def close(self) -> None:
         """Let go of the memory that no query uses."""
-        for database in (self._shared, *self._idle):
-            database.close()
+        self._shared.close()
 
     def shared(self) -> duckdb.DuckDBPyConnection:
         """Return a connection to the database for few rows."""
@@ -92,7 +90,7 @@ class Merger:
             return self._shared.cursor()
 
     def take(self, wait_s: float, given_up: threading.Event) -> duckdb.DuckDBPyConnection:
-        """Return a database that nobody else uses; `give_back` it.
+        """Return a new database; `give_back` it.
 
         Raises
         ------
@@ -109,22 +107,17 @@ class Merger:
                 msg = f"{self._places} queries combine many rows, for which all the memory is used, and none ended; try again later"
                 raise TooManyQueriesError(msg)
         try:
-            with self._lock:
-                if self._idle:
-                    return self._idle.pop()
             return self._opened()
         except BaseException:
             self._free.release()
             raise
 
-    def give_back(self, database: duckdb.DuckDBPyConnection, *, fit: bool) -> None:
-        """Take a database back; after an error it is not used again."""
-        if fit:
-            with self._lock:
-                self._idle.append(database)
-        else:
+    def give_back(self, database: duckdb.DuckDBPyConnection) -> None:
+        """Close a database; another query may take one."""
+        try:
             database.close()
-        self._free.release()
+        finally:
+            self._free.release()
 
     def meaning(self, error: Exception) -> Exception:
         """Return the error of ours that one of DuckDB's or Arrow's stands for."""
@@ -226,7 +219,7 @@ class Merge:
                 with self._at_work():
                     batch = next(reader, None)
                     if batch is None:
-                        self._end(fit=True)
+                        self._end()
                         return
                     batch = batch.cast(target)
                 yield batch
@@ -238,7 +231,7 @@ class Merge:
         self._given_up.set()
         if self._working.acquire(blocking=False):
             try:
-                self._end(fit=False)
+                self._end()
             finally:
                 self._working.release()
         elif (cursor := self._cursor) is not None:
@@ -284,17 +277,17 @@ class Merge:
             try:
                 yield
             except FAILURES as error:
-                self._end(fit=False)
+                self._end()
                 if self._failure:
                     raise self._failure[0] from error
                 raise (self._stopped() if self._given_up.is_set() else self._merger.meaning(error)) from error
             except BaseException:
-                self._end(fit=False)
+                self._end()
                 raise
             if self._given_up.is_set():
-                self._end(fit=False)
+                self._end()
 
-    def _end(self, *, fit: bool) -> None:
+    def _end(self) -> None:
         cursor, self._cursor = self._cursor, None
         if cursor is not None:
             cursor.close()
@@ -302,7 +295,7 @@ class Merge:
             self._timer.cancel()
         own, self._own = self._own, None
         if own is not None:
-            self._merger.give_back(own, fit=fit)
+            self._merger.give_back(own)
 
 
 def _few(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -16,6 +16,7 @@ from adbc_driver_postgresql import dbapi
 
 from czar.limits import TOO_LARGE, guarded_insert, step_size_error
 from czar.scratch_failures import FAILURES, meaning, message_of
+from czar.scratch_rows import watched
 from czar.scratch_watch import Watch
 from czar.steps.intermediate import NUMERIC, NUMERICS
 from qserv.errors import MetadataError, QueryCancelledError
@@ -172,7 +173,7 @@ class Workspace:
             return
         failure: list[Exception] = []
         with self._at_work(failure) as cursor:
-            rows = pa.RecordBatchReader.from_batches(schema, _watched(batches, failure))
+            rows = pa.RecordBatchReader.from_batches(schema, watched(batches, failure))
             cursor.adbc_ingest(name, rows, mode="create", temporary=True)
             for column in schema:
                 if column.type in {NUMERIC, NUMERICS}:
@@ -374,15 +375,6 @@ def _port(connection: psycopg.Connection) -> int:
 
 def _given_up() -> QueryCancelledError:
     return QueryCancelledError("the query was given up before its end")
-
-
-def _watched(batches: Iterable[pa.RecordBatch], failure: list[Exception]) -> Iterator[pa.RecordBatch]:
-    """Yield batches; keep the error that they raise, which Arrow would turn into another one."""
-    try:
-        yield from batches
-    except Exception as error:
-        failure.append(error)
-        raise
 
 
 def _discard(*parts: dbapi.Cursor | dbapi.Connection) -> None:

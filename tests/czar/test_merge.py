@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -19,6 +20,7 @@ from qserv.errors import (
     TimeLimitError,
     TooManyQueriesError,
 )
+from tests.oracle.limited import held_bytes
 
 
 @pytest.fixture
@@ -185,3 +187,18 @@ def test_limited_is_a_slice(offset, limit):
     batches = [table(n=list(range(low, high))).to_batches()[0] for low, high in ((0, 4), (4, 5), (5, 10))]
     found = [n for batch in limited(batches, offset, limit) for n in batch.to_pydict()["n"]]
     assert found == list(range(10))[offset : None if limit is None else offset + limit]
+
+
+def test_memory_is_given_back_whichever_threads_combined_many_rows(merger):
+    count = 1_000_000
+    rows = table(k0=np.random.default_rng(1).permutation(count), a0=np.arange(count))
+
+    def combine():
+        batches = rows.to_batches(max_chunksize=10_000)
+        return sum(batch.num_rows for batch in merger.merge().combine("SELECT * FROM partials ORDER BY k0", rows.schema, batches))
+
+    held_bytes_before = held_bytes(os.getpid())
+    for _ in range(4):
+        with ThreadPoolExecutor(1) as thread:
+            assert thread.submit(combine).result() == count
+    assert held_bytes(os.getpid()) < held_bytes_before + 1.5 * rows.nbytes
