@@ -53,6 +53,7 @@ ONE_BY_ONE = (
 )
 
 LATE = {
+    "joins/left_on_or": "as many visits and tracts as in a small survey: pairs grow as the square",
     "joins/on_a_text": "as many texts as in a small survey: pairs grow as the square",
     "joins/where_one_of_three": "as many visits as in a small survey: pairs grow as the square",
     "neighbours/far_beyond_the_overlap": "much of a field is within 12 degrees of each of its rows: pairs grow as the square",
