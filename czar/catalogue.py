@@ -13,8 +13,8 @@ from qserv.errors import Place, UnknownNameError
 from qserv.ids import NodeId
 from schema.model import ColumnType, Database, Table
 
-Ranges = NDArray[np.int64] | NDArray[np.float64] | NDArray[np.object_]
-"""Least or greatest values of a column: whole numbers, numbers in double precision, or texts."""
+Ranges = NDArray[np.int64] | NDArray[np.float64] | NDArray[np.object_] | NDArray[np.datetime64] | NDArray[np.bool_]
+"""Least or greatest values of a column: whole numbers, numbers in double precision, texts, times in microseconds, or booleans."""
 
 WHOLE = frozenset({ColumnType.SHORT, ColumnType.INT, ColumnType.LONG})
 
@@ -36,7 +36,7 @@ class ColumnStatistics:
 
     minimum: Ranges
     maximum: Ranges
-    """Of one type: int64, float64, or object of str. Where the range is not known they hold anything of that type."""
+    """Of one type: int64, float64, object of str, datetime64[us] or bool. Where the range is not known they hold any value."""
     is_known: NDArray[np.bool_]
     null_count: NDArray[np.int64]
     has_nan: NDArray[np.bool_]

@@ -34,6 +34,14 @@ def _texts(texts: list[str]) -> NDArray[np.object_]:
     return np.array(texts, dtype=np.object_)
 
 
+def _moments(texts: list[str]) -> NDArray[np.datetime64]:
+    return np.array(texts, dtype="datetime64[us]")
+
+
+def _truths(texts: list[str]) -> NDArray[np.bool_]:
+    return np.array([text == "true" for text in texts], dtype=np.bool_)
+
+
 _READERS: dict[ColumnType, Callable[[list[str]], Ranges]] = {
     ColumnType.SHORT: _integers,
     ColumnType.INT: _integers,
@@ -44,9 +52,10 @@ _READERS: dict[ColumnType, Callable[[list[str]], Ranges]] = {
     ColumnType.STRING: _texts,
     ColumnType.UNICODE: _texts,
     ColumnType.TEXT: _texts,
+    ColumnType.TIMESTAMP: _moments,
+    ColumnType.BOOLEAN: _truths,
 }
-"""Types whose ranges prune. Texts compare by code point, as PostgreSQL does under collation C. Times are left out: one moment has
-many spellings."""
+"""Types whose ranges prune: all but binary. Texts compare by code point, as PostgreSQL does under collation C."""
 
 
 def read_catalogue(rows: metadata.CatalogueRows) -> Catalogue:

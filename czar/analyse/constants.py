@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 from sqlglot import exp
 
 Number = int | float
@@ -10,6 +11,14 @@ INTEGERS = {exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT}
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 """A text that PostgreSQL reads as a bigint for certain; in a smaller type it may be out of range, which is an error there."""
+
+DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+
+MOMENTS = {
+    exp.DType.DATE: re.compile(DAY),
+    exp.DType.TIMESTAMP: re.compile(DAY + r"(?:[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?)?"),
+}
+"""Texts that PostgreSQL reads as a day, or as a time without a zone, in one way, whatever its settings are."""
 
 MAX_DIGITS = 300
 """Longest whole number that is kept exact: every one of them can be turned into a double."""
@@ -74,3 +83,30 @@ def value(node: exp.Expr | None) -> Number | str | None:
     if isinstance(node, exp.Literal) and node.is_string:
         return str(node.this)
     return number(node)
+
+
+def moment(node: exp.Expr | None) -> np.datetime64 | None:
+    """Return the time that a constant is beside a column of times without a zone, or None."""
+    match node:
+        case exp.Paren():
+            return moment(node.this)
+        case exp.Cast(this=exp.Literal(is_string=True)) if node.to.this in MOMENTS and not node.to.expressions:
+            return _moment(str(node.this.this), node.to.this)
+        case exp.Literal(is_string=True):
+            return _moment(str(node.this), exp.DType.TIMESTAMP)
+        case _:
+            return None
+
+
+def _moment(text: str, kind: exp.DType) -> np.datetime64 | None:
+    if not MOMENTS[kind].fullmatch(text):
+        return None
+    try:
+        return np.datetime64(text, "us")
+    except ValueError:  # no such day, or 24:00, which is the next day to PostgreSQL
+        return None
+
+
+def truth(node: exp.Expr | None) -> bool | None:
+    """Return the value of TRUE and FALSE, None of anything else."""
+    return bool(node.this) if isinstance(node, exp.Boolean) else None

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlglot import exp
 
-from czar.analyse.constants import value
+from czar.analyse.constants import moment, truth, value
 from czar.analyse.nesting import conjuncts, disjuncts
 from czar.analyse.plain_forms import REAL_WHOLE
 from czar.analyse.query import Query, Source
@@ -15,7 +15,13 @@ from czar.catalogue import ColumnStatistics, Ranges, are_among
 from czar.dialects.number_lists import NUMBERS, lists_numbers
 from schema.model import ColumnType
 
-Constant = int | float | str
+Constant = int | float | str | np.datetime64
+
+READERS: dict[str, Callable[[exp.Expr | None], Constant | None]] = {"M": moment, "b": truth}
+"""What a constant is beside a column of times, or of booleans, by the kind of NumPy's type; beside others `value` tells."""
+
+TYPES: dict[str, type | tuple[type, ...]] = {"O": str, "M": np.datetime64, "b": bool}
+"""Types of constants that ranges of a kind are compared with; others are numbers."""
 
 MIRRORED: dict[type[exp.Expr], type[exp.Expr]] = {
     exp.LT: exp.GT,
@@ -78,8 +84,8 @@ def _of(condition: exp.Expr, source: Source) -> NDArray[np.bool_] | None:  # noq
         case exp.Or():
             return _any_of(condition, source)
         case exp.Between():
-            low = _compared(exp.GTE, condition.this, value(condition.args["low"]), source)
-            high = _compared(exp.LTE, condition.this, value(condition.args["high"]), source)
+            low = _compared(exp.GTE, condition.this, condition.args["low"], source)
+            high = _compared(exp.LTE, condition.this, condition.args["high"], source)
             masks = [mask for mask in (low, high) if mask is not None]
             return np.logical_and.reduce(masks) if masks else None
         case exp.In() if _is_rounded(condition, source):
@@ -87,7 +93,7 @@ def _of(condition: exp.Expr, source: Source) -> NDArray[np.bool_] | None:  # noq
         case exp.In() if lists_numbers(condition):
             return _among(condition.this, condition.meta[NUMBERS], source)
         case exp.In() if condition.expressions:
-            each = [_compared(exp.EQ, condition.this, value(part), source) for part in condition.expressions]
+            each = [_compared(exp.EQ, condition.this, part, source) for part in condition.expressions]
             return None if any(mask is None for mask in each) else np.logical_or.reduce([m for m in each if m is not None])
         case exp.Is(expression=exp.Null()):
             # sqlglot reads IS NOT NULL as a negated IS; a tree of ADQL has NOT around it.
@@ -95,8 +101,21 @@ def _of(condition: exp.Expr, source: Source) -> NDArray[np.bool_] | None:  # noq
         case exp.Not(this=exp.Is(expression=exp.Null()) as is_null) if not is_null.args.get("negate"):
             return _not_null(is_null.this, source)
         case exp.LT() | exp.LTE() | exp.GT() | exp.GTE() | exp.EQ():
-            mask = _compared(type(condition), condition.left, value(condition.right), source)
-            return _compared(MIRRORED[type(condition)], condition.right, value(condition.left), source) if mask is None else mask
+            mask = _compared(type(condition), condition.left, condition.right, source)
+            return _compared(MIRRORED[type(condition)], condition.right, condition.left, source) if mask is None else mask
+        case _:
+            return _boolean(condition, source)
+
+
+def _boolean(condition: exp.Expr, source: Source) -> NDArray[np.bool_] | None:
+    """Return the chunks where a column that is a condition, or the opposite of one, can hold."""
+    match condition:
+        case exp.Is(expression=exp.Boolean()) if not condition.args.get("negate"):
+            return _compared(exp.EQ, condition.this, condition.expression, source)
+        case exp.Column():
+            return _compared(exp.EQ, condition, exp.true(), source)
+        case exp.Not(this=exp.Column()):
+            return _compared(exp.EQ, condition.this, exp.false(), source)
         case _:
             return None
 
@@ -117,12 +136,13 @@ def _not_null(node: exp.Expr, source: Source) -> NDArray[np.bool_] | None:
     return None if statistics is None else statistics.null_count < source.entry.row_counts
 
 
-def _compared(kind: type[exp.Expr], node: exp.Expr, constant: Constant | None, source: Source) -> NDArray[np.bool_] | None:
+def _compared(kind: type[exp.Expr], node: exp.Expr, other: exp.Expr, source: Source) -> NDArray[np.bool_] | None:
     """Return the chunks where ``column <kind> constant`` can hold."""
     statistics = _statistics(node, source)
-    if statistics is None or constant is None:
+    if statistics is None:
         return None
-    return comparable(kind, statistics, constant, source.entry.row_counts)
+    constant = READERS.get(statistics.minimum.dtype.kind, value)(other)
+    return None if constant is None else comparable(kind, statistics, constant, source.entry.row_counts)
 
 
 def _is_rounded(member: exp.In, source: Source) -> bool:
@@ -137,7 +157,7 @@ def _is_rounded(member: exp.In, source: Source) -> bool:
 def _among(node: exp.Expr, numbers: NDArray[np.int64], source: Source) -> NDArray[np.bool_] | None:
     """Return the chunks where a column can be one of some whole numbers, which are sorted."""
     statistics = _statistics(node, source)
-    if statistics is None or statistics.minimum.dtype == np.object_:
+    if statistics is None or statistics.minimum.dtype.kind in TYPES:
         return None
     known = numbers.astype(statistics.minimum.dtype)  # rounding keeps the order
     within = np.searchsorted(known, statistics.minimum, "left") < np.searchsorted(known, statistics.maximum, "right")
@@ -156,7 +176,7 @@ def comparable(
     row_counts
         Rows of each chunk.
     """
-    if isinstance(constant, str) != (statistics.minimum.dtype == np.object_) or constant != constant:  # noqa: PLR0124 (NaN)
+    if not isinstance(constant, TYPES.get(statistics.minimum.dtype.kind, (int, float))) or constant != constant:  # noqa: PLR0124 (NaN)
         return None
     return _possible(statistics, _within(kind, statistics.minimum, statistics.maximum, constant), row_counts)
 

@@ -1,5 +1,7 @@
 """Statistics of the metadata database, as a czar plans with them."""
 
+import datetime as dt
+
 import numpy as np
 import pytest
 
@@ -8,11 +10,19 @@ from qserv.metadata.catalogue import CatalogueRows, ColumnStatistics, DatabaseRo
 from schema.model import Column, ColumnType, Table, TableRole
 from schema.serialise import column_to_json, table_to_json
 
+EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (columns have no zone)
+
 RANGES = {
     ColumnType.LONG: (("-9223372036854775808", "9007199254740993"), np.int64, [0, -(2**63), 0, 2**53 + 1]),
     ColumnType.DOUBLE: (("-Infinity", "0.1"), np.float64, [0, -np.inf, 0, 0.1]),
     ColumnType.FLOAT: (("-3.4028235e+38", "0.1"), np.float64, [0, -float(np.finfo(np.float32).max), 0, float(np.float32(0.1))]),
     ColumnType.STRING: (("", "\u00e9"), object, ["", "", "", "\u00e9"]),
+    ColumnType.TIMESTAMP: (
+        ("0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"),
+        np.dtype("datetime64[us]"),
+        [EPOCH, dt.datetime(1, 1, 1), EPOCH, dt.datetime(9999, 12, 31, 23, 59, 59, 999999)],  # noqa: DTZ001 (as above)
+    ),
+    ColumnType.BOOLEAN: (("false", "true"), np.bool_, [False, False, False, True]),
 }
 
 
@@ -34,9 +44,9 @@ def test_half_of_a_range_is_none():
     assert not entry_of(ColumnType.LONG, ranges).statistics["value"].is_known.any()
 
 
-def test_times_have_no_ranges():
-    ranges = ColumnStatistics((16,), ("2026-01-01",), ("2026-01-02",), (0,), (False,), (False,))
-    assert not entry_of(ColumnType.TIMESTAMP, ranges).statistics
+def test_bytes_have_no_ranges():
+    ranges = ColumnStatistics((16,), (None,), (None,), (0,), (False,), (False,))
+    assert not entry_of(ColumnType.BINARY, ranges).statistics
 
 
 def entry_of(datatype, ranges):

@@ -1,5 +1,6 @@
 """Chunks that ranges leave out, against every value that the ranges allow, compared as PostgreSQL compares them."""
 
+import datetime as dt
 import math
 import operator
 from dataclasses import replace
@@ -111,6 +112,78 @@ def test_texts_are_compared_by_code_point(kind, chunks, constant):
     found = kept(kind, chunks, object, constant, "")
     for values, is_kept in zip(chunks, found, strict=True):
         assert is_kept == could_hold(kind, [value for value in values if value is not None], constant)
+
+
+def kept_by(condition, chunks, dtype, filler):
+    """Return the chunks that a condition on column ``c`` of table ``t`` keeps; None if it says nothing."""
+    table = Table("t", TableRole.REPLICATED, (Column("c", ColumnType.TEXT),))
+    counts = np.array([len(values) for values in chunks])
+    entry = TableEntry("d", "", table, np.arange(len(chunks)), counts, counts, {"c": statistics_of(chunks, dtype, filler)})
+    found = _of(parse(f"SELECT 1 FROM t WHERE {condition}").args["where"].this, Source("t", entry))  # noqa: S608 (texts of this file)
+    return None if found is None else found.tolist()
+
+
+MOMENTS = st.sampled_from([0, 1, 59_999_999, 10**14]).map(lambda us: dt.datetime(1999, 12, 31) + dt.timedelta(microseconds=us))  # noqa: DTZ001 (columns have no zone)
+
+TIME = np.dtype("datetime64[us]")
+
+
+@given(KINDS, st.lists(st.lists(st.none() | MOMENTS, max_size=3), max_size=3), MOMENTS, st.sampled_from(["", "TIMESTAMP "]))
+def test_times(kind, chunks, constant, before):
+    sign = {exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=", exp.EQ: "="}[kind]
+    found = kept_by(f"t.c {sign} {before}'{constant}'", chunks, TIME, dt.datetime(1970, 1, 1))  # noqa: DTZ001 (as above)
+    for values, is_kept in zip(chunks, found, strict=True):
+        assert is_kept == could_hold(kind, [value for value in values if value is not None], constant)
+
+
+YEARS = [[dt.datetime(year, 1, 1), dt.datetime(year, 12, 31)] for year in (1998, 1999, 2000)]  # noqa: DTZ001 (as above)
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("t.c > '1999-12-31'", [False, False, True]),
+        ("t.c >= DATE '1999-12-31'", [False, True, True]),
+        ("t.c >= ('1999-12-31')", [False, True, True]),
+        ("'1998-06-01 12:00' > t.c", [True, False, False]),
+        ("t.c BETWEEN '1999-02-03T04:05:06.7' AND '1999-12-31 00:00:00'", [False, True, False]),
+        ("t.c IN ('1998-06-01', CAST('2000-06-01' AS TIMESTAMP))", [True, False, True]),
+        # What another setting or zone reads differently, and what another type rounds or cuts off.
+        ("t.c > '31.12.1999'", None),
+        ("t.c > '1999-12-31 00:00:00+01'", None),
+        ("t.c > '1999-12-31 24:00'", None),
+        ("t.c > '1999-02-30'", None),
+        ("t.c > 'infinity'", None),
+        ("t.c > '1999-12-31 00:00:00.1234567'", None),
+        ("t.c > TIMESTAMP(0) '1999-12-31 00:00:00.5'", None),
+        ("t.c > TIMESTAMPTZ '1999-12-31'", None),
+        ("t.c > DATE '1999-12-31 12:00'", None),
+        ("t.c > TIMESTAMP '1999-12-31' + INTERVAL '1 day'", None),
+    ],
+)
+def test_spellings_of_times(condition, expected):
+    assert kept_by(condition, YEARS, TIME, YEARS[0][0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("t.c", [True, False, True, False]),
+        ("NOT t.c", [False, True, True, False]),
+        ("t.c IS TRUE", [True, False, True, False]),
+        ("t.c IS FALSE", [False, True, True, False]),
+        ("t.c = FALSE", [False, True, True, False]),
+        ("TRUE = t.c", [True, False, True, False]),
+        ("t.c < TRUE", [False, True, True, False]),
+        ("t.c IS NOT TRUE", None),
+        ("t.c IS NOT FALSE", None),
+        ("NOT (t.c IS TRUE)", None),
+        ("t.c <> TRUE", None),
+    ],
+)
+def test_booleans(condition, expected):
+    chunks = [[True, None], [False], [True, False], [None]]
+    assert kept_by(condition, chunks, np.bool_, filler=False) == expected
 
 
 @pytest.mark.parametrize(("dtype", "constant", "filler"), [(np.int64, 7, 0), (np.float64, 7, 0), (object, "g", "")])

@@ -92,7 +92,7 @@ def with_statistics(catalogue, change):
 
 
 def _shifted(values, by):
-    return values if values.dtype == object else values + by
+    return values if values.dtype.kind in "Ob" else values + by
 
 
 def with_narrow_maxima(catalogue):
