@@ -30,15 +30,8 @@ def struck(battered, stage, blow, database):
             return battered.check(query, answer)
 
 
-@pytest.mark.parametrize(
-    ("stage", "blow"),
-    [
-        *((stage, "worker_killed") for stage in ON_NODES),
-        *((stage, "worker_frozen") for stage in ("inside_a_chunk", "in_a_later_step")),
-        ("between_chunks", "postgresql_restarted"),
-        ("inside_a_chunk", "connection_reset"),
-    ],
-)
+@pytest.mark.parametrize("stage", ON_NODES)
+@pytest.mark.parametrize("blow", ["worker_killed", "worker_frozen", "postgresql_restarted", "connection_reset"])
 def test_another_replica_makes_it_good(battered, stage, blow):
     assert struck(battered, stage, blow, TWICE) is None
 
@@ -67,8 +60,9 @@ def test_without_one_who_is_soon_back_makes_it_good(battered, stage, blow, monke
     assert struck(battered, stage, blow, ONCE) is None
 
 
-def test_who_is_not_needed_any_more_may_die(battered):
-    assert struck(battered, "in_the_scratch_database", "worker_killed", ONCE) is None
+@pytest.mark.parametrize("blow", MADE_GOOD)
+def test_who_is_not_needed_any_more_may_be_struck(battered, blow):
+    assert struck(battered, "in_the_scratch_database", blow, ONCE) is None
 
 
 @pytest.mark.nightly(share=15)
