@@ -43,7 +43,7 @@ def step_size_error(limit_bytes: int) -> StepSizeError:
     """Return what to say of a step that is too large."""
     msg = (
         f"its rows need more than {amount(limit_bytes)} in the scratch database; restrict it further by WHERE,"
-        " or join by the director key, so that the nodes do it (EXPLAIN shows the steps)"
+        " or let the nodes do it (EXPLAIN shows the steps)"
     )
     return StepSizeError(msg)
 
@@ -64,11 +64,11 @@ def step_within(batches: Iterable[pa.RecordBatch], limit_bytes: int) -> Iterator
         yield batch
 
 
-def in_step(error: QueryLimitError, name: str, tables: Sequence[str]) -> QueryLimitError:
-    """Return the error of a limit with the step that met it; one within a step within a step is named once."""
+def in_step(error: QueryLimitError, name: str, tables: Sequence[str], reason: str) -> QueryLimitError:
+    """Return the error of a limit with the step that met it, and why that is one; one within a step within a step is named once."""
     if str(error).startswith("step "):
         return error
-    return type(error)(f"step {name}, which reads {', '.join(dict.fromkeys(tables))}: {error}")
+    return type(error)(f"step {name}, which reads {', '.join(dict.fromkeys(tables))} ({reason}): {error}")
 
 
 def time_limit_error(limit_s: float) -> TimeLimitError:

@@ -144,7 +144,7 @@ class Run:
                 left = await self._settled(cut.step, None, step.part)
                 found = await self._in_thread(self._kept, cut.name, left, sendable_bytes(len(cut.rest.chunks)), step.part)
         except QueryLimitError as error:
-            raise in_step(error, cut.name, [source.entry.table.name for source in cut.step.sources]) from error
+            raise in_step(error, cut.name, [source.entry.table.name for source in cut.step.sources], step.reason) from error
         step.found = found
         return found
 
