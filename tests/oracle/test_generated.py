@@ -181,7 +181,9 @@ def run(unloaded, tmp_path):
 
 @pytest.mark.timeout(600)
 def test_some_generated_catalogues_are_answered_as_the_oracle_answers(run):
-    run(SEED, QUERIES, lambda *lines: sys.stdout.write("\n".join(["", *lines]))).ask_all(CATALOGUES)
+    generated = run(SEED, QUERIES, lambda *lines: sys.stdout.write("\n".join(["", *lines])))
+    generated.ask_all(CATALOGUES)
+    assert generated.tally.asked == CATALOGUES * QUERIES
 
 
 @pytest.mark.nightly(share=55)
