@@ -1,5 +1,6 @@
 """What analysis knows of a query. Each rule takes one of these and returns a richer one."""
 
+import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,9 @@ from czar.analyse.kinds import Kind
 from czar.analyse.necessity import Needed, branches, needed_of
 from czar.analyse.nesting import conjuncts, joins, relations, selects
 from czar.catalogue import Catalogue, TableEntry, are_among
+
+IN_TEXT: Final = re.compile(r'"((?:[^"]|"")*)"\."((?:[^"]|"")*)"')
+"""A column in a part of a tree that is text already."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +194,11 @@ class Query:
 def opaque(sql: str) -> exp.Expr:
     """Return PostgreSQL text of ours as one part of a tree, which no rule looks into."""
     return exp.Var(this=sql)
+
+
+def columns_in(sql: str) -> list[tuple[str, str]]:
+    """Return the columns that such a text names, as (alias, column)."""
+    return [(alias.replace('""', '"'), column.replace('""', '"')) for alias, column in IN_TEXT.findall(sql)]
 
 
 @dataclass(frozen=True, eq=False)

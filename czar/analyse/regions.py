@@ -21,7 +21,7 @@ from czar.analyse.lists import listed
 from czar.analyse.nesting import conjuncts, disjuncts
 from czar.analyse.query import Access, Block, Query, Source, opaque
 from czar.analyse.scope import qualified
-from czar.analyse.separations import Near, near_of
+from czar.analyse.separations import Limited, Near, limited_distance, near_of
 from partitioner.ranges import EMPTY, PixelRanges
 from partitioner.regions import Circle, Ellipse, LonLatBox, Polygon
 from schema.model import HEALPIX_COLUMN
@@ -145,19 +145,15 @@ class _Reader:
         found += self._beside(conditions)
         return functools.reduce(operator.and_, found) if found else None
 
-    def _of(self, condition: exp.Expr) -> PixelRanges | None:  # noqa: PLR0911 (one return a form of condition)
+    def _of(self, condition: exp.Expr) -> PixelRanges | None:
         """Return the pixels where one condition can hold, or None for the whole sky."""
         match condition:
             case exp.Or():
                 return self._any_of(condition)
             case _ if (near := near_of(condition)) is not None:
                 return self._near_list(near)
-            case exp.LT() | exp.LTE():
-                return self._near(condition.left, number(condition.right))
-            case exp.GT() | exp.GTE():
-                return self._near(condition.right, number(condition.left))
-            case exp.Between():
-                return self._near(condition.this, number(condition.args["high"]))
+            case _ if (limited := limited_distance(condition)) is not None:
+                return self._limited(limited)
             case exp.Dot():
                 return self._inside(condition)
             case exp.Is(expression=exp.Boolean(this=True)) if not condition.args.get("negate"):
@@ -187,15 +183,15 @@ class _Reader:
             return None
         return SHAPES[name](*(float(value) for value in values if value is not None)).ranges(self.margin_deg)
 
-    def _near(self, distance: exp.Expr, limit: Number | None) -> PixelRanges | None:
-        """Return the pixels of ``angular_separation(...) <= limit``."""
-        name, arguments = (called(distance) if isinstance(distance, exp.Dot) else None) or ("", [])
-        if name != "angular_separation" or limit is None or limit >= MAX_CIRCLE_DEG:
+    def _limited(self, limited: Limited) -> PixelRanges | None:
+        """Return the pixels of positions that are near a constant one."""
+        ends, limit = limited.coordinates, limited.limit_deg
+        if limit >= MAX_CIRCLE_DEG:
             return None
-        for position, centre in ((arguments[:2], arguments[2:]), (arguments[2:], arguments[:2])):
+        for position, centre in ((ends[:2], ends[2:]), (ends[2:], ends[:2])):
             lon, lat = (number(value) for value in centre)
             if self._is_position(position) and lon is not None and lat is not None:
-                return EMPTY if limit < 0 else Circle(float(lon), float(lat), float(limit)).ranges(self.margin_deg)
+                return EMPTY if limit < 0 else Circle(float(lon), float(lat), limit).ranges(self.margin_deg)
         return None
 
     def _beside(self, conditions: list[exp.Expr]) -> Iterator[PixelRanges]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlglot import exp
 
@@ -12,6 +13,22 @@ from czar.analyse.nesting import conjuncts, joins, optional
 from czar.analyse.query import Source
 from schema.model import TableRole
 
+WIDER: Final = 1 + 1e-12
+"""More than rounding can change a radius by that is written in another unit."""
+
+LEAST_FACTOR: Final = 1e-9
+"""Numbers below it, or above its inverse, change no units."""
+
+
+@dataclass(frozen=True)
+class Limited:
+    """The ``coordinates`` of two positions (ra, dec, ra, dec), any expressions, that are at most ``limit_deg`` apart."""
+
+    coordinates: list[exp.Expr]
+    limit_deg: float
+    is_all: bool = True
+    """Whether the condition says no more than that; else it must be asked, too."""
+
 
 @dataclass(frozen=True)
 class Near:
@@ -20,6 +37,8 @@ class Near:
     left: tuple[str, str, str]
     right: tuple[str, str, str]
     limit_deg: float
+    is_all: bool = True
+    """As in `Limited`."""
 
 
 @dataclass(frozen=True)
@@ -133,30 +152,59 @@ class Partners:
 def near_of(condition: exp.Expr) -> Near | None:
     """Return the two positions that a condition keeps near each other, in any of the forms that geometry was lowered to."""
     match condition:
+        case exp.Is(expression=exp.Boolean(this=True)) if not condition.args.get("negate"):
+            return near_of(condition.this)
+        case exp.Dot():
+            name, arguments = called(condition) or ("", [])
+            limit = number(arguments[4]) if name == "in_circle" else None
+            return None if limit is None else _near(Limited(arguments[:4], float(limit)))
+        case _:
+            limited = limited_distance(condition)
+            return _near(limited) if limited else None
+
+
+def limited_distance(condition: exp.Expr) -> Limited | None:
+    """Return what a comparison says of the distance of two positions, also where it is written in arcminutes or arcseconds."""
+    is_all = True
+    match condition:
         case exp.LT() | exp.LTE():
             distance, limit = condition.left, number(condition.right)
         case exp.GT() | exp.GTE():
             distance, limit = condition.right, number(condition.left)
         case exp.Between():
-            distance, limit = condition.this, number(condition.args["high"])
-        case exp.Is(expression=exp.Boolean(this=True)) if not condition.args.get("negate"):
-            return near_of(condition.this)
-        case exp.Dot():
-            name, arguments = called(condition) or ("", [])
-            if name != "in_circle":
-                return None
-            return _near(arguments[:4], number(arguments[4]))
+            distance, limit, is_all = condition.this, number(condition.args["high"]), False
         case _:
             return None
+    distance, factor = _factored(distance)
     name, arguments = (called(distance) if isinstance(distance, exp.Dot) else None) or ("", [])
-    return _near(arguments, limit) if name == "angular_separation" else None
+    if name != "angular_separation" or limit is None:
+        return None
+    return Limited(arguments, float(limit), is_all) if factor == 1 else Limited(arguments, limit / factor * WIDER, is_all=False)
 
 
-def _near(coordinates: list[exp.Expr], limit: float | None) -> Near | None:
-    columns = [part for part in coordinates if isinstance(part, exp.Column)]
-    if limit is None or len(columns) != 4:  # noqa: PLR2004 (two positions of two coordinates)
+def _factored(distance: exp.Expr) -> tuple[exp.Expr, float]:
+    """Return a distance without the numbers that it is multiplied with or divided by, and what is left of these as one factor."""
+    match distance:
+        case exp.Paren():
+            return _factored(distance.this)
+        case exp.Mul():
+            for value, other in ((number(distance.left), distance.right), (number(distance.right), distance.left)):
+                if value is not None and LEAST_FACTOR < value < 1 / LEAST_FACTOR:
+                    inner, further = _factored(other)
+                    return inner, value * further
+        case exp.Div():
+            divisor = number(distance.right)
+            if divisor is not None and LEAST_FACTOR < divisor < 1 / LEAST_FACTOR:
+                inner, further = _factored(distance.left)
+                return inner, further / divisor
+    return distance, 1
+
+
+def _near(limited: Limited) -> Near | None:
+    columns = [part for part in limited.coordinates if isinstance(part, exp.Column)]
+    if len(columns) != 4:  # noqa: PLR2004 (two positions of two coordinates)
         return None
     if columns[0].table != columns[1].table or columns[2].table != columns[3].table or columns[0].table == columns[2].table:
         return None
     left, right = ((ra.table, ra.name, dec.name) for ra, dec in (columns[:2], columns[2:]))
-    return Near(left, right, float(limit))
+    return Near(left, right, limited.limit_deg, limited.is_all)

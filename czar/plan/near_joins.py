@@ -1,29 +1,26 @@
 """Joins of near neighbours in a tree -> joins that PostgreSQL hashes, by cells of the sky (`czar.plan.neighbours`)."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
 
 from czar.analyse.nearest import is_grouped_by_nearness
-from czar.analyse.nesting import body, conjuncts, joins, parts, relations, selects
-from czar.analyse.query import Source, opaque
+from czar.analyse.nesting import conjuncts, joins, parts, relations, selects
+from czar.analyse.query import Source, columns_in, opaque
 from czar.analyse.separations import Near, near_of
+from czar.plan.near_rows import arrays_of, asked, sought_near, with_arrays
 from czar.plan.neighbours import Side, Within, neighbours
 from czar.steps.intermediate import Intermediate
 from schema.physical import quote
 
 FORMS: dict[type[exp.Expr], Within] = {exp.LT: Within.BELOW, exp.GT: Within.BELOW, exp.LTE: Within.AT_MOST, exp.GTE: Within.AT_MOST}
-"""How a comparison with the radius is tested; any other form is a test of a circle, or of a closed interval."""
+"""How a comparison with the radius is tested; any other form that says no more is a test of a circle."""
 
 
 OVERLAP_SHARE = 0.5
 """Rows of the overlap of a chunk for each of its own, roughly; it decides nothing but which rows are copied."""
-
-IN_TEXT = re.compile(r'("(?:[^"]|"")*")\.("(?:[^"]|"")*")')
-"""A column in a part of the tree that is text already."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +51,14 @@ def with_cells(tree: exp.Expr, texts: Mapping[str, str], tables: Mapping[str, So
     """
     found = dict(texts)
     near_joins = [join for select in selects(tree) for join in (*_near_joins(select, texts), *_near_members(select, texts))]
-    columns = _columns(tree) if near_joins else {}
+    near_rows = sought_near(tree, texts, tables)
+    columns = _columns(tree) if near_joins or near_rows else {}
     for number, join in enumerate(near_joins):
         sides = {
             alias: Side(found[alias], alias, *_position(alias, ra, dec), tuple(columns[alias]))
             for alias, ra, dec in (join.near.left, join.near.right)
         }
-        within = FORMS.get(type(join.condition), Within.AT_MOST if isinstance(join.condition, exp.Between) else Within.IN_CIRCLE)
+        within = FORMS.get(type(join.condition), Within.IN_CIRCLE) if join.near.is_all else Within.AT_MOST
         made = neighbours(
             sides[join.first],
             sides[join.second],
@@ -73,9 +71,12 @@ def with_cells(tree: exp.Expr, texts: Mapping[str, str], tables: Mapping[str, So
         columns[join.first] |= dict.fromkeys(made.first_adds)
         columns[join.second] |= dict.fromkeys(made.second_adds)
         condition = opaque(f"({made.condition})")
-        if isinstance(join.condition, exp.Between):
+        if not join.near.is_all:
             condition = exp.Paren(this=exp.and_(condition, join.condition.copy(), copy=False))
         join.condition.replace(condition)
+    for number, sought in enumerate(near_rows, len(near_joins)):
+        found |= with_arrays(sought, found, columns, number)
+        columns[sought.around] |= dict.fromkeys(arrays_of(sought, columns, number))
     return found
 
 
@@ -90,8 +91,7 @@ def _columns(tree: exp.Expr) -> dict[str, dict[str, None]]:
         if isinstance(part, exp.Column) and part.table:
             found.setdefault(part.table, {})[part.name] = None
         elif isinstance(part, exp.Var):
-            for names in IN_TEXT.findall(part.name):
-                alias, column = (name[1:-1].replace('""', '"') for name in names)
+            for alias, column in columns_in(part.name):
                 found.setdefault(alias, {})[column] = None
     return found
 
@@ -127,12 +127,9 @@ def _near_joins(select: exp.Select, texts: Mapping[str, str]) -> list[_Join]:
 def _near_members(select: exp.Select, texts: Mapping[str, str]) -> list[_Join]:
     """Return the near neighbours of rows of FROM that [NOT] EXISTS as conditions of WHERE ask for: PostgreSQL joins them, too."""
     around = {node.alias for node in relations(select) if isinstance(node, exp.Table)} & set(texts)
-    where = select.args.get("where")
     found = []
-    for condition in conjuncts(where.this if where else None):
-        asked = condition.this.unnest() if isinstance(condition, exp.Not) else condition
-        inner = body(asked.this) if isinstance(asked, exp.Exists) else None
-        if not isinstance(inner, exp.Select) or not inner.args.get("where") or {join.side for join in joins(inner)} - {"", "LEFT"}:
+    for inner in asked(select):
+        if not inner.args.get("where") or {join.side for join in joins(inner)} - {"", "LEFT"}:
             continue
         inside = {node.alias for node in relations(inner) if isinstance(node, exp.Table)} & set(texts)
         for part in conjuncts(inner.args["where"].this):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from czar.analyse import analyse
+from czar.analyse import NotLocalError, analyse
 from czar.parse import parse
 from czar.plan.build import build
 from czar.snapshot import Snapshot
@@ -73,3 +73,53 @@ def test_of_the_partners_of_a_region_those_around_it_are_read(tables, read, stat
 )
 def test_the_smaller_side_is_copied_unless_its_rows_must_stay_single(tables, expected, statement):
     assert copied(statement(f"SELECT a.hip, b.hip AS other FROM {tables.format(NEAR.format('a', 'b'))}")) == [expected]  # noqa: S608 (ours)
+
+
+@pytest.mark.parametrize("limit", ["{} * 3600 < 3.6", "3.6 >= 3600 * {}", "{} / 2 < 0.0005", "({} * 60) * 60 BETWEEN 1 AND 3.6"])
+def test_a_radius_in_other_units_is_found_by_cells_and_asked_as_it_is_written(limit, statement):
+    distance = NEAR.format("a", "b").removesuffix(" < 0.001")
+    text = statement(f"SELECT a.hip, b.tycho FROM hipparcos AS a JOIN bigsky AS b ON {limit.format(distance)}")  # noqa: S608 (ours)
+    radius = float(re.search(r"qserv\.angular_separation\([^()]*\) <= ([0-9.e-]+)::float8", text)[1])
+    assert 0.001 <= radius < 0.001 * (1 + 1e-11)
+    assert text.count("qserv.angular_separation(") == 2
+
+
+@pytest.mark.parametrize("limit", ["{} * -1 < -0.001", "{} * 0 < 0.001", "{} * a.bv < 0.001", "0.001 / {} < 1"])
+def test_other_factors_say_nothing_of_the_radius(limit, catalogue):
+    distance = NEAR.format("a", "b").removesuffix(" < 0.001")
+    text = f"SELECT a.hip, b.tycho FROM hipparcos AS a JOIN bigsky AS b ON {limit.format(distance)}"  # noqa: S608 (ours)
+    with pytest.raises(NotLocalError):
+        analyse(parse(text), catalogue, text)
+
+
+COUNTED = "(SELECT COUNT(*) FROM bigsky AS b WHERE {near})"
+MEMBER = "EXISTS (SELECT 1 FROM bigsky AS b WHERE {near})"
+
+
+@pytest.mark.parametrize(
+    ("items", "others", "is_listed"),
+    [
+        (COUNTED, "", True),
+        ("a.hip", f"WHERE {COUNTED} > 1", True),
+        ("a.hip", f"WHERE a.bv > 1 OR {MEMBER}", True),
+        ("a.hip", f"WHERE a.bv > 1 AND {MEMBER}", False),
+        ("a.hip", f"WHERE NOT {MEMBER}", False),
+        (f"a.hip, {COUNTED}", "GROUP BY a.hip, a.ra_degrees, a.dec_degrees", False),
+        ("a.hip, COUNT(*)", f"WHERE {COUNTED} > 1 GROUP BY a.hip", True),
+    ],
+)
+def test_a_subquery_reads_a_list_of_what_is_near_unless_it_is_joined_anyway_or_the_row_is_grouped(
+    items, others, is_listed, statement
+):
+    text = f"SELECT {items} FROM hipparcos AS a {others}".format(near=NEAR.format("a", "b"))  # noqa: S608 (ours)
+    assert ("unnest(" in statement(text)) == is_listed
+
+
+def test_conditions_of_either_side_alone_come_before_the_lists_but_those_that_could_fail(statement):
+    counted = f"(SELECT COUNT(*) FROM bigsky AS b WHERE {NEAR.format('a', 'b')} AND b.magnitude < 9)"  # noqa: S608 (ours)
+    text = statement(f"SELECT a.hip, {counted} FROM hipparcos AS a WHERE a.hip = 5 AND 1 / a.hip < 1")  # noqa: S608 (ours)
+    lists = text[: text.index("AS _lists_0")]
+    assert '"a"."hip" = 5' in lists
+    assert '"b"."magnitude" < 9' in lists
+    assert "1 /" not in lists
+    assert text.count('"b"."magnitude" < 9') == 2

@@ -58,16 +58,9 @@ LATE = {
     "joins/where_one_of_three": "as many visits as in a small survey: pairs grow as the square",
     "neighbours/far_beyond_the_overlap": "much of a field is within 12 degrees of each of its rows: pairs grow as the square",
     "neighbours/greater_than": "pairs of rows on opposite sides of the sky grow as the square",
-    "neighbours/radius_in_arcsec": "there is no radius but of a product: every pair is measured",
     "neighbours/radius_of_the_row": "there is no radius but one of each row: every pair is measured",
     "subqueries/exists_in_one_of_a_key_and_one_of_another_column": "each object is compared with each",
     "neighbours/arcsec_counted_for_each": ONE_BY_ONE,
-    "neighbours/nearest_only_lateral": ONE_BY_ONE,
-    "neighbours/neighbours_counted_for_each": ONE_BY_ONE,
-    "neighbours/number_of_neighbours": ONE_BY_ONE,
-    "neighbours/with_neighbour_or_else": ONE_BY_ONE,
-    "shapes/lateral_near_on_each_chunk": ONE_BY_ONE,
-    "shapes/lateral_nearest_of_the_same_table": ONE_BY_ONE,
 }
 """Queries that may end in the limit of time, and why; none may end in another limit."""
 

@@ -30,6 +30,8 @@ FORMS = {
     "contains_polygon": ("CONTAINS(POINT(ra_degrees, dec_degrees), POLYGON(56, 23.5, 57.5, 23.5, 56.75, 25)) = 1", FEW),
     "intersects": ("INTERSECTS(CIRCLE(56.75, 24.12, 0.5), POINT(ra_degrees, dec_degrees)) = 1", FEW),
     "distance": ("DISTANCE(POINT(ra_degrees, dec_degrees), POINT(56.75, 24.12)) < 0.5", FEW),
+    "distance_in_arcsec": ("3600 * DISTANCE(ra_degrees, dec_degrees, 56.75, 24.12) <= 1800", FEW),
+    "distance_divided": ("DISTANCE(ra_degrees, dec_degrees, 56.75, 24.12) / 2 BETWEEN 0.1 AND 0.25", FEW),
     "areaspec_circle": ("qserv_areaspec_circle(56.75, 24.12, 0.5)", FEW),
     "areaspec_box": ("qserv_areaspec_box(56, 23.5, 57.5, 25)", FEW),
     "areaspec_ellipse": ("qserv_areaspec_ellipse(56.75, 24.12, 1800, 900, 30)", FEW),
