@@ -15,7 +15,7 @@ from sqlglot import exp
 from czar.analyse.grouping import is_grouped
 from czar.analyse.inner_conditions import cannot_fail
 from czar.analyse.nesting import body, conjuncts, joins, optional, parts, relations, selects
-from czar.analyse.query import OF_CHUNK, Source, columns_in
+from czar.analyse.query import Source, columns_in
 from czar.analyse.separations import near_of
 from czar.dialects.number_lists import lists_numbers
 from czar.plan.neighbours import Side, neighbours
@@ -159,7 +159,7 @@ def _can_be_copied(condition: exp.Expr) -> bool:
     """Whether a condition has a value for any row, and is not to be written in another form."""
     if isinstance(condition, exp.Var):
         return True
-    return cannot_fail(condition) and not any(OF_CHUNK in part.meta or lists_numbers(part) for part in parts(condition))
+    return cannot_fail(condition) and not any(map(lists_numbers, parts(condition)))
 
 
 def _aliases(condition: exp.Expr) -> set[str]:

@@ -37,23 +37,34 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
         names = [f"{{{slot.name}}}" for slot in own]
         texts[node.alias] = names[0] if len(names) == 1 else f"({' UNION ALL '.join(f'SELECT * FROM {name}' for name in names)})"  # noqa: S608 (slots of ours)
         slots += own
+    lists = _without_keys(listed)
+    tables = {node.alias: source for node, source in named}
     texts = with_cells(tree, texts, tables) if len(texts) > 1 else texts
     for node, _ in named:
         node.replace(exp.alias_(exp.Table(this=exp.Var(this=texts[node.alias])), node.args["alias"].this, table=True))
-    for part in listed:
+    for part in lists:
         _write_as_array(part, tables)
     return tree.sql("postgres", comments=False, copy=False), tuple(slots)
 
 
+def _without_keys(listed: list[exp.Expr]) -> list[exp.Expr]:
+    """Let PostgreSQL read the keys of a chunk in their slot; return what else is listed."""
+    others = []
+    for member in listed:
+        if OF_CHUNK in member.meta:
+            column = member.expression if isinstance(member.args.get("expression"), exp.Column) else member.this
+            member.replace(opaque(f"({column.sql('postgres')} = ANY({{{KEYS}}}))"))
+        else:
+            others.append(member)
+    return others
+
+
 def _write_as_array(member: exp.Expr, tables: Mapping[str, Source]) -> None:
-    """Let PostgreSQL read a long list as one constant, and the keys of a chunk in their slot.
+    """Let PostgreSQL read a long list as one constant.
 
     Other columns than those of whole numbers would be compared in another type then.
     """
-    column = member.expression if isinstance(member.args.get("expression"), exp.Column) else member.this
-    if OF_CHUNK in member.meta:
-        member.replace(exp.Paren(this=exp.EQ(this=column, expression=opaque(f"ANY({{{KEYS}}})"))))
-        return
+    column = member.this
     source = tables.get(column.table) if isinstance(column, exp.Column) else None
     if source is not None and source.entry.is_whole(column.name):
         array = opaque(f"ANY(CAST('{{{{{member.expressions[0].name}}}}}' AS BIGINT[]))")

@@ -230,8 +230,14 @@ def output_of(query: Query, item: exp.Expr) -> Output:
 def bare(tree: exp.Expr) -> exp.Expr:
     """Take a SELECT out of its tree, and the names off its items: as the outermost one it has numbered columns."""
     tree.parent, tree.arg_key, tree.index = None, None, None
-    tree.set("expressions", [item.unalias() for item in tree.expressions])
+    tree.set("expressions", [_unnamed(item) for item in tree.expressions])
     return tree
+
+
+def _unnamed(item: exp.Expr) -> exp.Expr:
+    if isinstance(item, exp.Subquery):
+        item.set("alias", None)
+    return item.unalias()
 
 
 def named(node: exp.Expr, name: str) -> exp.Expr:
