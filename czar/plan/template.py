@@ -7,6 +7,7 @@ from sqlglot import exp
 from czar.analyse.nesting import parts
 from czar.analyse.query import OF_CHUNK, Source, opaque
 from czar.dialects.number_lists import lists_numbers
+from czar.plan.members import excluded_by_joins
 from czar.plan.model import Slot
 from czar.plan.near_joins import with_cells
 from czar.steps.intermediate import Intermediate
@@ -18,6 +19,7 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
 
     Braces in names and texts of the user are doubled, so that only ours are slots.
     """
+    excluded_by_joins(tree, tables)
     named, listed = [], []
     for part in parts(tree):
         if isinstance(part, exp.Table):
