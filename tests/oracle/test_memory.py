@@ -56,6 +56,7 @@ LATE = {
     "joins/left_on_or": "as many visits and tracts as in a small survey: pairs grow as the square",
     "joins/on_a_text": "as many texts as in a small survey: pairs grow as the square",
     "joins/where_one_of_three": "as many visits as in a small survey: pairs grow as the square",
+    "correlated_groups/two_levels_of_two_values": "each row outside is compared with all of its tract",
     "neighbours/far_beyond_the_overlap": "much of a field is within 12 degrees of each of its rows: pairs grow as the square",
     "neighbours/greater_than": "pairs of rows on opposite sides of the sky grow as the square",
     "neighbours/radius_of_the_row": "there is no radius but one of each row: every pair is measured",
