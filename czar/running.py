@@ -27,7 +27,7 @@ from czar.planning import planned_query
 from czar.scratch import Scratch, Workspace
 from czar.steps.counts import CountCut
 from czar.steps.cut import Cut, next_cut
-from czar.steps.intermediate import Intermediate, can_be_sent, intermediate, sendable_bytes, step_batch, step_schema
+from czar.steps.intermediate import Intermediate, arrays_of, can_be_sent, intermediate, sendable_bytes, step_batch, step_schema
 from qserv.errors import QueryLimitError
 from qserv.ids import NodeId
 from qserv.settings import Settings
@@ -226,7 +226,7 @@ class Run:
             if can_be_sent(schema):
                 return intermediate(name, rows.outputs, pa.Table.from_batches(held, schema))
         self._work().load(name, schema, step_within(itertools.chain(held, batches), self._engine.settings.max_step_bytes))
-        return intermediate(name, rows.outputs, is_large=True)
+        return intermediate(name, rows.outputs, is_large=True, arrays=arrays_of(schema))
 
     def _made(self, name: str, query: Query, few_bytes: int, part: PartRun) -> Intermediate:
         """Compute a step over the rows of its own steps, where they are."""
@@ -237,10 +237,10 @@ class Run:
             made = self._loaded(query).make(name, part.rest, names, self._engine.settings.max_step_bytes)
         stage.add(made.rows, made.size_bytes)
         if made.size_bytes > few_bytes or self._work().text_bytes(name) > few_bytes:
-            return intermediate(name, query.outputs, is_large=True)
+            return intermediate(name, query.outputs, is_large=True, arrays=made.arrays)
         found = self._work().read(name)
         if not can_be_sent(found.schema):
-            return intermediate(name, query.outputs, is_large=True)
+            return intermediate(name, query.outputs, is_large=True, arrays=made.arrays)
         return intermediate(name, query.outputs, found)
 
     def _rest(self, query: Query, max_rows: int | None) -> Rows:

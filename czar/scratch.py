@@ -18,7 +18,7 @@ from czar.limits import TOO_LARGE, guarded_insert, step_size_error
 from czar.scratch_failures import FAILURES, meaning, message_of
 from czar.scratch_rows import watched
 from czar.scratch_watch import Watch
-from czar.steps.intermediate import NUMERIC, NUMERICS
+from czar.steps.intermediate import NUMERIC, NUMERICS, arrays_of
 from qserv.errors import MetadataError, QueryCancelledError
 from qserv.metadata.silence import SILENCE_S
 from schema.physical import quote
@@ -140,10 +140,11 @@ class Scratch:
 
 @dataclass(frozen=True)
 class Made:
-    """A table of the scratch database: its rows, and its bytes on disk."""
+    """A table of the scratch database: its rows, its bytes on disk, and its columns that are arrays."""
 
     rows: int
     size_bytes: int
+    arrays: list[str]
 
 
 class Workspace:
@@ -207,10 +208,12 @@ class Workspace:
             cursor.execute(f"ANALYZE {quote(name)}")
             cursor.execute(f"SELECT pg_table_size('pg_temp.{quote(name)}'::regclass), count(*) FROM {quote(name)}")  # noqa: S608 (quoted)
             size_bytes, rows = cursor.fetchone() or (0, 0)
+            cursor.execute(f"SELECT * FROM {quote(name)} LIMIT 0")  # noqa: S608 (quoted)
+            arrays = arrays_of(cursor.fetch_arrow_table().schema)
         self._loaded.add(name)
         if size_bytes > limit_bytes:
             raise step_size_error(limit_bytes)
-        return Made(rows, size_bytes)
+        return Made(rows, size_bytes, arrays)
 
     def index(self, name: str, columns: tuple[str, ...]) -> None:
         """Let rows of a table be found by the values of some columns.

@@ -5,7 +5,8 @@ They are added to GROUP BY, because chunk tables and the rows of steps have no p
 
 from sqlglot import exp
 
-from czar.analyse.nesting import own, within
+from czar.analyse.grouping import is_of_row
+from czar.analyse.nesting import own
 from czar.analyse.query import Query
 
 
@@ -33,5 +34,5 @@ def _used(select: exp.Select, alias: str) -> list[exp.Column]:
     for clause in ("expressions", "having", "order"):
         part = select.args.get(clause)
         for node in part if isinstance(part, list) else [part] if part else []:
-            found += [column for column in own(node, exp.Column) if not within(column, exp.AggFunc, exp.WithinGroup)]
+            found += [column for column in own(node, exp.Column) if not is_of_row(column)]
     return [column for column in found if isinstance(column, exp.Column) and column.table == alias]

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
-from czar.analyse.grouping import own_aggregates
+from czar.analyse.grouping import is_of_row, own_aggregates
 from czar.analyse.kinds import Kind
 from czar.analyse.locality import NotLocalError, Spread
-from czar.analyse.nesting import own, within
+from czar.analyse.nesting import own
 from czar.analyse.query import Query
 from czar.plan.aggregates import EXACT, Split, can_be_split, counted_apart, split, values_of
 from czar.plan.combining import Combining
@@ -97,7 +97,7 @@ def check_decomposable(query: Query) -> None:
         raise NotLocalError(reason, tree)
     for node in _computed_parts(tree):
         for inner in own(node, exp.Query):
-            if not within(inner, exp.AggFunc):
+            if not is_of_row(inner):
                 reason = "a subquery is computed for groups of the rows of all chunks"
                 raise NotLocalError(reason, inner)
         for call in _calls(node):

@@ -12,11 +12,12 @@ from typing import Final
 
 from sqlglot import exp
 
-from czar.analyse.grouping import is_grouped
+from czar.analyse.grouping import is_grouped, is_of_row
 from czar.analyse.inner_conditions import cannot_fail
 from czar.analyse.nesting import body, conjuncts, joins, optional, parts, relations, selects
 from czar.analyse.query import Source, columns_in
 from czar.analyse.separations import near_of
+from czar.catalogue import TableEntry
 from czar.dialects.number_lists import lists_numbers
 from czar.plan.neighbours import Side, neighbours
 from czar.steps.intermediate import Intermediate
@@ -26,9 +27,13 @@ WIDER: Final = 1 + 1e-9
 LEAST_DEG: Final = 1e-9
 """What is read reaches so much farther than the radius: the subquery's own condition decides about what rounding may take."""
 
+STEPS_DEG: Final = 0.1
+"""Largest radius around rows of a step. In a chunk, it is at most that of the overlap; a large one would list a good part of a step
+for each row."""
+
 
 @dataclass(frozen=True)
-class Sought:
+class SoughtNear:
     """A table of a subquery, ``inner``, whose rows are near those of a table of a query around it, ``outer``."""
 
     outer: exp.Select
@@ -50,7 +55,7 @@ class Sought:
         return self.other[0]
 
 
-def sought_near(tree: exp.Expr, texts: Mapping[str, str], tables: Mapping[str, Source]) -> list[Sought]:
+def sought_near(tree: exp.Expr, texts: Mapping[str, str], tables: Mapping[str, Source]) -> list[SoughtNear]:
     """Return the tables of subqueries of which rows near one around are read.
 
     Parameters
@@ -60,21 +65,28 @@ def sought_near(tree: exp.Expr, texts: Mapping[str, str], tables: Mapping[str, S
     texts
         What each table is in SQL, by alias.
     tables
-        The same tables in the catalogue. Only of those of a schema, no column is an array.
+        The same tables in the catalogue.
     """
-    found: dict[str, Sought] = {}
+    found: dict[str, SoughtNear] = {}
     for sought in [each for select in selects(tree) for each in _of_subquery(select, texts)]:
-        if not isinstance(tables[sought.alias].entry, Intermediate):
+        if _can_be_listed(tables[sought.alias].entry, sought.limit_deg):
             found.setdefault(sought.alias, sought)
     return [sought for sought in found.values() if sought.around not in found]
 
 
-def arrays_of(sought: Sought, columns: Mapping[str, Mapping[str, None]], number: int) -> list[str]:
+def _can_be_listed(entry: TableEntry, limit_deg: float) -> bool:
+    """Whether the columns of a table become arrays: arrays themselves would not, which only steps have."""
+    return not isinstance(entry, Intermediate) or (not entry.arrays and limit_deg <= STEPS_DEG)
+
+
+def arrays_of(sought: SoughtNear, columns: Mapping[str, Mapping[str, None]], number: int) -> list[str]:
     """Return the names of the arrays of what is near, one for each column that is read of it."""
     return [f"_near_{number}_{place}" for place in range(len(columns[sought.alias]))]
 
 
-def with_arrays(sought: Sought, texts: Mapping[str, str], columns: Mapping[str, Mapping[str, None]], number: int) -> dict[str, str]:
+def with_arrays(
+    sought: SoughtNear, texts: Mapping[str, str], columns: Mapping[str, Mapping[str, None]], number: int
+) -> dict[str, str]:
     """Return both tables in SQL: the one around with arrays of what is near each of its rows, and that of the subquery as these.
 
     ``columns`` are those that are read, by alias; ``number`` is that of the join.
@@ -116,7 +128,7 @@ def asked(select: exp.Select) -> Iterator[exp.Select]:
             yield inner
 
 
-def _of_subquery(inner: exp.Select, texts: Mapping[str, str]) -> Iterator[Sought]:
+def _of_subquery(inner: exp.Select, texts: Mapping[str, str]) -> Iterator[SoughtNear]:
     where = inner.args.get("where")
     if where is None or {join.side for join in joins(inner)} - {"", "LEFT"}:
         return
@@ -125,16 +137,18 @@ def _of_subquery(inner: exp.Select, texts: Mapping[str, str]) -> Iterator[Sought
         for one, other in ((near.left, near.right), (near.right, near.left)):
             outer = _around(inner, one[0]) if one[0] in texts and other[0] in own else None
             if outer is not None:
-                yield Sought(outer, one, inner, other, near.limit_deg)
+                yield SoughtNear(outer, one, inner, other, near.limit_deg)
 
 
 def _around(inner: exp.Select, alias: str) -> exp.Select | None:
     """Return the SELECT around a subquery that has a table in FROM, if the subquery can name any of its columns."""
     below: exp.Expr = inner
+    whole: exp.Expr = inner
     while (above := below.parent) is not None:
         if isinstance(above, exp.Select) and alias in _tables(above):
-            is_read_for_each = isinstance(below, exp.Where | exp.Join) or not is_grouped(above)
+            is_read_for_each = is_of_row(whole) or isinstance(below, exp.Where | exp.Join) or not is_grouped(above)
             return above if is_read_for_each and not any(each is inner for each in asked(above)) else None
+        whole = above if isinstance(above, exp.Query) else whole
         below = above
     return None
 

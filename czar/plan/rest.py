@@ -11,6 +11,7 @@ from czar.analyse.nesting import conjuncts, disjuncts, free_aliases, joins, rela
 from czar.analyse.query import Query
 from czar.plan.build import keeps_ties, window_of
 from czar.plan.near_joins import with_cells
+from czar.plan.near_rows import SoughtNear, sought_near
 from czar.plan.numbers import Numbers, numbers_of
 from czar.plan.select import canonical_tree, numbered, orderings
 from schema.physical import quote
@@ -47,7 +48,9 @@ def looked_up(query: Query) -> list[tuple[str, tuple[str, ...]]]:
     """
     numbers = numbers_of(query)
     found: dict[tuple[str, tuple[str, ...]], None] = {}
-    for sought in [each for select in selects(query.tree) for each in _sought(select)]:
+    by_row = [each for select in selects(query.tree) for each in _sought(select)]
+    near = sought_near(query.tree, dict.fromkeys(query.tables, ""), query.tables)
+    for sought in by_row + [_joined_with(each) for each in near]:
         equated, ordered = (
             [column for column, other in pairs if column.table in query.tables and _is_found(numbers, column, other)]
             for pairs in (sought.equated, sought.ordered)
@@ -89,6 +92,14 @@ def _sought(select: exp.Select) -> Iterator[_Sought]:
                 ways = [_compared(conjuncts(way), {alias}) for way in disjuncts(condition)]
                 if all(way.equated for way in ways):
                     yield from ways
+
+
+def _joined_with(near: SoughtNear) -> _Sought:
+    """Return the columns by which rows are joined with the few that are near a row, whose number PostgreSQL does not know."""
+    where = near.inner.args.get("where")
+    conditions = conjuncts(where.this if where else None)
+    conditions += [part for join in joins(near.inner) for part in conjuncts(join.args.get("on"))]
+    return _compared(conditions, {relation.alias_or_name for relation in relations(near.inner)} - {near.alias})
 
 
 def _compared(conditions: list[exp.Expr], aliases: set[str]) -> _Sought:

@@ -53,6 +53,8 @@ class Intermediate(TableEntry):
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     sums: frozenset[str] = frozenset()
     """Columns that are sums of integers: shown in an answer, they are bigint."""
+    arrays: frozenset[str] = frozenset()
+    """Columns that are arrays, once the step has run."""
     rows: pa.Table | None = None
     """The rows, if they are few enough to be sent; None before the step has run, and if they are in the scratch database."""
 
@@ -70,8 +72,15 @@ class Intermediate(TableEntry):
         return inline(self.rows)
 
 
-def intermediate(name: str, outputs: Sequence[Output], rows: pa.Table | None = None, *, is_large: bool = False) -> Intermediate:
-    """Return the table for the rows of a step."""
+def intermediate(
+    name: str,
+    outputs: Sequence[Output],
+    rows: pa.Table | None = None,
+    *,
+    is_large: bool = False,
+    arrays: Collection[str] = (),
+) -> Intermediate:
+    """Return the table for the rows of a step; ``arrays`` are its columns that are, where the rows are not at hand."""
     columns = tuple(Column(output.name, ColumnType.TEXT) for output in outputs)
     return Intermediate(
         database="",
@@ -82,9 +91,15 @@ def intermediate(name: str, outputs: Sequence[Output], rows: pa.Table | None = N
         sums=frozenset(output.name for output in outputs if output.is_sum),
         row_counts=np.array([rows.num_rows if rows is not None else 0]),
         overlap_row_counts=np.array([0]),
+        arrays=frozenset(arrays if rows is None else arrays_of(rows.schema)),
         rows=rows,
         is_large=is_large,
     )
+
+
+def arrays_of(schema: pa.Schema) -> list[str]:
+    """Return the columns that are arrays."""
+    return [column.name for column in schema if pa.types.is_list(column.type)]
 
 
 def _kinds(schema: pa.Schema) -> dict[str, Kind]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from czar.analyse.grouping import is_grouped
+from czar.analyse.grouping import is_grouped, is_of_row
 from czar.analyse.inner_conditions import speaks_of, taken_conditions
 from czar.analyse.locality import Locality, same_chunk_groups
 from czar.analyse.nesting import (
@@ -17,7 +17,6 @@ from czar.analyse.nesting import (
     own,
     relations,
     unused_aliases,
-    within,
 )
 from czar.analyse.query import Output, Query
 from czar.analyse.scope import qualified
@@ -83,7 +82,7 @@ def from_leaf(query: Query, select: exp.Select) -> Leaf:
     taken = defined_aliases_of(inside)
     columns = _Columns(query, alias)
     for node in expression_queries(select):
-        row_by_row = not is_grouped(select) or within(node, exp.AggFunc)
+        row_by_row = not is_grouped(select) or is_of_row(node)
         if row_by_row and free_aliases(node) & taken:
             columns.computed(node)
     columns.repoint(select, taken)
