@@ -8,9 +8,10 @@ for one chunk or for a few in a row, and lasts until the rows of the statement h
 """
 
 import bisect
+import sys
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from qserv.errors import NodeUnavailableError, QueryCancelledError
@@ -70,6 +71,15 @@ class LaneCount:
     """Turns that were longer than the lane's."""
 
 
+@dataclass
+class Sweep:
+    """Where scans are in the order of chunks. At its ends it turns back: what was read last is what may still be in memory."""
+
+    position: int = 0
+    """A chunk."""
+    goes_up: bool = True
+
+
 @dataclass(eq=False)
 class Call:
     """One chunk query on this worker. A query may make several: a retry, or one for each of its steps."""
@@ -93,15 +103,28 @@ class Call:
         """Whether it could begin a turn at once."""
         return self.most > 0
 
-    def from_chunk(self, chunk: int) -> int:
-        """Return the place in `waiting` of the first chunk at or behind a chunk; after the last comes the first."""
-        place = bisect.bisect_left(self.waiting, (chunk, -1))
-        return place % len(self.waiting)
+    def ahead(self, sweep: Sweep) -> tuple[bool, int]:
+        """Return what orders calls by the way to their next chunk: whether the sweep has to turn back for it, and how far it is."""
+        place, turns_back = self._next(sweep)
+        return turns_back, abs(self.waiting[place][0] - sweep.position)
 
-    def distance(self, chunk: int) -> tuple[bool, int]:
-        """Return what orders calls by the way of a sweep from a chunk to their next one."""
-        nearest = self.waiting[self.from_chunk(chunk)][0]
-        return nearest < chunk, nearest
+    def taken(self, sweep: Sweep) -> list[tuple[int, int]]:
+        """Take the next chunks out of those that wait, as many as are wanted, in the order of the sweep, which goes there."""
+        place, turns_back = self._next(sweep)
+        sweep.goes_up ^= turns_back
+        sweep.position = self.waiting[place][0]
+        row = slice(place, place + self.most) if sweep.goes_up else slice(max(0, place + 1 - self.most), place + 1)
+        taken = self.waiting[row]
+        del self.waiting[row]
+        return taken if sweep.goes_up else taken[::-1]
+
+    def _next(self, sweep: Sweep) -> tuple[int, bool]:
+        """Return the place in `waiting` of the next chunk, and whether the sweep has to turn back for it."""
+        if sweep.goes_up:
+            place = bisect.bisect_left(self.waiting, (sweep.position, -1))
+            return (place - 1, True) if place == len(self.waiting) else (place, False)
+        place = bisect.bisect_right(self.waiting, (sweep.position, sys.maxsize))
+        return (0, True) if place == 0 else (place - 1, False)
 
 
 @dataclass(eq=False)
@@ -134,8 +157,7 @@ class Scheduler:
     rules: dict[Lane, LaneRule]
     most_aside: int = MOST_ASIDE
     most_calls: int = MOST_CALLS
-    position: int = 0
-    """The chunk where the sweep is."""
+    sweep: Sweep = field(default_factory=Sweep)
     in_order: int = 0
     """Turns in the order of the sweep since the last one out of order."""
     counts: dict[Lane, LaneCount] = field(default_factory=lambda: {lane: LaneCount() for lane in Lane})
@@ -242,9 +264,9 @@ class Scheduler:
         granted = []
         for lane in (Lane.INTERACTIVE, Lane.SCAN):
             free = self.rules[lane].slots - len(self.turns(lane))
-            while free > 0 and (call := self._next(lane, now_s)) is not None:
-                self._begin(call, now_s)
-                granted.append(call)
+            while free > 0 and (following := self._following(lane, now_s)) is not None:
+                self._begin(*following, now_s)
+                granted.append(following[0])
                 free -= 1
         return granted
 
@@ -255,8 +277,8 @@ class Scheduler:
             self.counts[turn.lane].slow += 1
         turn.call.lane = Lane.SCAN
 
-    def _next(self, lane: Lane, now_s: float) -> Call | None:
-        """Return the call whose turn it is."""
+    def _following(self, lane: Lane, now_s: float) -> tuple[Call, Sweep] | None:
+        """Return the call whose turn it is, and the sweep, or a copy where the turn is out of its order."""
         each = self.rules[lane].each
         wanting = [
             call
@@ -267,20 +289,15 @@ class Scheduler:
             return None
         oldest = min(wanting, key=lambda call: call.since_s)
         if lane is Lane.INTERACTIVE:
-            return oldest
+            return oldest, Sweep()
         if now_s - oldest.since_s > PATIENCE_S and self.in_order >= IN_ORDER_TURNS:
             self.in_order = 0
-            return oldest
+            return oldest, replace(self.sweep)
         self.in_order += 1
-        best = min(wanting, key=lambda call: (call.distance(self.position), call.since_s))
-        self.position = best.waiting[best.from_chunk(self.position)][0]
-        return best
+        return min(wanting, key=lambda call: (call.ahead(self.sweep), call.since_s)), self.sweep
 
-    def _begin(self, call: Call, now_s: float) -> None:
-        first = call.from_chunk(self.position)
-        taken = call.waiting[first : first + call.most]
-        del call.waiting[first : first + call.most]
-        call.granted = Turn(call, call.lane, tuple(place for _, place in taken), now_s)
+    def _begin(self, call: Call, sweep: Sweep, now_s: float) -> None:
+        call.granted = Turn(call, call.lane, tuple(place for _, place in call.taken(sweep)), now_s)
         call.turns.append(call.granted)
         call.most = 0
         self.counts[call.lane].begun += 1

@@ -124,13 +124,20 @@ def test_scans_of_different_speed_and_of_different_parts_share_most_of_what_they
     assert readings(begun, cached=4) < 1.2 * 127
 
 
-def test_a_scan_that_comes_later_joins_where_the_sweep_is_and_wraps_around():
+def test_a_scan_that_comes_later_joins_where_the_sweep_is_and_gets_the_rest_on_the_way_back():
     begun = simulate(scheduler(), [Query(0.0, list(range(50))), Query(10.0, list(range(50)))])
     later = [chunk for chunk, number in begun if number == 1]
     start = later[0]
     assert 15 < start < 25
-    assert later == [*range(start, 50), *range(start)]
+    assert later == [*range(start, 50), *reversed(range(start))]
     assert readings(begun) == 50 + start
+
+
+def test_the_next_scan_begins_with_what_was_read_last():
+    begun = simulate(scheduler(), [Query(100.0 * number, list(range(50)), most=3) for number in range(4)])
+    assert readings(begun[:50], cached=30) == 50
+    assert readings(begun, cached=30) == 50 + 3 * 20
+    assert all(sorted(chunk for chunk, number in begun if number == each) == list(range(50)) for each in range(4))
 
 
 def test_one_scan_with_thousands_of_chunks_does_not_block_another():
