@@ -13,10 +13,6 @@ MOST_CHARACTERS: Final = 1 << 18
 STATEMENT_S: Final = 0.1
 """What a statement may take. A statement costs 1 to 2 ms beside PostgreSQL's work (worker, network, czar): 2 % of that."""
 
-LONG_STATEMENT_S: Final = 0.7
-"""The same while most chunks are left, so that all statements still end together: with several nodes on one machine, a chunk takes
-as many times longer as there are statements for each core, but its statement costs as much of it."""
-
 SHARED_STATEMENT_S: Final = 0.02
 """The same while others scan as well: the pages of its chunks must still be in the cache when the last one of them reads them."""
 
@@ -63,8 +59,7 @@ class Grouping:
         ``alone`` says that no other query may want to read the same chunks.
         """
         most_s = STATEMENT_S if alone else SHARED_STATEMENT_S
-        a_second = 1 / self.in_flight / max(self._chunk_s, 1e-9)
-        by_time = max(most_s * a_second, min(LONG_STATEMENT_S * a_second, left / 2 / self.in_flight) if alone else 0)
+        by_time = most_s / self.in_flight / max(self._chunk_s, 1e-9)
         by_size = STATEMENT_BYTES / max(self._chunk_bytes, 1)
         by_length = MOST_CHARACTERS // self.template_characters
         if self._chunk_s == math.inf:

@@ -27,26 +27,15 @@ def test_what_is_left_is_shared_among_statements():
 def test_quick_chunks_are_grouped_up_to_a_limit():
     grouping = Grouping(2, template_characters=100)
     grouping.learn(1, 0.01, 100)
-    assert grouping.chunks(1000) == 35
+    assert grouping.chunks(1000) == 5
     grouping.learn(5, 0.0, 500)
     assert grouping.chunks(1000) == MOST_CHUNKS
-
-
-def test_statements_get_shorter_towards_the_end_and_so_end_together():
-    grouping = Grouping(3, template_characters=100)
-    grouping.learn(1, 0.05, 100)
-    asked, left = [], 33
-    while left:
-        asked.append(grouping.chunks(left, running=6))
-        left -= asked[-1]
-    assert asked == [4, 4, 4, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
-    assert grouping.chunks(33, alone=False) == 1
 
 
 def test_less_is_asked_at_once_while_others_read_the_same():
     grouping = Grouping(2, template_characters=100)
     grouping.learn(1, 0.002, 100)
-    assert (grouping.chunks(1000), grouping.chunks(1000, alone=False)) == (MOST_CHUNKS, 5)
+    assert (grouping.chunks(1000), grouping.chunks(1000, alone=False)) == (25, 5)
     at_first = Grouping(2, template_characters=100, first=25)
     assert (at_first.chunks(1000), at_first.chunks(1000, alone=False)) == (25, 5)
 
