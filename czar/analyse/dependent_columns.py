@@ -29,10 +29,11 @@ def dependent_columns(query: Query) -> Query:
 
 
 def _used(select: exp.Select, alias: str) -> list[exp.Column]:
-    """Return the columns of a table that items, HAVING and ORDER BY use outside of aggregates."""
+    """Return the columns of a table that items, HAVING and ORDER BY use for a group, in subqueries as well."""
     found: list[exp.Expr] = []
     for clause in ("expressions", "having", "order"):
         part = select.args.get(clause)
         for node in part if isinstance(part, list) else [part] if part else []:
-            found += [column for column in own(node, exp.Column) if not is_of_row(column)]
+            used = [each for each in own(node, exp.Column, exp.Query) if not is_of_row(each)]
+            found += [column for each in used for column in each.find_all(exp.Column)]
     return [column for column in found if isinstance(column, exp.Column) and column.table == alias]
