@@ -175,11 +175,13 @@ def limited_distance(condition: exp.Expr) -> Limited | None:
             distance, limit, is_all = condition.this, number(condition.args["high"]), False
         case _:
             return None
-    distance, factor = _factored(distance)
-    name, arguments = (called(distance) if isinstance(distance, exp.Dot) else None) or ("", [])
+    bare, factor = _factored(distance)
+    name, arguments = (called(bare) if isinstance(bare, exp.Dot) else None) or ("", [])
     if name != "angular_separation" or limit is None:
         return None
-    return Limited(arguments, float(limit), is_all) if factor == 1 else Limited(arguments, limit / factor * WIDER, is_all=False)
+    if bare is distance.unnest():
+        return Limited(arguments, float(limit), is_all)
+    return Limited(arguments, limit / factor * WIDER, is_all=False)
 
 
 def _factored(distance: exp.Expr) -> tuple[exp.Expr, float]:
@@ -188,15 +190,17 @@ def _factored(distance: exp.Expr) -> tuple[exp.Expr, float]:
         case exp.Paren():
             return _factored(distance.this)
         case exp.Mul():
-            for value, other in ((number(distance.left), distance.right), (number(distance.right), distance.left)):
-                if value is not None and LEAST_FACTOR < value < 1 / LEAST_FACTOR:
-                    inner, further = _factored(other)
-                    return inner, value * further
+            ways = [(number(distance.left), distance.right), (number(distance.right), distance.left)]
         case exp.Div():
             divisor = number(distance.right)
-            if divisor is not None and LEAST_FACTOR < divisor < 1 / LEAST_FACTOR:
-                inner, further = _factored(distance.left)
-                return inner, further / divisor
+            ways = [(1 / divisor, distance.left)] if divisor else []
+        case _:
+            ways = []
+    for value, other in ways:
+        if value is not None and LEAST_FACTOR < value < 1 / LEAST_FACTOR:
+            inner, further = _factored(other)
+            if LEAST_FACTOR < value * further < 1 / LEAST_FACTOR:
+                return inner, float(value * further)
     return distance, 1
 
 

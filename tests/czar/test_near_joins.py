@@ -75,7 +75,13 @@ def test_the_smaller_side_is_copied_unless_its_rows_must_stay_single(tables, exp
     assert copied(statement(f"SELECT a.hip, b.hip AS other FROM {tables.format(NEAR.format('a', 'b'))}")) == [expected]  # noqa: S608 (ours)
 
 
-@pytest.mark.parametrize("limit", ["{} * 3600 < 3.6", "3.6 >= 3600 * {}", "{} / 2 < 0.0005", "({} * 60) * 60 BETWEEN 1 AND 3.6"])
+TINY = "{}" + " * 2e-9" * 40 + " < 1e-300"
+"""Numbers whose product is nearly nothing."""
+
+
+@pytest.mark.parametrize(
+    "limit", ["{} * 3600 < 3.6", "3.6 >= 3600 * {}", "{} / 2 < 0.0005", "({} * 60) * 60 BETWEEN 1 AND 3.6", "{} * 3 / 3 < 0.001"]
+)
 def test_a_radius_in_other_units_is_found_by_cells_and_asked_as_it_is_written(limit, statement):
     distance = NEAR.format("a", "b").removesuffix(" < 0.001")
     text = statement(f"SELECT a.hip, b.tycho FROM hipparcos AS a JOIN bigsky AS b ON {limit.format(distance)}")  # noqa: S608 (ours)
@@ -84,7 +90,7 @@ def test_a_radius_in_other_units_is_found_by_cells_and_asked_as_it_is_written(li
     assert text.count("qserv.angular_separation(") == 2
 
 
-@pytest.mark.parametrize("limit", ["{} * -1 < -0.001", "{} * 0 < 0.001", "{} * a.bv < 0.001", "0.001 / {} < 1"])
+@pytest.mark.parametrize("limit", ["{} * -1 < -0.001", "{} * 0 < 0.001", "{} * a.bv < 0.001", "0.001 / {} < 1", TINY])
 def test_other_factors_say_nothing_of_the_radius(limit, catalogue):
     distance = NEAR.format("a", "b").removesuffix(" < 0.001")
     text = f"SELECT a.hip, b.tycho FROM hipparcos AS a JOIN bigsky AS b ON {limit.format(distance)}"  # noqa: S608 (ours)
