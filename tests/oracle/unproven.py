@@ -155,7 +155,7 @@ UNPROVEN = {
     "decomposable": [(build, "check_decomposable", always(None))],
     "numeric_apart": [(Numbers, "may_be_numeric", always(value=False))],
     "numeric_partials": [(grouped, "_merges_numeric", always(value=False))],
-    "subqueries_of_groups": [(grouped, "within", always(value=True))],
+    "subqueries_of_groups": [(grouped, "is_of_row", always(value=True))],
     "counted_keys": [(grouped, "_counts_keys", lambda _: lambda call, _: isinstance(call, exp.Count))],
     "counts_that_add_up": [(grouped, "_add_up", always(value=True))],
     "nulls_in_order": [(module, "ordering_sql", lambda _: _without_nulls) for module in (scan, grouped)],
