@@ -1,24 +1,29 @@
-"""``NOT IN (SELECT ...)`` in a chunk query -> ``NOT EXISTS``, which PostgreSQL joins.
+"""``NOT IN (SELECT ...)`` -> ``NOT EXISTS``, which PostgreSQL joins.
 
-It looks through all rows of the subquery for each row outside where they are too many for its memory, and through those with a NULL
-in any case: NOT IN of such a row is never true.
+It looks through all rows of the subquery for each row outside where they are too many for its memory, and, where rows of several
+columns are compared, through those with a NULL and for those with a NULL in any case.
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from sqlglot import exp
 
+from czar.analyse.locality import makes_random_numbers
 from czar.analyse.nesting import body, conjuncts, optional, own, relations, selects
 from czar.analyse.query import Source
 
 CLAUSES = frozenset({"expressions", "from_", "joins", "where", "kind", "hint"})
 """Those of a SELECT that shows each row of its FROM."""
 
+PAIR: Final = 2
+
 
 def excluded_by_joins(tree: exp.Expr, tables: Mapping[str, Source]) -> None:
-    """Write conditions ``NOT a IN (SELECT b ...)`` of WHERE with EXISTS, in place, where some column on both sides is never NULL.
+    """Write conditions ``NOT a IN (SELECT b ...)`` of WHERE with EXISTS, in place.
 
-    ``(a, c) NOT IN (SELECT b, d ...)`` is true if no row has ``b = a`` and ``d = c``, or a NULL in place of the latter.
+    That is done where some column on both sides is never NULL: ``(a, c) NOT IN (SELECT b, d ...)`` is true if no row has ``b = a``
+    and ``d = c``, or a NULL in place of the latter. And for pairs; see `_apart`.
     """
     for select in selects(tree):
         where = select.args.get("where")
@@ -31,6 +36,12 @@ def excluded_by_joins(tree: exp.Expr, tables: Mapping[str, Source]) -> None:
                     inner.set("expressions", [exp.Literal.number(1)])
                     inner.where(*met, copy=False)
                     member.replace(exp.Exists(this=inner))
+                elif _is_pair(member.this) and not makes_random_numbers(inner):
+                    condition.replace(_apart(member.this, inner))
+
+
+def _is_pair(value: exp.Expr) -> bool:
+    return isinstance(value, exp.Tuple) and len(value.expressions) == PAIR
 
 
 def _shows_each_row(inner: exp.Select) -> bool:
@@ -50,8 +61,44 @@ def _met(select: exp.Select, member: exp.Expr, inner: exp.Select, tables: Mappin
             is_joined = True
             found.append(equal)
         else:
-            found.append(exp.Not(this=exp.Paren(this=exp.Is(this=exp.Paren(this=equal), expression=exp.false()))))
+            found.append(_may_be(equal))
     return found if is_joined else None
+
+
+def _apart(pair: exp.Expr, inner: exp.Select) -> exp.Expr:
+    """Return whether a pair is different from those of a subquery for sure: that is, ``NOT IN`` is true.
+
+    It is if none of them has the same first value and maybe the second one; if the second value is apart from those whose first one
+    is NULL; and, where the first value is NULL itself, from all.
+    """
+    first, second = pair.expressions
+    one, other = (item.unalias() for item in inner.expressions)
+    same = [
+        exp.EQ(this=_operand(one), expression=_operand(first)),
+        _may_be(exp.EQ(this=_operand(other), expression=_operand(second))),
+    ]
+    members = inner.copy().where(*same, copy=False)
+    members.set("expressions", [exp.Literal.number(1)])
+    rest = inner.copy()
+    rest.set("expressions", [exp.alias_(other.copy(), "value")])
+    without_first = rest.copy().where(exp.Is(this=_operand(one), expression=exp.null()), copy=False)
+    known = exp.Not(this=exp.Is(this=_operand(first), expression=exp.null()))
+    return exp.Paren(
+        this=exp.and_(
+            exp.Not(this=exp.Exists(this=members)),
+            _is_not_in(second, without_first),
+            exp.Paren(this=exp.or_(known, _is_not_in(second, rest), copy=False)),
+            copy=False,
+        )
+    )
+
+
+def _is_not_in(value: exp.Expr, query: exp.Select) -> exp.Expr:
+    return exp.Not(this=exp.In(this=_operand(value), query=query.subquery(copy=False)))
+
+
+def _may_be(condition: exp.Expr) -> exp.Expr:
+    return exp.Not(this=exp.Paren(this=exp.Is(this=exp.Paren(this=condition), expression=exp.false())))
 
 
 def _operand(value: exp.Expr) -> exp.Expr:

@@ -10,6 +10,7 @@ from czar.analyse.kinds import Kind
 from czar.analyse.nesting import conjuncts, disjuncts, free_aliases, joins, relations, selects
 from czar.analyse.query import Query
 from czar.plan.build import keeps_ties, window_of
+from czar.plan.members import excluded_by_joins
 from czar.plan.near_joins import with_cells
 from czar.plan.near_rows import SoughtNear, sought_near
 from czar.plan.numbers import Numbers, numbers_of
@@ -33,6 +34,7 @@ def rest(query: Query, max_rows: int | None) -> str:
     limit = window_of(query, max_rows).limit
     if limit is not None and not keeps_ties(tree):
         tree.set("limit", exp.Limit(expression=exp.Literal.number(limit)))
+    excluded_by_joins(tree, query.tables)
     named = [node for node in tree.find_all(exp.Table) if node.alias in query.tables]
     texts = with_cells(tree, {node.alias: quote(node.name) for node in named}, query.tables)
     for node in named:

@@ -1,10 +1,13 @@
 """NOT IN of a chunk query, which PostgreSQL is to join."""
 
 import pytest
+import sqlglot
+from sqlglot import exp
 
 from czar.analyse import analyse
 from czar.parse import parse
 from czar.plan.build import build
+from czar.plan.members import excluded_by_joins
 from czar.snapshot import Snapshot
 
 
@@ -33,6 +36,27 @@ def test_rows_are_excluded_by_a_join(condition, joined, statement):
     text = statement(f"SELECT a.hip FROM hipparcos AS a WHERE {condition}")  # noqa: S608 (ours)
     assert "EXISTS(SELECT 1" in text
     assert joined in text
+
+
+def written(condition):
+    tree = sqlglot.parse_one(f"SELECT a.hip FROM hipparcos AS a WHERE {condition}", dialect="postgres")  # noqa: S608 (ours)
+    for call in tree.find_all(exp.Rand):
+        call.replace(exp.Anonymous(this="random"))  # as our dialects read it
+    excluded_by_joins(tree, {})
+    return tree.sql("postgres")
+
+
+def test_a_pair_that_may_be_null_is_excluded_by_a_join_and_by_what_is_hashed():
+    text = written(f"(a.bv, a.magnitude) NOT IN (SELECT b.bv, b.parallax_mas {BRIGHT})")
+    assert "b.bv = a.bv AND NOT ((b.parallax_mas = a.magnitude) IS FALSE)" in text
+    assert text.count("NOT a.magnitude IN (SELECT b.parallax_mas AS value") == 2
+    assert "NOT a.bv IS NULL OR NOT" in text
+
+
+@pytest.mark.parametrize("row", ["a.bv, a.magnitude", "a.bv, a.magnitude, a.bv"])
+def test_pairs_of_random_numbers_and_longer_rows_stay_as_they_are(row):
+    items = "RANDOM(), b.bv" if row.count(",") == 1 else "b.bv, b.bv, b.bv"
+    assert "EXISTS" not in written(f"({row}) NOT IN (SELECT {items} {BRIGHT})")
 
 
 @pytest.mark.parametrize(
