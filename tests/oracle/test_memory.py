@@ -6,6 +6,7 @@ seed. The czar is the service that users ask, killed when it holds more: no limi
 """
 
 import math
+import re
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from qserv.errors import TimeLimitError
+from qserv.errors import QueryEvaluationError, TimeLimitError
 from tests.oracle.asking import IN_WORDS, ask_plain, cut_of
 from tests.oracle.comparing import differences
 from tests.oracle.corpora import read_entries, read_pending
@@ -40,7 +41,7 @@ SLOWEST_S = 150
 """What a query may take: a quarter of the default, because some take too long whatever the limit (see `LATE`)."""
 
 ORACLE_S = 10
-"""What the oracle may take for a query: some two hundred take it minutes, at this size. Smaller tables compare them, too
+"""What the oracle may take for a query: two hundred of 1,912 take longer, at this size. Smaller tables compare them, too
 (`test_corpus.py`)."""
 
 ASKING = 0.75
@@ -48,10 +49,6 @@ ASKING = 0.75
 
 MOST_ROWS = 200_000
 """Rows that the oracle may hold for a comparison, where LIMIT takes any of them."""
-
-ONE_BY_ONE = (
-    "a subquery measures the distance of each row to all objects of its chunk, of which there are more in chunks of this size"
-)
 
 LATE = {
     "joins/left_on_or": "as many visits and tracts as in a small survey: pairs grow as the square",
@@ -62,7 +59,6 @@ LATE = {
     "neighbours/greater_than": "pairs of rows on opposite sides of the sky grow as the square",
     "neighbours/radius_of_the_row": "there is no radius but one of each row: every pair is measured",
     "subqueries/exists_in_one_of_a_key_and_one_of_another_column": "each object is compared with each",
-    "neighbours/arcsec_counted_for_each": ONE_BY_ONE,
 }
 """Queries that may end in the limit of time, and why; none may end in another limit."""
 
@@ -131,10 +127,15 @@ def test_corpus_is_answered_in_little_memory(large, night, tmp_path):
 
 def checked(plain, entry, told, directory):
     """Return by what an answer was compared with the oracle's, and what is wrong with it, in sentences."""
+    query = entry.oracle or entry.query
+    if told.error.startswith(QueryEvaluationError.code):
+        # Sums of so many rows may be out of range.
+        with pytest.raises(psycopg.errors.DataError, match=re.escape(told.error.partition(": ")[2])):
+            plain.execute(query)
+        return "the same error", []
     if told.error:
         in_time = told.error.startswith(TimeLimitError.code) and told.name in LATE
         return "nothing: it met its time limit", [] if in_time else [told.error]
-    query = entry.oracle or entry.query
     try:
         if told.rows <= FEW_ROWS and cut_rows(plain, query) <= MOST_ROWS:
             kept = rows_file(directory, told.name)
