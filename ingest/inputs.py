@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.files import SourceFile, open_file
+from ingest.files import open_file
+from ingest.formats.source import DEFAULT, ReadOptions, SourceFile
 from ingest.matching import Matching, match_columns
 from qserv.errors import IngestError, SchemaError
 from schema.model import Database, Table, TableRole
@@ -33,15 +34,15 @@ class Input:
         return tuple(dict.fromkeys(name for _, matching in self.files for name in matching.ignored))
 
 
-def open_inputs(database: Database, files: Mapping[str, Sequence[Path]], delimiter: str | None = None) -> tuple[Input, ...]:
+def open_inputs(database: Database, files: Mapping[str, Sequence[Path]], reading: ReadOptions = DEFAULT) -> tuple[Input, ...]:
     """Open the files of each table and find the table's columns in them, before anything else is done.
 
     Parameters
     ----------
     files
         Files by table name.
-    delimiter
-        Of CSV files; see `ingest.files.open_file`.
+    reading
+        How they are read.
 
     Raises
     ------
@@ -62,9 +63,9 @@ def open_inputs(database: Database, files: Mapping[str, Sequence[Path]], delimit
             msg = f"table {name!r} has no file to load"
             raise IngestError(msg)
     tables = sorted((database.by_name[name] for name in files), key=lambda table: LOAD_ORDER.index(table.role))
-    return tuple(Input(table, tuple(_open(table, path, delimiter) for path in files[table.name])) for table in tables)
+    return tuple(Input(table, tuple(_open(table, path, reading) for path in files[table.name])) for table in tables)
 
 
-def _open(table: Table, path: Path, delimiter: str | None) -> tuple[SourceFile, Matching]:
-    file = open_file(path, delimiter)
-    return file, match_columns(table, file)
+def _open(table: Table, path: Path, reading: ReadOptions) -> tuple[SourceFile, Matching]:
+    file = open_file(path, reading, [column.name for column in table.columns])
+    return file, match_columns(table, file, ignore_units=reading.ignore_units)

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.chunking import ChunkedRows, chunk_dependent_rows, chunk_director_rows, chunk_pair_rows, whole_rows
 from ingest.family import Family, open_family
+from ingest.formats.source import DEFAULT, ReadOptions
 from ingest.inputs import Input, open_inputs
 from ingest.leftovers import make_room, spill_directory, withdraw
 from ingest.nearest import NeighbourColumns
@@ -64,8 +65,8 @@ class LoadOptions:
         Rows a chunk should have at most, where the family has no chunk map yet.
     replicas
         Nodes that hold each chunk.
-    delimiter
-        Of CSV files; see `ingest.files.open_file`.
+    reading
+        How files are read.
     replace
         Put the rows in place of those of published tables of the same names, which stay until the new ones are all loaded.
     """
@@ -73,7 +74,7 @@ class LoadOptions:
     spill: Path
     chunk_target_rows: int
     replicas: int = 1
-    delimiter: str | None = None
+    reading: ReadOptions = DEFAULT
     replace: bool = False
     buffer_bytes: int = BUFFER_BYTES
 
@@ -112,7 +113,7 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
         From a part of the cluster. The same load can be run again.
     """
     started = time.monotonic()
-    inputs = await asyncio.to_thread(open_inputs, database, files, options.delimiter)
+    inputs = await asyncio.to_thread(open_inputs, database, files, options.reading)
     async with connect(engine) as connection:
         listed = await list_nodes(connection)
     # Too few nodes for the replicas: said now, rather than after hours of reading.

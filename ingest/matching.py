@@ -1,10 +1,12 @@
 """Which column of a file gives which column of a table."""
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ingest.derive import DERIVATIONS, Derivation
-from ingest.files import SourceFile
+from ingest.formats.source import SourceFile
+from ingest.units import unit_factor
 from qserv.errors import BadFileError, SchemaError
 from schema.model import Column, Table
 
@@ -14,11 +16,12 @@ NEAREST_NAMES = 3
 
 @dataclass(frozen=True)
 class Match:
-    """Where a column comes from: file columns ``sources``, given to ``derivation``, or the one source as it is."""
+    """Where a column comes from: file columns ``sources``, given to ``derivation``, or the one source, times ``factor``."""
 
     column: Column
     sources: tuple[str, ...]
     derivation: Derivation | None = None
+    factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Matching:
         return tuple(dict.fromkeys(source for match in self.matches for source in match.sources))
 
 
-def match_columns(table: Table, file: SourceFile) -> Matching:
+def match_columns(table: Table, file: SourceFile, *, ignore_units: bool = False) -> Matching:
     """Find each column of a table in a file, by its name, upper and lower case alike where that is unambiguous.
 
     A derived column is computed unless the file carries it.
@@ -42,19 +45,19 @@ def match_columns(table: Table, file: SourceFile) -> Matching:
     Raises
     ------
     BadFileError
-        A column is missing; the message names the file's nearest ones.
+        A column is missing; the message names the file's nearest ones. Or its unit cannot become that of the table.
     SchemaError
         A derived column names a function that does not exist.
     """
-    matches = tuple(_match(column, file) for column in table.columns)
+    matches = tuple(_match(column, file, {} if ignore_units else file.units) for column in table.columns)
     used = {source for match in matches for source in match.sources}
     return Matching(matches, tuple(name for name in file.columns if name not in used))
 
 
-def _match(column: Column, file: SourceFile) -> Match:
+def _match(column: Column, file: SourceFile, units: Mapping[str, str]) -> Match:
     found = _find(column.name, file)
     if found is not None:
-        return Match(column, (found,))
+        return Match(column, (found,), factor=unit_factor(file.path, column, units.get(found)))
     if column.derived_by is None:
         raise _missing(column.name, file, f"column {column.name!r} is missing")
     derivation = DERIVATIONS.get(column.derived_by)

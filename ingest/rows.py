@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from ingest.convert import ConversionError, TypeMismatchError, convert, first_true, plain
 from ingest.derive import DerivationError
-from ingest.files import SourceFile
+from ingest.formats.source import SourceFile
 from ingest.matching import Match, Matching
+from ingest.units import scaled
 from partitioner.healpix import pixel_of
 from partitioner.sphere import Floats, reduced_longitude
 from qserv.errors import BadFileError, BadRowError
@@ -123,6 +124,8 @@ def _column(match: Match, source: pa.RecordBatch, origin: Origin) -> pa.Array:
     name = match.column.name
     if match.derivation is None:
         values = source.column(match.sources[0])
+        if match.factor != 1:
+            values = scaled(plain(values), match.factor, match.column)
     else:
         try:
             values = match.derivation(*(plain(source.column(name)) for name in match.sources))

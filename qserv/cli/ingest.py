@@ -1,6 +1,7 @@
 """``qserv ingest``."""
 
 import asyncio
+import codecs
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from qserv.cli.output import console, print_json, print_table
 from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
 
 if TYPE_CHECKING:
+    from ingest.formats.source import ReadOptions
     from ingest.report import LoadReport
     from ingest.report import Progress as Step
     from qserv.settings import Settings
@@ -25,16 +27,28 @@ SPILL_DIRECTORY = "spill"
 SchemaArgument = Annotated[Path, typer.Argument(help="Felis file of the database.", show_default=False)]
 FilesArgument = Annotated[
     list[str],
-    typer.Argument(metavar="TABLE=FILE...", help="Parquet or CSV files; a table may have several.", show_default=False),
+    typer.Argument(metavar="TABLE=FILE...", help="Files of rows; a table may have several.", show_default=False),
 ]
 
 
 def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters)
     schema: SchemaArgument,
     files: FilesArgument,
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="parquet, csv, fits or arrow; default: as the files look.", show_default=False)
+    ] = None,
     delimiter: Annotated[
         str | None, typer.Option(help="Of CSV files; default: a comma, a tab for .tsv.", show_default=False)
     ] = None,
+    quote: Annotated[str, typer.Option(help="Around values of CSV files; '' for nothing.")] = '"',
+    null: Annotated[list[str] | None, typer.Option(help="Text of CSV files that is NULL.", show_default="an empty one")] = None,
+    encoding: Annotated[str, typer.Option(help="Of CSV files.")] = "utf-8",
+    header: Annotated[
+        bool, typer.Option(help="Whether CSV files begin with names; else columns are in the schema's order.")
+    ] = True,
+    ignore_units: Annotated[
+        bool, typer.Option("--ignore-units", help="Whatever unit a file says, take values as they are.")
+    ] = False,
     replicas: Annotated[int, typer.Option(min=1, help="Nodes that hold each chunk.")] = 1,
     replace: Annotated[bool, typer.Option("--replace", help="Put the rows in place of published tables.")] = False,
     home: HomeOption = None,
@@ -42,8 +56,24 @@ def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters
 ) -> None:
     """Load files into tables of the running cluster and publish them."""
     settings = load_settings(home=home)
-    given = read_files(files)
-    report = load_with_progress(settings, schema, given, delimiter=delimiter, replicas=replicas, replace=replace, quiet=as_json)
+    from ingest.formats.source import Format, ReadOptions  # noqa: PLC0415 (heavy, not needed for --help)
+
+    if file_format is not None and file_format not in set(Format):
+        msg = f"{file_format!r} is not one of {', '.join(Format)}"
+        raise typer.BadParameter(msg, param_hint="--format")
+    check_encoding(encoding)
+    reading = ReadOptions(
+        format=None if file_format is None else Format(file_format),
+        delimiter=delimiter,
+        quote=quote or None,
+        null_texts=tuple(null) if null is not None else ("",),
+        encoding=encoding,
+        header=header,
+        ignore_units=ignore_units,
+    )
+    report = load_with_progress(
+        settings, schema, read_files(files), reading=reading, replicas=replicas, replace=replace, quiet=as_json
+    )
     if as_json:
         print_json(asdict(report))
     else:
@@ -55,12 +85,13 @@ def load_with_progress(  # noqa: PLR0913 (options of a command line are paramete
     schema: Path,
     files: Mapping[str, Sequence[Path]],
     *,
-    delimiter: str | None = None,
+    reading: "ReadOptions | None" = None,
     replicas: int = 1,
     replace: bool = False,
     quiet: bool = False,
 ) -> "LoadReport":
     """Load files into tables of the running cluster, a bar for each step unless ``quiet``; see `ingest.load.load_catalogue`."""
+    from ingest.formats.source import DEFAULT  # noqa: PLC0415 (heavy, not needed for --help)
     from ingest.load import LoadOptions, load_catalogue  # noqa: PLC0415 (heavy, not needed for --help)
     from qserv.metadata.engine import make_engine  # noqa: PLC0415
     from schema.felis import read_database  # noqa: PLC0415
@@ -71,7 +102,7 @@ def load_with_progress(  # noqa: PLR0913 (options of a command line are paramete
         spill=settings.home / SPILL_DIRECTORY,
         chunk_target_rows=settings.chunk_target_rows,
         replicas=replicas,
-        delimiter=delimiter,
+        reading=reading or DEFAULT,
         replace=replace,
     )
 
@@ -89,6 +120,15 @@ def load_with_progress(  # noqa: PLR0913 (options of a command line are paramete
     # Bars go to stderr, so that what is printed can be read by a program.
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as bars:
         return asyncio.run(load(_Bars(bars).show))
+
+
+def check_encoding(encoding: str) -> None:
+    """Refuse an encoding that Python does not know."""
+    try:
+        codecs.lookup(encoding)
+    except LookupError as error:
+        msg = f"{encoding!r} is not known; it is a name such as utf-8 or latin-1"
+        raise typer.BadParameter(msg, param_hint="--encoding") from error
 
 
 def read_files(arguments: Sequence[str]) -> dict[str, list[Path]]:

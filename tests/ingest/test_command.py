@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import psycopg
 import pytest
+from astropy.io import fits
 
 from qserv.cluster import METADATA_DATABASE, NODE_DATABASE, Role
 from qserv.metadata.engine import connect, make_engine
@@ -86,6 +88,34 @@ async def test_files_are_loaded_and_the_report_is_printed(qserv):
     done = qserv("object=good.csv")
     assert done.returncode == 1
     assert "published already; `--replace`" in done.stderr
+
+
+@pytest.mark.anyio
+async def test_files_of_other_formats_and_units_are_loaded(qserv, tmp_path):
+    (tmp_path / "plain.txt").write_text("1|10,5|20\n2|-|-\n".replace(",", "."), encoding="utf-16")
+    done = qserv(
+        "object=plain.txt", "--no-header", "--delimiter", "|", "--null", "-", "--encoding", "utf-16", "--replace", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["tables"][0]["rows"] == 2
+    columns = [fits.Column("id", "K", array=np.arange(3)), fits.Column("dec", "D", unit="deg", array=np.zeros(3))]
+    columns += [fits.Column("RA", "D", unit="h", array=np.arange(3.0))]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "rows.fits.gz")
+    refused = qserv("object=rows.fits.gz", "--replace", "--json")
+    assert "the unit 'h' of the file cannot become 'deg'" in json.loads(refused.stdout)["error"]["message"]
+    done = qserv("object=rows.fits.gz", "--replace", "--ignore-units", "--json")
+    assert json.loads(done.stdout)["tables"][0]["rows"] == 3
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [(["--format", "xls"], "'xls' is not one of parquet, csv, fits, arrow"), (["--encoding", "martian"], "'martian' is not known")],
+)
+async def test_options_that_mean_nothing_are_wrong_usage(qserv, option, message):
+    done = qserv("object=good.csv", *option)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.replace("│", " ").split())
 
 
 @pytest.mark.anyio

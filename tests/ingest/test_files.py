@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.files import MAX_BATCH_ROWS, open_file
+from ingest.files import open_file
+from ingest.formats.source import MAX_BATCH_ROWS, ReadOptions
 from ingest.matching import match_columns
 from qserv.errors import BadFileError, SchemaError
 from schema.model import Column, ColumnType, Table, TableRole
@@ -47,7 +48,7 @@ def test_an_empty_line_of_a_csv_file_with_one_column_is_null(text):
     ],
 )
 def test_delimiters_compression_and_marks(text, name, delimiter, content):
-    assert read(open_file(text(content, name), delimiter)) == [{"a": "1", "b": "2"}]
+    assert read(open_file(text(content, name), ReadOptions(delimiter=delimiter))) == [{"a": "1", "b": "2"}]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_delimiters_compression_and_marks(text, name, delimiter, content):
         ("a,b,a\n1,2,3\n", "rows.csv", "several columns of the name 'a'"),
         ("a,b\n1,2\n3\n", "rows.csv", "Expected 2 columns, got 1"),
         (b"a,b\n1,\xff\n", "rows.csv", "cannot be read"),
-        ("a,b\n1,2\n", "rows.dat", "neither Parquet nor CSV"),
+        ("a,b\n1,2\n", "rows.dat", "is none of parquet, csv"),
         ("PAR1 and no more", "rows.parquet", "cannot be read"),
         ("a", "rows.parquet", "cannot be read"),
     ],

@@ -1,0 +1,98 @@
+"""Arrow IPC: the file format (also called Feather) and the stream format."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import pyarrow as pa
+from pyarrow import ipc
+
+from ingest.formats.compression import open_bytes, seekable
+from ingest.formats.parquet import units_of
+from ingest.formats.source import CELL_BYTES, check_names, explained, rows_a_batch
+from qserv.errors import BadFileError
+
+FILE_MAGIC: Final = b"ARROW1"
+STREAM_MAGIC: Final = b"\xff\xff\xff\xff"
+"""A message of a stream begins so (since Arrow 0.15)."""
+
+END: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+"""The last bytes of a stream. Without them, nobody knows whether it was cut off."""
+
+
+@dataclass(frozen=True)
+class ArrowFile:
+    """A file of record batches."""
+
+    path: Path
+    columns: tuple[str, ...]
+    units: Mapping[str, str]
+    is_stream: bool
+    row_count: int | None = None
+
+    @classmethod
+    def open(cls, path: Path, *, is_stream: bool) -> "ArrowFile":
+        """Read the file's schema."""
+        with explained(path):
+            if is_stream:
+                with open_bytes(path) as file, ipc.open_stream(pa.PythonFile(file, mode="r")) as stream:
+                    schema = stream.schema
+            else:
+                with seekable(path) as file, ipc.open_file(file) as batches:
+                    schema = batches.schema
+        check_names(path, schema.names)
+        return cls(path, tuple(schema.names), units_of(schema), is_stream)
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows; see `ingest.formats.source.SourceFile.batches`."""
+        rows = rows_a_batch(CELL_BYTES * len(columns))
+        with explained(self.path):
+            for batch in self._stream() if self.is_stream else self._file(columns):
+                wanted = batch.select(list(columns))
+                yield from (wanted.slice(start, rows) for start in range(0, wanted.num_rows, rows))
+
+    def _stream(self) -> Iterator[pa.RecordBatch]:
+        with open_bytes(self.path) as file:
+            ending = _Ending(file)
+            with ipc.open_stream(pa.PythonFile(ending, mode="r")) as stream:
+                yield from stream
+            ending.read(len(END))
+            if ending.last != END:
+                msg = f"{self.path} does not end as a stream does: it was cut off, or its writer was not closed; write it again"
+                raise BadFileError(msg)
+
+    def _file(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        with seekable(self.path) as file:
+            names = self.columns
+            options = ipc.IpcReadOptions(included_fields=sorted(names.index(name) for name in columns))
+            with ipc.open_file(file, options=options) as batches:
+                for place in range(batches.num_record_batches):
+                    yield batches.get_batch(place)
+
+
+class _Ending:
+    """A file that is read to its end, and tells its last bytes."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.last = b""
+
+    closed = False
+
+    def close(self) -> None:
+        """Do nothing: who opened the file closes it."""
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.last = (self.last + data[-len(END) :])[-len(END) :]
+        return data

@@ -1,0 +1,48 @@
+"""Parquet."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.formats.compression import seekable
+from ingest.formats.source import CELL_BYTES, explained, rows_a_batch
+
+READ_AHEAD_BYTES: Final = 1024 * 1024
+"""Of each column of a Parquet row group. Without it a row group is read whole, and some writers put a whole file in one."""
+
+
+@dataclass(frozen=True)
+class ParquetFile:
+    """A Parquet file."""
+
+    path: Path
+    columns: tuple[str, ...]
+    row_count: int | None
+    units: Mapping[str, str]
+
+    @classmethod
+    def open(cls, path: Path) -> "ParquetFile":
+        """Read the file's footer."""
+        with explained(path), seekable(path) as source, pq.ParquetFile(source) as file:
+            schema = file.schema_arrow
+            return cls(path, tuple(schema.names), file.metadata.num_rows, units_of(schema))
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows; see `ingest.formats.source.SourceFile.batches`."""
+        rows = rows_a_batch(CELL_BYTES * len(columns))
+        with (
+            explained(self.path),
+            seekable(self.path) as source,
+            pq.ParquetFile(source, pre_buffer=False, buffer_size=READ_AHEAD_BYTES) as file,
+        ):
+            yield from file.iter_batches(rows, columns=list(columns))
+
+
+def units_of(schema: pa.Schema) -> dict[str, str]:
+    """Return the units that the metadata of columns say, under the name ``unit``."""
+    found = {field.name: (field.metadata or {}).get(b"unit", b"").decode(errors="replace") for field in schema}
+    return {name: unit for name, unit in found.items() if unit}

@@ -1,0 +1,129 @@
+"""What every reader is, and what they have in common."""
+
+import csv
+import lzma
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Protocol
+
+import pyarrow as pa
+
+from qserv.errors import BadFileError
+
+BATCH_BYTES: Final = 16 * 1024 * 1024
+"""Aim for the size of a batch: large enough that the cost a batch does not count, small beside the memory of a load."""
+
+CELL_BYTES: Final = 8
+"""Size of a value, to turn `BATCH_BYTES` into rows before any is read; most columns are numbers."""
+
+MAX_BATCH_ROWS: Final = 131_072
+MIN_BATCH_ROWS: Final = 1_024
+
+
+class Format(StrEnum):
+    """Formats of files of rows."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+    FITS = "fits"
+    ARROW = "arrow"
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How files are read that do not say it themselves.
+
+    Attributes
+    ----------
+    format
+        Of the files; None to recognise it by their first bytes, and CSV by the ending.
+    delimiter
+        Of CSV; None for a tab in files that end in ``.tsv``, and a comma in others.
+    quote
+        What may stand around a value of CSV; None for nothing.
+    null_texts
+        Values of CSV without quotes that are NULL.
+    encoding
+        Of CSV, by Python's name.
+    header
+        Whether CSV begins with a line of names; else the columns are the table's, in its order.
+    ignore_units
+        Take values as they are, whatever unit a file says.
+    """
+
+    format: Format | None = None
+    delimiter: str | None = None
+    quote: str | None = '"'
+    null_texts: tuple[str, ...] = ("",)
+    encoding: str = "utf-8"
+    header: bool = True
+    ignore_units: bool = False
+
+
+DEFAULT: Final = ReadOptions()
+
+
+class SourceFile(Protocol):
+    """A file of rows with named columns."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of its columns, in its order."""
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        """Units of those columns for which it says one, as it writes them."""
+
+    @property
+    def row_count(self) -> int | None:
+        """Number of its rows; None where only reading it to its end can tell."""
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield its rows, with these columns only, in its order.
+
+        Raises
+        ------
+        BadFileError
+            It is damaged or cut off.
+        """
+
+
+def rows_a_batch(row_bytes: int) -> int:
+    """Return how many rows of a size a batch has."""
+    return min(max(BATCH_BYTES // max(row_bytes, 1), MIN_BATCH_ROWS), MAX_BATCH_ROWS)
+
+
+def check_names(path: Path, names: Sequence[str]) -> None:
+    """Refuse a name that is there twice.
+
+    Raises
+    ------
+    BadFileError
+        The name is in the message.
+    """
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        msg = f"{path} has several columns of the name {twice[0]!r}; give each a name of its own"
+        raise BadFileError(msg)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what the readers raise into one error that names the file."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        msg = f"{path} does not exist"
+        raise BadFileError(msg) from error
+    except (OSError, EOFError, UnicodeError, zlib.error, lzma.LZMAError, csv.Error, ValueError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        msg = f"{path} cannot be read: {reason}; it is damaged, cut off, or of another format: get or write it again"
+        raise BadFileError(msg) from error

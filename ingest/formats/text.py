@@ -1,0 +1,73 @@
+"""CSV, and its kin with other delimiters."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.csv
+
+from ingest.formats.compression import open_bytes
+from ingest.formats.source import ReadOptions, check_names, explained
+from qserv.errors import BadFileError
+
+BLOCK_BYTES: Final = 8 * 1024 * 1024
+"""Text parsed at a time; no row may be longer."""
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A CSV file. A NULL text without quotes is NULL, one in quotes is that text."""
+
+    path: Path
+    columns: tuple[str, ...]
+    options: ReadOptions
+    delimiter: str
+    row_count: int | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, path: Path, options: ReadOptions, names: Sequence[str]) -> "CsvFile":
+        """Read the file's header; one without has columns of these names."""
+        plain = next((suffix for suffix in reversed(path.suffixes) if suffix in {".csv", ".tsv", ".txt"}), "")
+        delimiter = options.delimiter or ("\t" if plain == ".tsv" else ",")
+        if not options.header:
+            return cls(path, tuple(names), options, delimiter)
+        encoding = "utf-8-sig" if options.encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else options.encoding
+        with explained(path), open_bytes(path) as file, io.TextIOWrapper(file, encoding=encoding, newline="") as text:
+            if options.quote is None:
+                found = next(csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_NONE), [])
+            else:
+                found = next(csv.reader(text, delimiter=delimiter, quotechar=options.quote), [])
+        if not found:
+            msg = f"{path} is empty: a CSV file begins with a line of column names"
+            raise BadFileError(msg)
+        check_names(path, found)
+        return cls(path, tuple(found), options, delimiter)
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows, every value as text; see `ingest.formats.source.SourceFile.batches`."""
+        with explained(self.path), open_bytes(self.path) as file:
+            names = None if self.options.header else list(self.columns)
+            reader = pyarrow.csv.open_csv(
+                pa.PythonFile(file, mode="r"),
+                read_options=pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, column_names=names, encoding=self.options.encoding),
+                parse_options=pyarrow.csv.ParseOptions(
+                    delimiter=self.delimiter,
+                    quote_char=self.options.quote or False,
+                    newlines_in_values=self.options.quote is not None,
+                    # In a file of one column an empty line is a row whose value is NULL.
+                    ignore_empty_lines=len(self.columns) > 1,
+                ),
+                convert_options=pyarrow.csv.ConvertOptions(
+                    column_types=dict.fromkeys(self.columns, pa.string()),
+                    include_columns=list(columns),
+                    null_values=list(self.options.null_texts),
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                ),
+            )
+            yield from reader
