@@ -36,7 +36,7 @@ def excluded_by_joins(tree: exp.Expr, tables: Mapping[str, Source]) -> None:
                     inner.set("expressions", [exp.Literal.number(1)])
                     inner.where(*met, copy=False)
                     member.replace(exp.Exists(this=inner))
-                elif _is_pair(member.this) and not makes_random_numbers(inner):
+                elif _is_pair(member.this) and not makes_random_numbers(member):
                     condition.replace(_apart(member.this, inner))
 
 

@@ -80,18 +80,6 @@ class _Ending:
 
     closed = False
 
-    def close(self) -> None:
-        """Do nothing: who opened the file closes it."""
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(size)
         self.last = (self.last + data[-len(END) :])[-len(END) :]

@@ -59,15 +59,22 @@ def seekable(path: Path) -> Iterator[pa.NativeFile]:
         with pa.OSFile(str(path)) as source:
             yield source
         return
-    with tempfile.TemporaryFile() as copy, open_bytes(path) as file:
+    # Not buffered: what a buffer holds when the disk is full would be written once more, and fail again, when the file is closed.
+    with tempfile.TemporaryFile(buffering=0) as copy, open_bytes(path) as file:
         while piece := file.read(PIECE_BYTES):
-            try:
-                copy.write(piece)
-            except OSError as error:
-                msg = f"{path} is compressed, and there is no room in {tempfile.gettempdir()} for it as it was: {error}; set TMPDIR"
-                raise StorageFullError(msg) from error
+            _write(copy, piece, path)
         copy.seek(0)
         yield pa.PythonFile(copy, mode="r")
+
+
+def _write(copy: IO[bytes], piece: bytes, path: Path) -> None:
+    left = memoryview(piece)
+    while left:
+        try:
+            left = left[copy.write(left) :]
+        except OSError as error:
+            msg = f"{path} is compressed, and there is no room in {tempfile.gettempdir()} for it as it was: {error}; set TMPDIR"
+            raise StorageFullError(msg) from error
 
 
 def _opener(path: Path) -> Callable[..., Any] | None:

@@ -5,6 +5,7 @@ astropy reads the headers; rows are decoded here, because astropy keeps converte
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -28,6 +29,13 @@ MOST_BITS: Final = 63
 
 MOST_COLUMNS: Final = 10_000
 """Of a table, elements of arrays each counted: PostgreSQL has at most 1,600, and a header may promise anything."""
+
+MOST_ROW_BYTES: Final = 1 << 17
+"""Of a row: a batch has a thousand rows at the least."""
+
+WIDEST_BYTES: Final = 8
+SHIFTS: Final = frozenset({1 << 7, 1 << 15, 1 << 31})
+"""Of TZERO, with which integers are written that have another sign than those of FITS."""
 
 _BINARY_FORM: Final = re.compile(r"(\d*)([LXBIJKAEDCMPQ])(.*)")
 _TEXT_FORM: Final = re.compile(r"([AIFED])(\d+)(?:\.\d+)?")
@@ -75,8 +83,13 @@ class FitsFile:
     @classmethod
     def open(cls, path: Path) -> "FitsFile":
         """Read the headers up to that of the first table."""
-        with explained(path), open_bytes(path) as file:
+        with explained(path), _of_whole_header(path), open_bytes(path) as file:
             header = _find_table(path, file)
+            if header["NAXIS1"] > MOST_ROW_BYTES:
+                msg = (
+                    f"{path} has rows of {header['NAXIS1']:,} bytes, and they may have {MOST_ROW_BYTES:,}; leave columns out of it"
+                )
+                raise BadFileError(msg)
             hdu = fits.TableHDU if header["XTENSION"].strip() == "TABLE" else fits.BinTableHDU
             declared = header.copy()
             declared["NAXIS2"] = declared["PCOUNT"] = 0
@@ -102,6 +115,16 @@ class FitsFile:
                 rows = np.frombuffer(_exactly(file, count * self.layout.itemsize), self.layout)
                 yield pa.RecordBatch.from_arrays([_values(rows, self.elements[name]) for name in columns], list(columns))
                 left -= count
+
+
+@contextmanager
+def _of_whole_header(path: Path) -> Iterator[None]:
+    """Explain what astropy and we say of a header in which a card is missing, or has a value of another type."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, OverflowError, fits.VerifyError) as error:
+        msg = f"{path} has a header that is not one of a FITS table: {error}; write it again"
+        raise BadFileError(msg) from error
 
 
 def _find_table(path: Path, file: IO[bytes]) -> fits.Header:
@@ -159,12 +182,12 @@ def _of_binary(path: Path, columns: fits.ColDefs, row_bytes: int) -> tuple[list[
             msg = f"{path}, column {column.name!r}: TFORM {column.format!r} is none of FITS"
             raise BadFileError(msg)
         repeat, letter = int(form[1] or 1), form[2]
+        if len(found) + (1 if letter in "AXPQ" else repeat) > MOST_COLUMNS:
+            msg = f"{path} has more than {MOST_COLUMNS:,} columns, elements of arrays counted"
+            raise BadFileError(msg)
         if repeat:
             plain = _Element(column.name, letter, null=column.null, scale=column.bscale, zero=column.bzero)
             found += _elements(column, plain, repeat)
-        if len(found) > MOST_COLUMNS:
-            msg = f"{path} has more than {MOST_COLUMNS:,} columns, elements of arrays counted"
-            raise BadFileError(msg)
     return found, layout
 
 
@@ -236,7 +259,7 @@ def _numbers(values: np.ndarray[Any, Any], element: _Element) -> pa.Array:
     scale, zero = element.scale or 1, element.zero or 0
     if native.dtype.kind == "i" and scale == 1 and zero == _SIGN:
         return pa.array(native.view(np.uint64) ^ np.uint64(_SIGN), mask=mask)
-    if native.dtype.kind in "iu" and scale == 1 and float(zero).is_integer():
+    if native.dtype.kind in "iu" and scale == 1 and (zero == 0 or (native.itemsize < WIDEST_BYTES and abs(zero) in SHIFTS)):
         # So are unsigned integers written, and signed bytes.
         whole = native if zero == 0 else native.astype(np.int64) + np.int64(zero)
         return pa.array(whole, mask=mask)
@@ -251,7 +274,8 @@ def _texts(values: np.ndarray[Any, Any], element: _Element) -> pa.Array:
     if element.letter == "A":
         texts = pa.array([text.split(b"\0", 1)[0] if text[:1] > b"\0" else None for text in raw], pa.binary())
     else:
-        nothing = {str(element.null).strip().encode()} | ({b""} if element.letter == "number" else set())
+        nothing = set() if element.null is None else {str(element.null).strip().encode()}
+        nothing |= {b""} if element.letter == "number" else set()
         texts = pa.array([None if text.strip() in nothing else text for text in raw], pa.binary())
     trim = pc.utf8_trim if element.letter == "number" else pc.utf8_rtrim
     return trim(texts.cast(pa.string()), " ")

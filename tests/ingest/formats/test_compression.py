@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -86,17 +87,11 @@ def test_a_bomb_is_given_up(packed, name, monkeypatch):
         rows(path)
 
 
-def test_a_full_disk_is_said_to_be_full(packed, monkeypatch):
-    class Full:
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-        def write(self, _data):
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", Full)
-    with pytest.raises(StorageFullError, match="set TMPDIR"):
-        open_file(packed(b"PAR1" + bytes(100), "rows.parquet"))
+@pytest.mark.parametrize("count", [100, 1_000_000])
+def test_a_full_disk_is_said_to_be_full(packed, count, monkeypatch):
+    path = packed(b"PAR1" + np.random.default_rng(1).bytes(count), "rows.parquet")
+    # The kernel's own full disk.
+    with Path("/dev/full").open("r+b", buffering=0) as full:
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: full)
+        with pytest.raises(StorageFullError, match="No space left on device; set TMPDIR"):
+            open_file(path)

@@ -94,13 +94,13 @@ def test_rows_come_in_batches_and_from_a_compressed_file(written, monkeypatch):
 
 def test_a_table_of_characters(written):
     table = [
-        fits.Column("name", "A5", start=1, array=np.array(["a", "b c", ""])),
+        fits.Column("name", "A5", start=1, array=np.array(["None", "b c", ""])),
         fits.Column("n", "I4", start=7, null="-", array=np.array([1, 22, -3])),
         fits.Column("x", "D10.3", start=12, unit="deg", array=np.array([1.5, -2.25e10, 0])),
     ]
     path = written(fits.TableHDU.from_columns(table))
     found = read(path)
-    assert found["name"] == ["a", "b c", ""]
+    assert found["name"] == ["None", "b c", ""]
     assert [int(value) for value in found["n"]] == [1, 22, -3]
     assert [float(value) for value in found["x"]] == fits.getdata(path, 1)["x"].tolist()
     assert open_file(path).units == {"x": "deg"}
@@ -127,6 +127,11 @@ def test_what_is_nothing_is_null(written):
         ),
         (lambda content: content.replace(b"TFORM1  = 'K       '", b"TFORM1  = '9999999E'"), "cannot be read|bytes a row|columns"),
         (lambda content: content.replace(b"TTYPE1  = 'id      '", b"TTYPE1  = 'ra      '"), "several columns of the name 'ra'"),
+        (lambda content: content.replace(b"NAXIS2  =", b"COMMENT  "), "is not one of a FITS table|cannot be read"),
+        (
+            lambda content: content.replace(b"NAXIS1  =                   20", b"NAXIS1  =            200000000"),
+            "rows of 200,000,000 bytes",
+        ),
         (lambda content: content.replace(b"BINTABLE", b"IMAGE   "), "has no table|cannot be read"),
     ],
 )
@@ -182,6 +187,12 @@ def test_any_numbers_come_as_they_were_written(tmp_path_factory, data):
         for number, name in enumerate(names):
             read_values = [value for batch in found for value in batch.column(name).to_pylist()]
             assert np.array_equal(np.array(read_values, values.dtype), values[:, number], equal_nan=values.dtype.kind == "f")
+
+
+def test_what_shifts_a_number_beyond_its_type_is_no_wrong_integer(written):
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "K", array=np.array([2**63 - 1, 0]))])
+    table.header["TZERO1"] = 4
+    assert read(written(table)) == {"a": [2.0**63 + 4, 4.0]}
 
 
 def test_no_more_columns_than_a_table_can_have(written, monkeypatch):
