@@ -16,7 +16,8 @@ class CatalogueReader:
 
     def __init__(self, metadata: AsyncEngine, lookups: Lookups) -> None:
         self._metadata, self._lookups = metadata, lookups
-        self._catalogue: Catalogue | None = None
+        self.last: Catalogue | None = None
+        """As it was read last; None if it never was."""
         self._reading = asyncio.Lock()
 
     async def current(self) -> Catalogue:
@@ -28,9 +29,9 @@ class CatalogueReader:
             The metadata database does not answer.
         """
         version = await self._lookups.catalogue_version()
-        if self._catalogue is None or self._catalogue.version < version:
+        if self.last is None or self.last.version < version:
             async with self._reading:
-                if self._catalogue is None or self._catalogue.version < version:
+                if self.last is None or self.last.version < version:
                     async with connect(self._metadata) as connection:
-                        self._catalogue = read_catalogue(await load_catalogue(connection))
-        return self._catalogue
+                        self.last = read_catalogue(await load_catalogue(connection))
+        return self.last

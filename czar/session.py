@@ -36,7 +36,7 @@ from czar.scratch import Scratch
 from czar.times import Pace
 from czar.usage import Usage
 from qserv.cluster import METADATA_DATABASE, SCRATCH_DATABASE, Cluster, Role, Secrets
-from qserv.errors import NotYetSupportedError, Place, QueryCancelledError, QueryLimitError
+from qserv.errors import NotYetSupportedError, Place, QueryCancelledError, QueryError, QueryLimitError
 from qserv.ids import NodeId
 from qserv.metadata.engine import make_engine
 from qserv.metadata.lookups import Lookups
@@ -194,13 +194,26 @@ class Session:
         await self._metadata.dispose()
 
     async def _named(self, statement: str | exp.Expr, dialect: str, text: str) -> Query:
-        """Read a query, and give its names their meanings."""
-        catalogue = asyncio.create_task(self.catalogue())
-        catalogue.add_done_callback(_noted)
-        await asyncio.sleep(0)  # the metadata database is asked, and answers while the text is read
+        """Read a query, and give its names their meanings.
+
+        Nobody waits for the metadata database: the query is read with the catalogue of the last one, and again if that has changed.
+        """
+        looking_up = asyncio.create_task(self.catalogue())
+        looking_up.add_done_callback(_noted)
+        await asyncio.sleep(0)  # the metadata database is asked, and answers meanwhile
+        known = self._catalogues.last
         try:
-            tree = await _read(text, _tree, statement, dialect, text)
-            return await _read(text, named, tree, await catalogue, text)
+            if known is None:
+                return await _read(text, _meant, statement, dialect, text, await looking_up)
+            try:
+                query = await _read(text, _meant, statement, dialect, text, known)
+            except QueryError:
+                if await looking_up is known:
+                    raise
+            else:
+                if await looking_up is known:
+                    return query
+            return await _read(text, _meant, statement, dialect, text, await looking_up)
         except RecursionError as error:
             raise QueryLimitError(TOO_DEEP) from error
 
@@ -314,10 +327,10 @@ async def _read(text: str, function: Callable[..., Result], *arguments: object) 
     return await asyncio.to_thread(function, *arguments) if len(text) > THREAD_CHARACTERS else function(*arguments)
 
 
-def _tree(statement: str | exp.Expr, dialect: str, text: str) -> exp.Expr:
-    """Return the tree of a query, of its own, at this moment."""
+def _meant(statement: str | exp.Expr, dialect: str, text: str, catalogue: Catalogue) -> Query:
+    """Return a query, of a tree of its own, at this moment, whose names mean what a catalogue says."""
     tree = parse(statement, dialect) if isinstance(statement, str) else one_query(statement, text).copy()
-    return at_moment(tree, datetime.now(UTC))
+    return named(at_moment(tree, datetime.now(UTC)), catalogue, text)
 
 
 def _text(statement: str | exp.Expr) -> str:

@@ -8,6 +8,7 @@ from sqlglot import exp
 from czar.analyse.array_values import members_of_arrays
 from czar.analyse.compared_rows import extremes
 from czar.analyse.dependent_columns import dependent_columns
+from czar.analyse.exists_of_unions import exists_of_unions
 from czar.analyse.functions import known_functions
 from czar.analyse.geometry import lower_geometry
 from czar.analyse.inner_conditions import sink_conditions
@@ -19,6 +20,7 @@ from czar.analyse.necessity import branches
 from czar.analyse.plain_forms import plain_forms
 from czar.analyse.plain_items import plain_items
 from czar.analyse.query import Access, Query
+from czar.analyse.radii_of_rows import radii_of_rows
 from czar.analyse.regions import find_regions
 from czar.analyse.resolve import as_select, resolve
 from czar.analyse.sampling import sampled
@@ -33,7 +35,7 @@ Rule = Callable[[Query], Query]
 
 NAMING: tuple[Rule, ...] = (
     *(sampled, supported, plain_forms, resolve, plain_items, dependent_columns, known_functions, lower_geometry),
-    *(extremes, members_of_arrays, sink_conditions),
+    *(radii_of_rows, extremes, members_of_arrays, sink_conditions, exists_of_unions),
 )
 """What makes every part of a query, and of the queries in it, mean one thing."""
 

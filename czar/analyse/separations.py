@@ -31,6 +31,16 @@ class Limited:
 
 
 @dataclass(frozen=True)
+class Distance:
+    """The distance of two positions, ``coordinates`` as in `Limited`, times a ``factor`` from degrees to another unit."""
+
+    coordinates: list[exp.Expr]
+    factor: float
+    is_bare: bool
+    """Whether it is written in degrees."""
+
+
+@dataclass(frozen=True)
 class Near:
     """Two positions of a query that are at most ``limit_deg`` apart; each is (alias, ra, dec)."""
 
@@ -175,13 +185,19 @@ def limited_distance(condition: exp.Expr) -> Limited | None:
             distance, limit, is_all = condition.this, number(condition.args["high"]), False
         case _:
             return None
-    bare, factor = _factored(distance)
-    name, arguments = (called(bare) if isinstance(bare, exp.Dot) else None) or ("", [])
-    if name != "angular_separation" or limit is None:
+    found = distance_in(distance)
+    if found is None or limit is None:
         return None
-    if bare is distance.unnest():
-        return Limited(arguments, float(limit), is_all)
-    return Limited(arguments, limit / factor * WIDER, is_all=False)
+    if found.is_bare:
+        return Limited(found.coordinates, float(limit), is_all)
+    return Limited(found.coordinates, limit / found.factor * WIDER, is_all=False)
+
+
+def distance_in(node: exp.Expr) -> Distance | None:
+    """Return the distance of two positions that an expression is, in whatever unit."""
+    bare, factor = _factored(node)
+    name, arguments = (called(bare) if isinstance(bare, exp.Dot) else None) or ("", [])
+    return Distance(arguments, factor, bare is node.unnest()) if name == "angular_separation" else None
 
 
 def _factored(distance: exp.Expr) -> tuple[exp.Expr, float]:

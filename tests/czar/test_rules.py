@@ -20,6 +20,12 @@ PAIRS = (
     " WHERE a.hip < b.hip AND DISTANCE(a.ra_degrees, a.dec_degrees, b.ra_degrees, b.dec_degrees) < 0.0002"
 )
 
+SOME_OF_THREE = (
+    "SELECT hip FROM hipparcos h WHERE NOT EXISTS"
+    " (SELECT 1 FROM observation o WHERE o.hip = h.hip UNION SELECT 2 FROM visits.visit v WHERE v.visit = h.hip + 1"
+    " UNION ALL SELECT 3 FROM hipparcos p WHERE p.magnitude > h.magnitude + 13)"
+)
+
 CHANGED = {
     "sampled": ["SELECT hip FROM hipparcos TABLESAMPLE BERNOULLI (10) REPEATABLE (3)"],
     "plain_forms": [
@@ -36,9 +42,16 @@ CHANGED = {
         "SELECT hip FROM hipparcos WHERE qserv_areaspec_box(359, -1, 1, 1)",
         "SELECT DISTANCE(POINT(ra_degrees, dec_degrees), POINT(10, 20)) FROM hipparcos",
     ],
+    "radii_of_rows": [
+        PAIRS.replace("0.0002", "a.magnitude / 1000"),
+        "SELECT hip FROM hipparcos WHERE 60 * DISTANCE(ra_degrees, dec_degrees, 10, 20) BETWEEN 0 AND SQRT(ABS(magnitude)) + 0.5",
+    ],
     "extremes": ["SELECT hip FROM hipparcos WHERE hip > ALL (SELECT visit FROM visits.visit)"],
     "members_of_arrays": ["SELECT hip FROM hipparcos WHERE hip = ANY (ARRAY(SELECT visit FROM visits.visit))"],
     "sink_conditions": ["SELECT s.hip FROM (SELECT hip, magnitude FROM hipparcos) AS s WHERE s.magnitude < 3 AND s.hip = 7"],
+    "exists_of_unions": [
+        SOME_OF_THREE,
+    ],
     "listed_numbers": [
         "SELECT bv FROM hipparcos WHERE hip = 5 OR 7 = hip OR magnitude < 0",
         "SELECT bv FROM hipparcos WHERE hip = ANY ('{1,2}')",

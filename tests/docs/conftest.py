@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from czar.catalogue import Catalogue, TableEntry
+from czar.catalogue import Catalogue, ColumnStatistics, TableEntry
 from partitioner.chunkmap import ChunkMap
 from partitioner.nearest import REACH_DEG
 from qserv.ids import NULL_CHUNK, NodeId
@@ -107,4 +107,11 @@ def _entry(database, table, chunks):
     near = np.where(chunks > NULL_CHUNK, 10, 0)
     measured = frozenset(key.name for key in table.foreign_keys if key.max_separation_deg)
     reach = REACH_DEG if table.role is TableRole.DIRECTOR else None
-    return TableEntry(database.name, database.family, table, chunks, counts, near, {}, None, measured, reach, reach)
+    known = {"magnitude": _magnitudes(len(chunks))} if "magnitude" in table.by_name else {}
+    return TableEntry(database.name, database.family, table, chunks, counts, near, known, None, measured, reach, reach)
+
+
+def _magnitudes(count):
+    """Statistics of magnitudes, in each chunk those of all stars of Hipparcos."""
+    none = np.zeros(count, dtype=np.int64)
+    return ColumnStatistics(np.full(count, -1.44), np.full(count, 14.08), np.ones(count, bool), none, none.astype(bool))
