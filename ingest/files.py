@@ -1,8 +1,10 @@
 """Files of rows: their format is found out by their first bytes."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
+
+import pyarrow as pa
 
 from ingest.formats.arrow import FILE_MAGIC, STREAM_MAGIC, ArrowFile
 from ingest.formats.compression import ENDINGS, open_bytes
@@ -11,6 +13,7 @@ from ingest.formats.fits import FitsFile
 from ingest.formats.parquet import ParquetFile
 from ingest.formats.source import DEFAULT, Format, ReadOptions, SourceFile, explained
 from ingest.formats.text import CsvFile
+from ingest.locations import Location, identity
 from qserv.errors import BadFileError
 
 PARQUET_MAGIC: Final = b"PAR1"
@@ -35,7 +38,55 @@ _ENDINGS: Final = {
 }
 
 
-def open_file(path: Path, options: ReadOptions = DEFAULT, names: Sequence[str] = ()) -> SourceFile:
+@dataclass(frozen=True)
+class UnchangedFile:
+    """A file that must be the same one from when it is opened until its last row is read."""
+
+    file: SourceFile
+    known: tuple[object, ...]
+    """Its `identity` before it was opened."""
+
+    @property
+    def path(self) -> Location:
+        """Where it is."""
+        return self.file.path
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of its columns, in its order."""
+        return self.file.columns
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        """Units of those columns for which it says one."""
+        return self.file.units
+
+    @property
+    def row_count(self) -> int | None:
+        """Number of its rows; None where only reading it to its end can tell."""
+        return self.file.row_count
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows; see `ingest.formats.source.SourceFile.batches`.
+
+        Raises
+        ------
+        BadFileError
+            It has changed, too.
+        """
+        self._check()
+        yield from self.file.batches(columns)
+        self._check()
+
+    def _check(self) -> None:
+        with explained(self.path):
+            now = identity(self.path)
+        if now != self.known:
+            msg = f"{self.path} was changed while it was loaded; load it again, once it is whole"
+            raise BadFileError(msg)
+
+
+def open_file(path: Location, options: ReadOptions = DEFAULT, names: Sequence[str] = ()) -> SourceFile:
     """Open a file of rows, in whatever format, be it compressed with gzip, bzip2, zstd or xz.
 
     Parameters
@@ -50,21 +101,29 @@ def open_file(path: Path, options: ReadOptions = DEFAULT, names: Sequence[str] =
     BadFileError
         It is not there, or is of no known format, or is damaged or cut off.
     """
+    with explained(path):
+        known = identity(path)
     with explained(path), open_bytes(path) as file:
         begin = file.read(max(map(len, _MAGIC)))
     ending = next((suffix for suffix in reversed(path.suffixes) if suffix.lower() not in ENDINGS), "")
     by_magic = next((found for magic, found in _MAGIC.items() if begin.startswith(magic)), None)
+    opened: SourceFile
     match options.format or by_magic or _ENDINGS.get(ending.lower()):
         case Format.PARQUET:
-            return ParquetFile.open(path)
+            opened = ParquetFile.open(path)
         case Format.FITS:
-            return FitsFile.open(path)
+            opened = FitsFile.open(path)
         case Format.ARROW:
-            return ArrowFile.open(path, is_stream=not begin.startswith(FILE_MAGIC))
+            opened = ArrowFile.open(path, is_stream=not begin.startswith(FILE_MAGIC))
         case Format.CSV:
-            return CsvFile.open(path, options, names)
-    msg = (
+            opened = CsvFile.open(path, options, names)
+        case None:
+            raise BadFileError(_unknown(path))
+    return UnchangedFile(opened, known)
+
+
+def _unknown(path: Location) -> str:
+    return (
         f"{path} is none of {', '.join(Format)}; CSV files are known by the ending .csv, .tsv or .txt, before one of compression:"
         f" give the format if it has another one"
     )
-    raise BadFileError(msg)

@@ -3,10 +3,10 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ingest.files import open_file
 from ingest.formats.source import DEFAULT, ReadOptions, SourceFile
+from ingest.locations import Location
 from ingest.matching import Matching, match_columns
 from qserv.errors import IngestError, SchemaError
 from schema.model import Database, Table, TableRole
@@ -34,7 +34,7 @@ class Input:
         return tuple(dict.fromkeys(name for _, matching in self.files for name in matching.ignored))
 
 
-def open_inputs(database: Database, files: Mapping[str, Sequence[Path]], reading: ReadOptions = DEFAULT) -> tuple[Input, ...]:
+def open_inputs(database: Database, files: Mapping[str, Sequence[Location]], reading: ReadOptions = DEFAULT) -> tuple[Input, ...]:
     """Open the files of each table and find the table's columns in them, before anything else is done.
 
     Parameters
@@ -66,6 +66,6 @@ def open_inputs(database: Database, files: Mapping[str, Sequence[Path]], reading
     return tuple(Input(table, tuple(_open(table, path, reading) for path in files[table.name])) for table in tables)
 
 
-def _open(table: Table, path: Path, reading: ReadOptions) -> tuple[SourceFile, Matching]:
+def _open(table: Table, path: Location, reading: ReadOptions) -> tuple[SourceFile, Matching]:
     file = open_file(path, reading, [column.name for column in table.columns])
     return file, match_columns(table, file, ignore_units=reading.ignore_units)

@@ -23,6 +23,7 @@ from ingest.family import Family, open_family
 from ingest.formats.source import DEFAULT, ReadOptions
 from ingest.inputs import Input, open_inputs
 from ingest.leftovers import make_room, spill_directory, withdraw
+from ingest.locations import Location
 from ingest.nearest import NeighbourColumns
 from ingest.nodes import Nodes, all_or_first_error, connected_nodes
 from ingest.publication import describe_published, publish, register
@@ -87,7 +88,7 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
     engine: AsyncEngine,
     secret: str,
     database: Database,
-    files: Mapping[str, Sequence[Path]],
+    files: Mapping[str, Sequence[Location]],
     *,
     options: LoadOptions,
     progress: ProgressCallback = _unheard,

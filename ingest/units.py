@@ -1,13 +1,13 @@
 """Units of a file that are not those of the schema."""
 
 import warnings
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from astropy import units
 
+from ingest.locations import Location
 from qserv.errors import BadFileError
 from schema.model import Column, ColumnType
 
@@ -15,7 +15,7 @@ FORMATS: Final = ("vounit", "fits", "cds", "generic")
 """Ways of writing units, as astropy knows them, the strictest one first."""
 
 
-def unit_factor(path: Path, column: Column, written: str | None) -> float:
+def unit_factor(path: Location, column: Column, written: str | None) -> float:
     """Return by what values of a file are multiplied to be in the unit of a column; 1 where one of the two says no unit.
 
     Raises

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Final
 
 import pyarrow as pa
@@ -11,6 +10,7 @@ from pyarrow import ipc
 from ingest.formats.compression import open_bytes, seekable
 from ingest.formats.parquet import units_of
 from ingest.formats.source import CELL_BYTES, check_names, explained, rows_a_batch
+from ingest.locations import Location
 from qserv.errors import BadFileError
 
 FILE_MAGIC: Final = b"ARROW1"
@@ -25,14 +25,14 @@ END: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 class ArrowFile:
     """A file of record batches."""
 
-    path: Path
+    path: Location
     columns: tuple[str, ...]
     units: Mapping[str, str]
     is_stream: bool
     row_count: int | None = None
 
     @classmethod
-    def open(cls, path: Path, *, is_stream: bool) -> "ArrowFile":
+    def open(cls, path: Location, *, is_stream: bool) -> "ArrowFile":
         """Read the file's schema."""
         with explained(path):
             if is_stream:

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from typing import IO, Any, Final, Self, cast
 
 import pyarrow as pa
 
+from ingest.locations import Location
 from qserv.errors import BadFileError, StorageFullError
 
 if sys.version_info >= (3, 14):
@@ -36,17 +38,17 @@ MOST_TIMES: Final = 1000
 PIECE_BYTES: Final = 1 << 20
 
 
-def open_bytes(path: Path) -> IO[bytes]:
+def open_bytes(path: Location) -> IO[bytes]:
     """Open a file, decompressed if it is compressed, to be read from its begin to its end."""
-    opener = _opener(path)
-    if opener is None:
-        return path.open("rb")
-    return cast("IO[bytes]", _Bounded(opener(path, "rb"), path))
+    opener, size_bytes = _opener(path)
+    file = path.open("rb")
+    return file if opener is None else cast("IO[bytes]", _Bounded(opener(file, "rb"), file, path, size_bytes))
 
 
 @contextmanager
-def seekable(path: Path) -> Iterator[pa.NativeFile]:
-    """Lend a file in which any place can be read: itself, or a decompressed copy on the disk for temporary files.
+def seekable(path: Location) -> Iterator[pa.NativeFile]:
+    """Lend a file in which any place can be read: itself, or a copy on the disk for temporary files, of what is compressed or comes
+    from a server that gives no parts of files.
 
     The copy has no name: nothing is left of it, even if the process is killed.
 
@@ -55,10 +57,15 @@ def seekable(path: Path) -> Iterator[pa.NativeFile]:
     StorageFullError
         There is no room for the copy.
     """
-    if _opener(path) is None:
+    if isinstance(path, Path) and _opener(path)[0] is None:
         with pa.OSFile(str(path)) as source:
             yield source
         return
+    if _opener(path)[0] is None:
+        with path.open("rb") as file:
+            if file.seekable():
+                yield pa.PythonFile(file, mode="r")
+                return
     # Not buffered: what a buffer holds when the disk is full would be written once more, and fail again, when the file is closed.
     with tempfile.TemporaryFile(buffering=0) as copy, open_bytes(path) as file:
         while piece := file.read(PIECE_BYTES):
@@ -67,28 +74,30 @@ def seekable(path: Path) -> Iterator[pa.NativeFile]:
         yield pa.PythonFile(copy, mode="r")
 
 
-def _write(copy: IO[bytes], piece: bytes, path: Path) -> None:
+def _write(copy: IO[bytes], piece: bytes, path: Location) -> None:
     left = memoryview(piece)
     while left:
         try:
             left = left[copy.write(left) :]
         except OSError as error:
-            msg = f"{path} is compressed, and there is no room in {tempfile.gettempdir()} for it as it was: {error}; set TMPDIR"
+            msg = f"{path} is copied to be read, and there is no room in {tempfile.gettempdir()} for it: {error}; set TMPDIR"
             raise StorageFullError(msg) from error
 
 
-def _opener(path: Path) -> Callable[..., Any] | None:
+def _opener(path: Location) -> tuple[Callable[..., Any] | None, int]:
+    """Return what decompresses a file, if it is compressed, and its size in bytes, 0 where that is not known."""
     with path.open("rb") as file:
         begin = file.read(max(map(len, _OPENERS)))
-    return next((opener for magic, opener in _OPENERS.items() if begin.startswith(magic)), None)
+        size_bytes = file.seek(0, io.SEEK_END) if file.seekable() else 0
+    return next((opener for magic, opener in _OPENERS.items() if begin.startswith(magic)), None), size_bytes
 
 
 class _Bounded:
     """A file that is read only as long as it is no bomb."""
 
-    def __init__(self, file: IO[bytes], path: Path) -> None:
-        self._file, self._path = file, path
-        self._most_bytes = max(LARGE_BYTES, MOST_TIMES * path.stat().st_size)
+    def __init__(self, file: IO[bytes], compressed: IO[bytes], path: Location, size_bytes: int) -> None:
+        self._file, self._compressed, self._path = file, compressed, path
+        self._most_bytes = max(LARGE_BYTES, MOST_TIMES * size_bytes)
         self._read_bytes = 0
 
     def __enter__(self) -> Self:
@@ -103,6 +112,7 @@ class _Bounded:
 
     def close(self) -> None:
         self._file.close()
+        self._compressed.close()
 
     def readable(self) -> bool:
         return True

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
@@ -18,6 +17,7 @@ from astropy.io import fits
 
 from ingest.formats.compression import open_bytes
 from ingest.formats.source import check_names, explained, rows_a_batch
+from ingest.locations import Location
 from qserv.errors import BadFileError
 
 MAGIC: Final = b"SIMPLE  ="
@@ -69,7 +69,7 @@ class FitsFile:
     one first; a complex number is ``c_real`` and ``c_imag``.
     """
 
-    path: Path
+    path: Location
     units: Mapping[str, str]
     row_count: int
     elements: Mapping[str, _Element]
@@ -81,7 +81,7 @@ class FitsFile:
         return tuple(self.elements)
 
     @classmethod
-    def open(cls, path: Path) -> "FitsFile":
+    def open(cls, path: Location) -> "FitsFile":
         """Read the headers up to that of the first table."""
         with explained(path), _of_whole_header(path), open_bytes(path) as file:
             header = _find_table(path, file)
@@ -118,7 +118,7 @@ class FitsFile:
 
 
 @contextmanager
-def _of_whole_header(path: Path) -> Iterator[None]:
+def _of_whole_header(path: Location) -> Iterator[None]:
     """Explain what astropy and we say of a header in which a card is missing, or has a value of another type."""
     try:
         yield
@@ -127,7 +127,7 @@ def _of_whole_header(path: Path) -> Iterator[None]:
         raise BadFileError(msg) from error
 
 
-def _find_table(path: Path, file: IO[bytes]) -> fits.Header:
+def _find_table(path: Location, file: IO[bytes]) -> fits.Header:
     """Read a file up to the rows of its first table, and return the table's header."""
     while True:
         try:
@@ -169,7 +169,7 @@ def _exactly(file: IO[bytes], size: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _of_binary(path: Path, columns: fits.ColDefs, row_bytes: int) -> tuple[list[tuple[str, _Element]], np.dtype[Any]]:
+def _of_binary(path: Location, columns: fits.ColDefs, row_bytes: int) -> tuple[list[tuple[str, _Element]], np.dtype[Any]]:
     """Return the elements of a binary table, and the layout of its rows."""
     layout = columns.dtype.newbyteorder(">")
     if layout.itemsize != row_bytes:
@@ -212,7 +212,7 @@ def _elements(column: fits.Column, plain: _Element, repeat: int) -> Iterator[tup
             yield f"{name}{numbers}{part and '_'}{part}", element
 
 
-def _of_text(path: Path, columns: fits.ColDefs, row_bytes: int) -> tuple[list[tuple[str, _Element]], np.dtype[Any]]:
+def _of_text(path: Location, columns: fits.ColDefs, row_bytes: int) -> tuple[list[tuple[str, _Element]], np.dtype[Any]]:
     """Return the elements of a table of characters, and the layout of its rows."""
     names, forms, offsets = [], [], []
     for column in columns:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 
 from ingest.formats.compression import seekable
 from ingest.formats.source import CELL_BYTES, explained, rows_a_batch
+from ingest.locations import Location
 
 READ_AHEAD_BYTES: Final = 1024 * 1024
 """Of each column of a Parquet row group. Without it a row group is read whole, and some writers put a whole file in one."""
@@ -19,13 +19,13 @@ READ_AHEAD_BYTES: Final = 1024 * 1024
 class ParquetFile:
     """A Parquet file."""
 
-    path: Path
+    path: Location
     columns: tuple[str, ...]
     row_count: int | None
     units: Mapping[str, str]
 
     @classmethod
-    def open(cls, path: Path) -> "ParquetFile":
+    def open(cls, path: Location) -> "ParquetFile":
         """Read the file's footer."""
         with explained(path), seekable(path) as source, pq.ParquetFile(source) as file:
             schema = file.schema_arrow

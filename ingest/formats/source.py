@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Final, Protocol
 
 import pyarrow as pa
 
+from ingest.locations import Location
 from qserv.errors import BadFileError
 
 BATCH_BYTES: Final = 16 * 1024 * 1024
@@ -71,7 +71,7 @@ class SourceFile(Protocol):
     """A file of rows with named columns."""
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Location:
         """Where it is."""
 
     @property
@@ -101,7 +101,7 @@ def rows_a_batch(row_bytes: int) -> int:
     return min(max(BATCH_BYTES // max(row_bytes, 1), MIN_BATCH_ROWS), MAX_BATCH_ROWS)
 
 
-def check_names(path: Path, names: Sequence[str]) -> None:
+def check_names(path: Location, names: Sequence[str]) -> None:
     """Refuse a name that is there twice.
 
     Raises
@@ -116,7 +116,7 @@ def check_names(path: Path, names: Sequence[str]) -> None:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Location) -> Iterator[None]:
     """Turn what the readers raise into one error that names the file."""
     try:
         yield

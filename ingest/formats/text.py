@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pyarrow.csv
 
 from ingest.formats.compression import open_bytes
 from ingest.formats.source import ReadOptions, check_names, explained
+from ingest.locations import Location
 from qserv.errors import BadFileError
 
 BLOCK_BYTES: Final = 8 * 1024 * 1024
@@ -22,7 +22,7 @@ BLOCK_BYTES: Final = 8 * 1024 * 1024
 class CsvFile:
     """A CSV file. A NULL text without quotes is NULL, one in quotes is that text."""
 
-    path: Path
+    path: Location
     columns: tuple[str, ...]
     options: ReadOptions
     delimiter: str
@@ -30,7 +30,7 @@ class CsvFile:
     units: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Path, options: ReadOptions, names: Sequence[str]) -> "CsvFile":
+    def open(cls, path: Location, options: ReadOptions, names: Sequence[str]) -> "CsvFile":
         """Read the file's header; one without has columns of these names."""
         plain = next((suffix for suffix in reversed(path.suffixes) if suffix in {".csv", ".tsv", ".txt"}), "")
         delimiter = options.delimiter or ("\t" if plain == ".tsv" else ",")

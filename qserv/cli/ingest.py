@@ -17,6 +17,7 @@ from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
 
 if TYPE_CHECKING:
     from ingest.formats.source import ReadOptions
+    from ingest.locations import Location
     from ingest.report import LoadReport
     from ingest.report import Progress as Step
     from qserv.settings import Settings
@@ -27,7 +28,9 @@ SPILL_DIRECTORY = "spill"
 SchemaArgument = Annotated[Path, typer.Argument(help="Felis file of the database.", show_default=False)]
 FilesArgument = Annotated[
     list[str],
-    typer.Argument(metavar="TABLE=FILE...", help="Files of rows; a table may have several.", show_default=False),
+    typer.Argument(
+        metavar="TABLE=FILE...", help="Files of rows, directories, patterns, URLs; a table may have several.", show_default=False
+    ),
 ]
 
 
@@ -83,7 +86,7 @@ def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters
 def load_with_progress(  # noqa: PLR0913 (options of a command line are parameters)
     settings: "Settings",
     schema: Path,
-    files: Mapping[str, Sequence[Path]],
+    files: "Mapping[str, Sequence[Location]]",
     *,
     reading: "ReadOptions | None" = None,
     replicas: int = 1,
@@ -131,15 +134,23 @@ def check_encoding(encoding: str) -> None:
         raise typer.BadParameter(msg, param_hint="--encoding") from error
 
 
-def read_files(arguments: Sequence[str]) -> dict[str, list[Path]]:
-    """Return files by table, from words such as ``object=object.parquet``."""
-    files: dict[str, list[Path]] = {}
+def read_files(arguments: Sequence[str]) -> "dict[str, list[Location]]":
+    """Return files by table, from words such as ``object=object.parquet``, also of directories, patterns and URLs.
+
+    Raises
+    ------
+    BadFileError
+        There is no such file.
+    """
+    from ingest.locations import located  # noqa: PLC0415 (heavy, not needed for --help)
+
+    files: dict[str, list[Location]] = {}
     for argument in arguments:
         table, equals, path = argument.partition("=")
         if not (table and equals and path):
             msg = f"{argument!r} is not of the form TABLE=FILE, such as object=object.parquet"
             raise typer.BadParameter(msg)
-        files.setdefault(table, []).append(Path(path))
+        files.setdefault(table, []).extend(located(path))
     return files
 
 

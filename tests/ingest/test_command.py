@@ -91,6 +91,20 @@ async def test_files_are_loaded_and_the_report_is_printed(qserv):
 
 
 @pytest.mark.anyio
+async def test_a_directory_and_a_pattern_name_several_files(qserv, tmp_path):
+    (tmp_path / "night").mkdir()
+    for number in range(3):
+        (tmp_path / "night" / f"{number}.csv").write_text(f"id,ra,dec\n{number},1,2\n")
+    done = qserv("object=night", "--replace", "--json")
+    assert json.loads(done.stdout)["tables"][0]["rows"] == 3
+    done = qserv("object=night/[01].*", "--replace", "--json")
+    assert json.loads(done.stdout)["tables"][0]["rows"] == 2
+    done = qserv("object=night/*.fits", "--replace", "--json")
+    assert done.returncode == 4
+    assert "no file matches night/*.fits" in json.loads(done.stdout)["error"]["message"]
+
+
+@pytest.mark.anyio
 async def test_files_of_other_formats_and_units_are_loaded(qserv, tmp_path):
     (tmp_path / "plain.txt").write_text("1|10,5|20\n2|-|-\n".replace(",", "."), encoding="utf-16")
     done = qserv(
