@@ -130,5 +130,5 @@ def _base27(codes: pa.Array) -> Int64:
 Derivation = Callable[..., pa.Array]
 """Arrow arrays of equal length -> one Arrow array of that length."""
 
-DERIVATIONS: dict[str, Derivation] = {"tycho_key": tycho_key}
+DERIVATIONS: dict[str, Derivation] = {"tycho_key": tycho_key, "renamed": lambda values: values}
 """Functions by the names that schemas use."""

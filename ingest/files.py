@@ -62,6 +62,16 @@ class UnchangedFile:
         return self.file.units
 
     @property
+    def ucds(self) -> Mapping[str, str]:
+        """UCDs of those columns for which it says one."""
+        return self.file.ucds
+
+    @property
+    def descriptions(self) -> Mapping[str, str]:
+        """Descriptions of those columns for which it has one."""
+        return self.file.descriptions
+
+    @property
     def row_count(self) -> int | None:
         """Number of its rows; None where only reading it to its end can tell."""
         return self.file.row_count

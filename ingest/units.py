@@ -42,6 +42,15 @@ def unit_factor(path: Location, column: Column, written: str | None) -> float:
         raise BadFileError(msg) from error
 
 
+def as_vounit(written: str) -> str | None:
+    """Return a unit of a file as a schema writes it (VOUnit), None if it is none."""
+    unit = _unit(written)
+    try:
+        return None if unit is None else str(unit.to_string("vounit"))
+    except ValueError:
+        return None
+
+
 def scaled(values: pa.Array, factor: float, column: Column) -> pa.Array:
     """Return values in another unit: computed in double precision, rounded where the column is a ``float``."""
     found = pc.multiply(values.cast(pa.float64()), factor)

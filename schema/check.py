@@ -60,6 +60,19 @@ def _table_name(database: Database, table: Table) -> Iterator[str]:
             yield f"the name would be that of a chunk of table {other.name}; choose another"
 
 
+def column_name_problem(name: str) -> str | None:
+    """Return why no column can have a name, None if one can."""
+    if _COLUMN_NAME.fullmatch(name) is None or len(name) > IDENTIFIER_BYTES:
+        return f"a column name holds ASCII letters, digits and _, at most {IDENTIFIER_BYTES}, and begins with a letter or _"
+    if name.lower() == HEALPIX_COLUMN:
+        return "the name is taken by the pixel column that every partitioned table has; choose another"
+    if name.lower() in {NEAREST_COLUMN, FRIENDS_COLUMN}:
+        return "the name is taken by a column about near neighbours that every director has; choose another"
+    if name.lower() in SYSTEM_COLUMNS:
+        return "the name is taken by a system column of PostgreSQL; choose another"
+    return None
+
+
 def _columns(table: Table) -> Iterator[str]:
     for column in table.columns:
         for problem in _column(column):
@@ -72,14 +85,9 @@ def _columns(table: Table) -> Iterator[str]:
 
 
 def _column(column: Column) -> Iterator[str]:
-    if _COLUMN_NAME.fullmatch(column.name) is None or len(column.name) > IDENTIFIER_BYTES:
-        yield f"a column name holds ASCII letters, digits and _, at most {IDENTIFIER_BYTES}, and begins with a letter or _"
-    if column.name.lower() == HEALPIX_COLUMN:
-        yield "the name is taken by the pixel column that every partitioned table has; choose another"
-    if column.name.lower() in {NEAREST_COLUMN, FRIENDS_COLUMN}:
-        yield "the name is taken by a column about near neighbours that every director has; choose another"
-    if column.name.lower() in SYSTEM_COLUMNS:
-        yield "the name is taken by a system column of PostgreSQL; choose another"
+    problem = column_name_problem(column.name)
+    if problem is not None:
+        yield problem
     if column.keep_nan and column.datatype not in (ColumnType.FLOAT, ColumnType.DOUBLE):
         yield f"nan: keep has no meaning for {column.datatype}"
     if column.length is not None and column.length < 1:

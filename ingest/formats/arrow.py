@@ -8,7 +8,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from ingest.formats.compression import open_bytes, seekable
-from ingest.formats.parquet import units_of
+from ingest.formats.parquet import told_of
 from ingest.formats.source import CELL_BYTES, check_names, explained, rows_a_batch
 from ingest.locations import Location
 from qserv.errors import BadFileError
@@ -28,8 +28,14 @@ class ArrowFile:
     path: Location
     columns: tuple[str, ...]
     units: Mapping[str, str]
+    ucds: Mapping[str, str]
+    descriptions: Mapping[str, str]
     is_stream: bool
-    row_count: int | None = None
+
+    @property
+    def row_count(self) -> int | None:
+        """Not known: only reading it to its end can tell."""
+        return None
 
     @classmethod
     def open(cls, path: Location, *, is_stream: bool) -> "ArrowFile":
@@ -42,7 +48,7 @@ class ArrowFile:
                 with seekable(path) as file, ipc.open_file(file) as batches:
                     schema = batches.schema
         check_names(path, schema.names)
-        return cls(path, tuple(schema.names), units_of(schema), is_stream)
+        return cls(path, tuple(schema.names), is_stream=is_stream, **told_of(schema))
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows; see `ingest.formats.source.SourceFile.batches`."""

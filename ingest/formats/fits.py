@@ -71,6 +71,8 @@ class FitsFile:
 
     path: Location
     units: Mapping[str, str]
+    ucds: Mapping[str, str]
+    descriptions: Mapping[str, str]
     row_count: int
     elements: Mapping[str, _Element]
     layout: np.dtype[Any]
@@ -96,10 +98,16 @@ class FitsFile:
             columns = hdu.fromstring(declared.tostring().encode("ascii")).columns
             check_names(path, columns.names)
             elements, layout = (_of_text if hdu is fits.TableHDU else _of_binary)(path, columns, header["NAXIS1"])
-            units = {name: str(columns[element.field].unit or "") for name, element in elements}
-        names = [name for name, _ in elements]
-        check_names(path, names)
-        return cls(path, {name: unit for name, unit in units.items() if unit}, header["NAXIS2"], dict(elements), layout)
+            units = {column.name: str(column.unit or "") for column in columns}
+        check_names(path, [name for name, _ in elements])
+        numbers = {name: place for place, name in enumerate(columns.names, 1)}
+        ucds = {name: str(header.get(f"TUCD{place}", "")) for name, place in numbers.items()}
+        comments = {name: str(header.comments[f"TTYPE{place}"]) for name, place in numbers.items()}
+
+        def told(texts: Mapping[str, str]) -> dict[str, str]:
+            return {name: texts[element.field] for name, element in elements if texts[element.field]}
+
+        return cls(path, told(units), told(ucds), told(comments), header["NAXIS2"], dict(elements), layout)
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows; see `ingest.formats.source.SourceFile.batches`."""

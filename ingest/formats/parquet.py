@@ -23,13 +23,15 @@ class ParquetFile:
     columns: tuple[str, ...]
     row_count: int | None
     units: Mapping[str, str]
+    ucds: Mapping[str, str]
+    descriptions: Mapping[str, str]
 
     @classmethod
     def open(cls, path: Location) -> "ParquetFile":
         """Read the file's footer."""
         with explained(path), seekable(path) as source, pq.ParquetFile(source) as file:
             schema = file.schema_arrow
-            return cls(path, tuple(schema.names), file.metadata.num_rows, units_of(schema))
+            return cls(path, tuple(schema.names), file.metadata.num_rows, **told_of(schema))
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows; see `ingest.formats.source.SourceFile.batches`."""
@@ -42,7 +44,11 @@ class ParquetFile:
             yield from file.iter_batches(rows, columns=list(columns))
 
 
-def units_of(schema: pa.Schema) -> dict[str, str]:
-    """Return the units that the metadata of columns say, under the name ``unit``."""
-    found = {field.name: (field.metadata or {}).get(b"unit", b"").decode(errors="replace") for field in schema}
-    return {name: unit for name, unit in found.items() if unit}
+def told_of(schema: pa.Schema) -> dict[str, dict[str, str]]:
+    """Return the units, UCDs and descriptions that the metadata of columns say, under ``unit``, ``ucd`` and ``description``."""
+
+    def told(key: bytes) -> dict[str, str]:
+        found = {field.name: (field.metadata or {}).get(key, b"").decode(errors="replace") for field in schema}
+        return {name: text for name, text in found.items() if text}
+
+    return {"units": told(b"unit"), "ucds": told(b"ucd"), "descriptions": told(b"description")}

@@ -83,6 +83,14 @@ class SourceFile(Protocol):
         """Units of those columns for which it says one, as it writes them."""
 
     @property
+    def ucds(self) -> Mapping[str, str]:
+        """UCDs of those columns for which it says one."""
+
+    @property
+    def descriptions(self) -> Mapping[str, str]:
+        """Descriptions of those columns for which it has one."""
+
+    @property
     def row_count(self) -> int | None:
         """Number of its rows; None where only reading it to its end can tell."""
 

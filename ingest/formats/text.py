@@ -28,6 +28,8 @@ class CsvFile:
     delimiter: str
     row_count: int | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    ucds: Mapping[str, str] = field(default_factory=dict)
+    descriptions: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Location, options: ReadOptions, names: Sequence[str]) -> "CsvFile":

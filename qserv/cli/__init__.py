@@ -28,6 +28,7 @@ COMMANDS = {
     "up": LazyCommand("qserv.cli.up", "Start the embedded cluster of this machine and keep it running."),
     "down": LazyCommand("qserv.cli.down", "Stop the cluster."),
     "status": LazyCommand("qserv.cli.status", "Show the processes of the cluster and whether they answer."),
+    "propose": LazyCommand("qserv.cli.propose", "Look at files and write a schema for them."),
     "ingest": LazyCommand("qserv.cli.ingest", "Load files into tables and publish them."),
     "sql": LazyCommand("qserv.cli.sql", "Ask a query and print the answer; without one, a prompt."),
     "explain": LazyCommand("qserv.cli.explain", "Show how a query would be answered."),

@@ -91,6 +91,36 @@ async def test_files_are_loaded_and_the_report_is_printed(qserv):
 
 
 @pytest.mark.anyio
+async def test_what_is_proposed_for_a_file_of_unknown_content_is_loaded(home, tmp_path):
+    (tmp_path / "stars.csv").write_text("id,RAJ2000,DEJ2000,Vmag,[Fe/H]\n1,10,20,3.5,\n2,359.5,-90,,-0.5\n")
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "qserv.cli", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    done = run("propose", "command_test", "object=stars.csv")
+    assert done.returncode == 0, done.stderr
+    assert "object  director  id   RAJ2000 DEJ2000  5        2" in done.stdout
+    assert "object: RAJ2000 and DEJ2000 are taken for degrees" in done.stdout
+    assert "qserv ingest command_test.yaml object=stars.csv" in done.stdout
+    again = run("propose", "command_test", "object=stars.csv")
+    assert again.returncode == 4
+    assert "command_test.yaml is there already; --overwrite replaces it" in again.stderr
+    loaded = run("ingest", "--home", str(home), "command_test.yaml", "object=stars.csv", "--replace", "--json")
+    assert json.loads(loaded.stdout)["tables"][0]["rows"] == 2, loaded.stderr
+
+
+def test_a_proposal_under_names_that_are_none_leaves_nothing(tmp_path):
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    command = [sys.executable, "-m", "qserv.cli", "propose", "pg_catalog", "1a=a.csv", "--directory", "made"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert "a table name must begin with a letter" in done.stderr
+    assert "pg_catalog.yaml: " in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv"]
+
+
+@pytest.mark.anyio
 async def test_a_directory_and_a_pattern_name_several_files(qserv, tmp_path):
     (tmp_path / "night").mkdir()
     for number in range(3):
