@@ -13,10 +13,14 @@ from ingest.formats.fits import FitsFile
 from ingest.formats.parquet import ParquetFile
 from ingest.formats.source import DEFAULT, Format, ReadOptions, SourceFile, explained
 from ingest.formats.text import CsvFile
+from ingest.formats.votable import VotableFile, looks_like_votable
 from ingest.locations import Location, identity
 from qserv.errors import BadFileError
 
 PARQUET_MAGIC: Final = b"PAR1"
+
+BEGIN_BYTES: Final = 256
+"""Of a file, in which its format is looked for."""
 
 _MAGIC: Final = {
     PARQUET_MAGIC: Format.PARQUET,
@@ -35,6 +39,9 @@ _ENDINGS: Final = {
     ".arrow": Format.ARROW,
     ".arrows": Format.ARROW,
     ".feather": Format.ARROW,
+    ".vot": Format.VOTABLE,
+    ".votable": Format.VOTABLE,
+    ".xml": Format.VOTABLE,
 }
 
 
@@ -114,10 +121,12 @@ def open_file(path: Location, options: ReadOptions = DEFAULT, names: Sequence[st
     with explained(path):
         known = identity(path)
     with explained(path), open_bytes(path) as file:
-        begin = file.read(max(map(len, _MAGIC)))
+        begin = file.read(BEGIN_BYTES)
     ending = next((suffix for suffix in reversed(path.suffixes) if suffix.lower() not in ENDINGS), "")
     by_magic = next((found for magic, found in _MAGIC.items() if begin.startswith(magic)), None)
     opened: SourceFile
+    if by_magic is None and looks_like_votable(begin):
+        by_magic = Format.VOTABLE
     match options.format or by_magic or _ENDINGS.get(ending.lower()):
         case Format.PARQUET:
             opened = ParquetFile.open(path)
@@ -125,6 +134,8 @@ def open_file(path: Location, options: ReadOptions = DEFAULT, names: Sequence[st
             opened = FitsFile.open(path)
         case Format.ARROW:
             opened = ArrowFile.open(path, is_stream=not begin.startswith(FILE_MAGIC))
+        case Format.VOTABLE:
+            opened = VotableFile.open(path)
         case Format.CSV:
             opened = CsvFile.open(path, options, names)
         case None:

@@ -4,8 +4,8 @@ astropy reads the headers; rows are decoded here, because astropy keeps converte
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import IO, Any, Final
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from astropy.io import fits
 
 from ingest.formats.compression import open_bytes
-from ingest.formats.source import check_names, explained, rows_a_batch
+from ingest.formats.source import MOST_BITS, MOST_COLUMNS, MOST_ROW_BYTES, check_names, explained, rows_a_batch
 from ingest.locations import Location
 from qserv.errors import BadFileError
 
@@ -24,18 +24,12 @@ MAGIC: Final = b"SIMPLE  ="
 BLOCK_BYTES: Final = 2880
 PIECE_BYTES: Final = 1 << 20
 
-MOST_BITS: Final = 63
-"""Of a column of bits that becomes an integer."""
-
-MOST_COLUMNS: Final = 10_000
-"""Of a table, elements of arrays each counted: PostgreSQL has at most 1,600, and a header may promise anything."""
-
-MOST_ROW_BYTES: Final = 1 << 17
-"""Of a row: a batch has a thousand rows at the least."""
-
 WIDEST_BYTES: Final = 8
 SHIFTS: Final = frozenset({1 << 7, 1 << 15, 1 << 31})
 """Of TZERO, with which integers are written that have another sign than those of FITS."""
+
+Lend = Callable[[Location], AbstractContextManager[IO[bytes]]]
+"""Opens a file to be read from its begin to its end."""
 
 _BINARY_FORM: Final = re.compile(r"(\d*)([LXBIJKAEDCMPQ])(.*)")
 _TEXT_FORM: Final = re.compile(r"([AIFED])(\d+)(?:\.\d+)?")
@@ -76,6 +70,7 @@ class FitsFile:
     row_count: int
     elements: Mapping[str, _Element]
     layout: np.dtype[Any]
+    lend: Lend = open_bytes
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -83,9 +78,9 @@ class FitsFile:
         return tuple(self.elements)
 
     @classmethod
-    def open(cls, path: Location) -> "FitsFile":
-        """Read the headers up to that of the first table."""
-        with explained(path), _of_whole_header(path), open_bytes(path) as file:
+    def open(cls, path: Location, lend: Lend = open_bytes) -> "FitsFile":
+        """Read the headers up to that of the first table, of what is lent as the file."""
+        with explained(path), _of_whole_header(path), lend(path) as file:
             header = _find_table(path, file)
             if header["NAXIS1"] > MOST_ROW_BYTES:
                 msg = (
@@ -107,7 +102,7 @@ class FitsFile:
         def told(texts: Mapping[str, str]) -> dict[str, str]:
             return {name: texts[element.field] for name, element in elements if texts[element.field]}
 
-        return cls(path, told(units), told(ucds), told(comments), header["NAXIS2"], dict(elements), layout)
+        return cls(path, told(units), told(ucds), told(comments), header["NAXIS2"], dict(elements), layout, lend)
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows; see `ingest.formats.source.SourceFile.batches`."""
@@ -115,7 +110,7 @@ class FitsFile:
             if self.elements[name].refused:
                 msg = f"{self.path}, column {name!r}: {self.elements[name].refused}"
                 raise BadFileError(msg)
-        with explained(self.path), open_bytes(self.path) as file:
+        with explained(self.path), self.lend(self.path) as file:
             _find_table(self.path, file)
             left, most = self.row_count, rows_a_batch(self.layout.itemsize)
             while left:

@@ -23,6 +23,18 @@ CELL_BYTES: Final = 8
 MAX_BATCH_ROWS: Final = 131_072
 MIN_BATCH_ROWS: Final = 1_024
 
+MOST_BITS: Final = 63
+"""Of a column of bits that becomes an integer."""
+
+MOST_COLUMNS: Final = 10_000
+"""Of a table, elements of arrays each counted: PostgreSQL has at most 1,600, and a file may promise anything."""
+
+MOST_ROW_BYTES: Final = 1 << 17
+"""Of a row: a batch has a thousand rows at the least."""
+
+MOST_VALUE_BYTES: Final = 1 << 24
+"""Of a value whose length differs from row to row, and of all values of such a row."""
+
 
 class Format(StrEnum):
     """Formats of files of rows."""
@@ -31,6 +43,7 @@ class Format(StrEnum):
     CSV = "csv"
     FITS = "fits"
     ARROW = "arrow"
+    VOTABLE = "votable"
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters
     schema: SchemaArgument,
     files: FilesArgument,
     file_format: Annotated[
-        str | None, typer.Option("--format", help="parquet, csv, fits or arrow; default: as the files look.", show_default=False)
+        str | None,
+        typer.Option("--format", help="parquet, csv, fits, arrow or votable; default: as the files look.", show_default=False),
     ] = None,
     delimiter: Annotated[
         str | None, typer.Option(help="Of CSV files; default: a comma, a tab for .tsv.", show_default=False)
