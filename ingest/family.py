@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ingest.chunking import make_chunk_map
 from ingest.inputs import Input
 from ingest.report import ProgressCallback
+from ingest.rows import SetAside, none_set_aside
 from ingest.staging import Staging
 from partitioner.chunkmap import ChunkMap
 from qserv.errors import IngestError
@@ -50,6 +51,7 @@ async def open_family(  # noqa: PLR0913 (what is cut, by which rows, how finely,
     progress: ProgressCallback,
     *,
     staging: Staging,
+    set_aside: SetAside = none_set_aside,
 ) -> Family:
     """Return the family of a database, with the chunk map that it has, or one made for the directors of this load.
 
@@ -75,4 +77,6 @@ async def open_family(  # noqa: PLR0913 (what is cut, by which rows, how finely,
     if not directors:
         # Nothing is cut yet; the first director makes the map anew.
         return Family(database, ChunkMap.uniform(0))
-    return Family(database, await asyncio.to_thread(make_chunk_map, directors, target_rows, database.overlap_deg, progress))
+    return Family(
+        database, await asyncio.to_thread(make_chunk_map, directors, target_rows, database.overlap_deg, progress, set_aside)
+    )

@@ -28,6 +28,7 @@ from ingest.nearest import NeighbourColumns
 from ingest.nodes import Nodes, all_or_first_error, connected_nodes
 from ingest.publication import describe_published, publish, register
 from ingest.references import measure
+from ingest.rejects import Rejects
 from ingest.report import LoadReport, Progress, ProgressCallback, Stage, TableReport
 from ingest.rows import Rows, read_rows, row_schema
 from ingest.runs import Runs
@@ -70,6 +71,8 @@ class LoadOptions:
         How files are read.
     replace
         Put the rows in place of those of published tables of the same names, which stay until the new ones are all loaded.
+    max_bad_rows
+        Rows of all tables that may be set aside, in the file ``rejects``, because they cannot be stored.
     """
 
     spill: Path
@@ -77,6 +80,8 @@ class LoadOptions:
     replicas: int = 1
     reading: ReadOptions = DEFAULT
     replace: bool = False
+    max_bad_rows: int = 0
+    rejects: Path = Path("rejects.jsonl")
     buffer_bytes: int = BUFFER_BYTES
 
 
@@ -119,14 +124,17 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
         listed = await list_nodes(connection)
     # Too few nodes for the replicas: said now, rather than after hours of reading.
     place_chunk(database.family, NULL_CHUNK, {node.node_id: node.weight for node in listed}, options.replicas)
+    rejects = Rejects(options.rejects, options.max_bad_rows)
     async with family_lock(engine, database.family), connected_nodes(listed, secret) as nodes:
         spill = spill_directory(options.spill, database.family)
         shutil.rmtree(spill, ignore_errors=True)
         staging = await make_room(engine, nodes, database, inputs, replace=options.replace)
         try:
-            family = await open_family(engine, database, inputs, options.chunk_target_rows, progress, staging=staging)
+            family = await open_family(
+                engine, database, inputs, options.chunk_target_rows, progress, staging=staging, set_aside=rejects.unrecorded
+            )
             table_ids = await register(engine, family, inputs, staging)
-            load = _TableLoad(engine, nodes, family, staging, options, spill, progress)
+            load = _TableLoad(engine, nodes, family, staging, options, spill, progress, rejects)
             reports = [await load.run(source, table_ids[source.table.name]) for source in inputs]
             progress(Progress(database.name, Stage.PUBLISHING, 0, len(inputs)))
             facts = await measure(engine, nodes, database, load.facts, staging)
@@ -154,6 +162,7 @@ class _TableLoad:
     options: LoadOptions
     spill: Path
     progress: ProgressCallback
+    rejects: Rejects
     facts: dict[str, Json] = field(default_factory=dict)
     """What was found of the rows of each table that is loaded, by its name, while they were sent."""
 
@@ -188,18 +197,20 @@ class _TableLoad:
             chunks=len(sent.chunks),
             seconds=time.monotonic() - started,
             ignored_columns=source.ignored_columns,
+            rejected=self.rejects.counts[table.name],
         )
 
     async def _sort(self, source: Input, base: Runs, overlap: Runs) -> int:
         """Read all rows, assign their chunks, and leave them sorted; return how many there are."""
         done = 0
         for file, matching in source.files:
-            async with contextlib.aclosing(_read_ahead(read_rows(source.table, file, matching))) as batches:
+            read = read_rows(source.table, file, matching, self.rejects.of(source.table.name))
+            async with contextlib.aclosing(_read_ahead(read)) as batches:
                 async for rows in batches:
                     chunked = await self._assign(source.table, rows)
                     await asyncio.to_thread(base.add, chunked.batch, chunked.chunks)
                     await asyncio.to_thread(overlap.add, chunked.overlap, chunked.overlap_chunks)
-                    done += rows.batch.num_rows
+                    done += chunked.batch.num_rows
                     self.progress(Progress(source.table.name, Stage.READING, done, source.row_count))
         await asyncio.to_thread(base.seal)
         await asyncio.to_thread(overlap.seal)
@@ -210,9 +221,9 @@ class _TableLoad:
             case TableRole.DIRECTOR:
                 return await asyncio.to_thread(chunk_director_rows, rows, self.family.chunk_map, self.family.overlap_deg)
             case TableRole.DEPENDENT:
-                return await chunk_dependent_rows(rows, table, self.engine, self.staging)
+                return await chunk_dependent_rows(rows, table, self.engine, self.staging, self.rejects.of(table.name))
             case TableRole.REF_MATCH:
-                return await chunk_pair_rows(rows, table, self.engine, self.staging)
+                return await chunk_pair_rows(rows, table, self.engine, self.staging, self.rejects.of(table.name))
             case TableRole.REPLICATED:
                 return whole_rows(rows, np.full(rows.batch.num_rows, REPLICATED_CHUNK, dtype=np.int64))
 

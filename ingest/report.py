@@ -42,6 +42,8 @@ class TableReport:
     seconds: float
     ignored_columns: tuple[str, ...]
     """Columns of the files that the table does not have."""
+    rejected: int = 0
+    """Rows that were set aside."""
 
 
 @dataclass(frozen=True)

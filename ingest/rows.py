@@ -1,8 +1,9 @@
 """Rows of a file -> rows of a table: in its types, checked, with ``_healpix_29``."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NoReturn, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +29,21 @@ SHOWN_CHARACTERS = 80
 """Of a bad value in a message: enough to find it, whatever its length."""
 
 Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that is not loaded, by its number in its file (from 1), and a value of it that is why."""
+
+    file: str
+    row: int
+    column: str
+    value: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}, row {self.row}, column {self.column!r}, value {self.value}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -37,13 +53,17 @@ class Origin:
     file: SourceFile
     first_row: int
 
-    def error(self, row: int, column: str, value: pa.Scalar, reason: str) -> BadRowError:
+    def error(self, row: int, column: str, value: pa.Scalar, reason: str) -> "RefusedRowError":
         """Return the error of a row, given by its place in the batch, from 0."""
-        shown = repr(value.as_py()) if value.is_valid else "NULL"
-        if len(shown) > SHOWN_CHARACTERS:
-            shown = shown[:SHOWN_CHARACTERS] + "..."
-        number = self.first_row + row
-        return BadRowError(f"{self.file.path}, row {number}, column {column!r}, value {shown}: {reason}; correct or remove the row")
+        return RefusedRowError(self, row, Reject(str(self.file.path), self.first_row + row, column, _shown(value), reason))
+
+
+class RefusedRowError(BadRowError):
+    """A row that must not be stored: the one at place ``row`` of the batch that begins at ``origin``."""
+
+    def __init__(self, origin: Origin, row: int, reject: Reject) -> None:
+        super().__init__(f"{reject}; correct or remove the row")
+        self.origin, self.row, self.reject = origin, row, reject
 
 
 @dataclass(frozen=True)
@@ -63,14 +83,30 @@ class Rows:
     dec: Floats
     origin: Origin
 
+    def without(self, lost: Bools) -> "Rows":
+        """Return the rows without some; their numbers in the file are not known any more."""
+        if not lost.any():
+            return self
+        ra, dec = (each[~lost] if len(each) else each for each in (self.ra, self.dec))
+        return Rows(self.batch.filter(pa.array(~lost)), ra, dec, self.origin)
+
+
+SetAside = Callable[[RefusedRowError], object]
+"""Takes a row that is not loaded, or raises the error."""
+
+
+def none_set_aside(error: RefusedRowError) -> NoReturn:
+    """Let every row that cannot be stored end the load."""
+    raise error
+
 
 def row_schema(table: Table) -> pa.Schema:
     """Return the Arrow schema of rows as `read_rows` yields them: what takes all rows of a chunk together is not there yet."""
     return arrow_schema(table, hidden=(HEALPIX,) if table.partitioned else ())
 
 
-def read_rows(table: Table, file: SourceFile, matching: Matching) -> Iterator[Rows]:
-    """Yield the rows of a file.
+def read_rows(table: Table, file: SourceFile, matching: Matching, set_aside: SetAside = none_set_aside) -> Iterator[Rows]:
+    """Yield the rows of a file, without those that are set aside.
 
     Raises
     ------
@@ -80,19 +116,21 @@ def read_rows(table: Table, file: SourceFile, matching: Matching) -> Iterator[Ro
         A row holds what must not be stored; with file, row number (from 1), column, value and reason.
     """
     schema = row_schema(table)
-    first_row = 1
-    for source in _read_ahead(file.batches(matching.needed)):
-        origin = Origin(file, first_row)
+
+    def made(source: pa.RecordBatch, origin: Origin) -> Rows:
         columns = {match.column.name: _column(match, source, origin) for match in matching.matches}
         _check_nulls(table, columns, origin)
         ra, dec = _positions(table, columns, origin)
         if table.partitioned:
             columns[HEALPIX.name] = _healpix(ra, dec, source.num_rows)
-        yield Rows(pa.RecordBatch.from_arrays(list(columns.values()), schema=schema), ra, dec, origin)
-        first_row += source.num_rows
+        return Rows(pa.RecordBatch.from_arrays(list(columns.values()), schema=schema), ra, dec, origin)
+
+    yield from _good(file, matching.needed, made, set_aside)
 
 
-def read_positions(table: Table, file: SourceFile, matching: Matching) -> Iterator[tuple[Floats, Floats]]:
+def read_positions(
+    table: Table, file: SourceFile, matching: Matching, set_aside: SetAside = none_set_aside
+) -> Iterator[tuple[Floats, Floats]]:
     """Yield (ra, dec) in degrees of the rows of a director's file that have a position, without reading other columns.
 
     Raises
@@ -102,13 +140,39 @@ def read_positions(table: Table, file: SourceFile, matching: Matching) -> Iterat
     """
     matches = {match.column.name: match for match in matching.matches if match.column.name in {table.ra, table.dec}}
     sources = [source for match in matches.values() for source in match.sources]
-    first_row = 1
-    for source in _read_ahead(file.batches(sources)):
-        origin = Origin(file, first_row)
+
+    def made(source: pa.RecordBatch, origin: Origin) -> tuple[Floats, Floats]:
         ra, dec = _positions(table, {name: _column(match, source, origin) for name, match in matches.items()}, origin)
         known = ~np.isnan(ra)
-        yield ra[known], dec[known]
-        first_row += source.num_rows
+        return ra[known], dec[known]
+
+    yield from _good(file, sources, made, set_aside)
+
+
+def _good(
+    file: SourceFile, columns: Sequence[str], made: Callable[[pa.RecordBatch, Origin], Made], set_aside: SetAside
+) -> Iterator[Made]:
+    """Yield what is made of the batches of a file, each as the pieces between the rows that are set aside."""
+    first_row = 1
+    for batch in _read_ahead(file.batches(columns)):
+        pieces = [(batch, first_row)]
+        while pieces:
+            piece, first = pieces.pop()
+            try:
+                found = made(piece, Origin(file, first))
+            except RefusedRowError as error:
+                set_aside(error)
+                before, after = piece.slice(0, error.row), piece.slice(error.row + 1)
+                pieces += [(after, first + error.row + 1)] if after.num_rows else []
+                pieces += [(before, first)] if before.num_rows else []
+                continue
+            yield found
+        first_row += batch.num_rows
+
+
+def _shown(value: pa.Scalar) -> str:
+    shown = repr(value.as_py()) if value.is_valid else "NULL"
+    return shown if len(shown) <= SHOWN_CHARACTERS else shown[:SHOWN_CHARACTERS] + "..."
 
 
 def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -53,6 +53,12 @@ def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters
     ignore_units: Annotated[
         bool, typer.Option("--ignore-units", help="Whatever unit a file says, take values as they are.")
     ] = False,
+    max_bad_rows: Annotated[
+        int, typer.Option(min=0, help="Rows that may be set aside because they cannot be stored; with more, nothing is loaded.")
+    ] = 0,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Where they are named; default: <schema>.rejects.jsonl.", show_default=False)
+    ] = None,
     replicas: Annotated[int, typer.Option(min=1, help="Nodes that hold each chunk.")] = 1,
     replace: Annotated[bool, typer.Option("--replace", help="Put the rows in place of published tables.")] = False,
     home: HomeOption = None,
@@ -76,12 +82,22 @@ def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters
         ignore_units=ignore_units,
     )
     report = load_with_progress(
-        settings, schema, read_files(files), reading=reading, replicas=replicas, replace=replace, quiet=as_json
+        settings,
+        schema,
+        read_files(files),
+        reading=reading,
+        replicas=replicas,
+        replace=replace,
+        max_bad_rows=max_bad_rows,
+        rejects=rejects,
+        quiet=as_json,
     )
     if as_json:
         print_json(asdict(report))
     else:
         show(report)
+        if any(table.rejected for table in report.tables):
+            console.print(f"rows that were set aside: {rejects or f'{schema.stem}.rejects.jsonl'}", soft_wrap=True)
 
 
 def load_with_progress(  # noqa: PLR0913 (options of a command line are parameters)
@@ -92,6 +108,8 @@ def load_with_progress(  # noqa: PLR0913 (options of a command line are paramete
     reading: "ReadOptions | None" = None,
     replicas: int = 1,
     replace: bool = False,
+    max_bad_rows: int = 0,
+    rejects: Path | None = None,
     quiet: bool = False,
 ) -> "LoadReport":
     """Load files into tables of the running cluster, a bar for each step unless ``quiet``; see `ingest.load.load_catalogue`."""
@@ -108,6 +126,8 @@ def load_with_progress(  # noqa: PLR0913 (options of a command line are paramete
         replicas=replicas,
         reading=reading or DEFAULT,
         replace=replace,
+        max_bad_rows=max_bad_rows,
+        rejects=rejects or Path(f"{schema.stem}.rejects.jsonl"),
     )
 
     async def load(progress: Callable[["Step"], None]) -> "LoadReport":
@@ -171,6 +191,9 @@ def show(report: "LoadReport") -> None:
     for table in report.tables:
         if table.ignored_columns:
             console.print(f"{table.table}: not in the schema, left out: {', '.join(table.ignored_columns)}", soft_wrap=True)
+    for table in report.tables:
+        if table.rejected:
+            console.print(f"{table.table}: {table.rejected:,} bad rows set aside", soft_wrap=True)
     count = sum(table.rows for table in report.tables)
     console.print(f"\n{count:,} rows published in {report.seconds:.1f} s, {count / report.seconds:,.0f} rows/s", soft_wrap=True)
 
