@@ -26,6 +26,7 @@ from ingest.leftovers import make_room, spill_directory, withdraw
 from ingest.locations import Location
 from ingest.nearest import NeighbourColumns
 from ingest.nodes import Nodes, all_or_first_error, connected_nodes
+from ingest.provenance import Load, digest
 from ingest.publication import describe_published, publish, register
 from ingest.references import measure
 from ingest.rejects import Rejects
@@ -43,6 +44,7 @@ from qserv.metadata.director_index import load_index
 from qserv.metadata.engine import connect
 from qserv.metadata.nodes import list_nodes
 from qserv.metadata.registration import family_lock, record_chunks
+from qserv.metadata.transactions import Contribution
 from qserv.placement import place_chunk, place_chunks
 from schema.model import Database, Table, TableRole
 from schema.serialise import table_to_json
@@ -129,26 +131,28 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
         spill = spill_directory(options.spill, database.family)
         shutil.rmtree(spill, ignore_errors=True)
         staging = await make_room(engine, nodes, database, inputs, replace=options.replace)
+        load = await Load.begin(engine, database.name)
         try:
             family = await open_family(
                 engine, database, inputs, options.chunk_target_rows, progress, staging=staging, set_aside=rejects.unrecorded
             )
             table_ids = await register(engine, family, inputs, staging)
-            load = _TableLoad(engine, nodes, family, staging, options, spill, progress, rejects)
-            reports = [await load.run(source, table_ids[source.table.name]) for source in inputs]
+            of_table = _TableLoad(engine, nodes, family, staging, options, spill, progress, rejects, load)
+            reports = [await of_table.run(source, table_ids[source.table.name]) for source in inputs]
             progress(Progress(database.name, Stage.PUBLISHING, 0, len(inputs)))
-            facts = await measure(engine, nodes, database, load.facts, staging)
+            facts = await measure(engine, nodes, database, of_table.facts, staging)
             if staging.replaced:
                 await swap(engine, nodes, family, staging)
-            version = await publish(engine, nodes, facts)
+            version = await publish(engine, nodes, facts, load.transaction_id)
             progress(Progress(database.name, Stage.PUBLISHING, len(inputs), len(inputs)))
         except BaseException as error:
             await withdraw(engine, nodes, inputs, staging)
             await describe_published(engine, nodes)
+            await load.abort(error)
             if isinstance(error, QservError) and staging.names_staged(error):
                 raise staging.as_users_know(error) from error
             raise
-    return LoadReport(database.name, tuple(reports), len(family.chunk_map), version, time.monotonic() - started)
+    return LoadReport(database.name, tuple(reports), len(family.chunk_map), version, time.monotonic() - started, load.name)
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,7 @@ class _TableLoad:
     spill: Path
     progress: ProgressCallback
     rejects: Rejects
+    load: Load
     facts: dict[str, Json] = field(default_factory=dict)
     """What was found of the rows of each table that is loaded, by its name, while they were sent."""
 
@@ -204,6 +209,7 @@ class _TableLoad:
         """Read all rows, assign their chunks, and leave them sorted; return how many there are."""
         done = 0
         for file, matching in source.files:
+            before, set_aside = done, self.rejects.counts[source.table.name]
             read = read_rows(source.table, file, matching, self.rejects.of(source.table.name))
             async with contextlib.aclosing(_read_ahead(read)) as batches:
                 async for rows in batches:
@@ -212,6 +218,10 @@ class _TableLoad:
                     await asyncio.to_thread(overlap.add, chunked.overlap, chunked.overlap_chunks)
                     done += chunked.batch.num_rows
                     self.progress(Progress(source.table.name, Stage.READING, done, source.row_count))
+            size_bytes, sha256 = await digest(file.path)
+            rejected = self.rejects.counts[source.table.name] - set_aside
+            taken = Contribution(source.table.name, str(file.path), size_bytes, sha256, done - before, rejected)
+            await self.load.contribute(taken)
         await asyncio.to_thread(base.seal)
         await asyncio.to_thread(overlap.seal)
         return done

@@ -50,15 +50,16 @@ async def register(engine: AsyncEngine, family: Family, inputs: Iterable[Input],
         }
 
 
-async def publish(engine: AsyncEngine, nodes: Nodes, facts: Mapping[int, Json]) -> int:
-    """Show tables to users, with what was measured of each by its id; return the catalogue's new version.
+async def publish(engine: AsyncEngine, nodes: Nodes, facts: Mapping[int, Json], transaction_id: int | None = None) -> int:
+    """Show tables to users, with what was measured of each by its id, and commit their load; return the catalogue's version.
 
     Whoever publishes calls `describe_published` if this fails.
     """
     async with registration.family_lock(engine, NAME, wait=True):
         tap_schema = await _rewrite_tap_schema(engine, nodes, showing=set(facts))
         async with connect(engine) as connection:
-            return await registration.publish(connection, {**facts, **{table_id: {} for table_id in tap_schema}})
+            shown = {**facts, **{table_id: {} for table_id in tap_schema}}
+            return await registration.publish(connection, shown, transaction_id)
 
 
 async def describe_published(engine: AsyncEngine, nodes: Nodes) -> None:

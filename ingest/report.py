@@ -56,3 +56,5 @@ class LoadReport:
     """Chunks of the family's map."""
     version: int
     seconds: float
+    load: str
+    """Name of the load, by which `qserv loads` tells of it."""

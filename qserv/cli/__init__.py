@@ -30,6 +30,7 @@ COMMANDS = {
     "status": LazyCommand("qserv.cli.status", "Show the processes of the cluster and whether they answer."),
     "propose": LazyCommand("qserv.cli.propose", "Look at files and write a schema for them."),
     "ingest": LazyCommand("qserv.cli.ingest", "Load files into tables and publish them."),
+    "loads": LazyCommand("qserv.cli.loads", "List what was loaded; with a name, from which files."),
     "sql": LazyCommand("qserv.cli.sql", "Ask a query and print the answer; without one, a prompt."),
     "explain": LazyCommand("qserv.cli.explain", "Show how a query would be answered."),
     "queries": LazyCommand("qserv.cli.queries", "List the queries that run now."),

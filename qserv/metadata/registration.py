@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from qserv.errors import IngestError
 from qserv.ids import ChunkId, NodeId
-from qserv.metadata import tables
+from qserv.metadata import tables, transactions
 from qserv.metadata.catalogue import DatabaseRow, FamilyRow, Json
 from qserv.metadata.director_index import drop_index
 from qserv.metadata.engine import asyncpg_connection, connect
@@ -214,7 +214,7 @@ async def record_chunks(
     )
 
 
-async def publish(connection: AsyncConnection, facts: Mapping[int, Json]) -> int:
+async def publish(connection: AsyncConnection, facts: Mapping[int, Json], transaction_id: int | None = None) -> int:
     """Show tables to users, all at once, and return the new version of the catalogue.
 
     Parameters
@@ -223,8 +223,12 @@ async def publish(connection: AsyncConnection, facts: Mapping[int, Json]) -> int
         A connection without an open transaction; the change is committed here.
     facts
         What was measured of each table, by its id. These tables become published.
+    transaction_id
+        The load that is committed with this.
     """
     async with connection.begin():
+        if transaction_id is not None:
+            await transactions.end(connection, transaction_id)
         for table_id, measured in facts.items():
             await connection.execute(
                 update(tables.tables).where(tables.tables.c.table_id == table_id).values(published=True, facts=measured),

@@ -198,5 +198,43 @@ jobs = Table(
 )
 Index("jobs_waiting", jobs.c.submitted, postgresql_where=jobs.c.state.in_(("queued", "running")))
 
+transactions = Table(
+    "transactions",
+    metadata,
+    Column("transaction_id", BigInteger, Identity(), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("database", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="open, committed or aborted."),
+    Column("begun", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("ended", DateTime(timezone=True)),
+    Column("user_name", Text, nullable=False, comment="Of the system that began it."),
+    Column("host", Text, nullable=False),
+    Column("software", Text, nullable=False, comment="What loaded it, with its version."),
+    Column("error", Text, comment="Why it was aborted."),
+    CheckConstraint("state IN ('open', 'committed', 'aborted')", name="state"),
+    comment="Loads: the rows of one become visible together, or none of them.",
+)
+
+contributions = Table(
+    "contributions",
+    metadata,
+    Column("contribution_id", BigInteger, Identity(), primary_key=True),
+    Column(
+        "transaction_id",
+        BigInteger,
+        ForeignKey("transactions.transaction_id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("table_name", Text, nullable=False),
+    Column("source", Text, nullable=False, comment="The file: a path, or a URL without what may be secret in it."),
+    Column("size_bytes", BigInteger, comment="Of a file of the machine that read it, as it lies there."),
+    Column("sha256", Text, comment="Of the same bytes."),
+    Column("row_count", BigInteger, nullable=False, comment="Rows that were taken."),
+    Column("rejected", BigInteger, nullable=False, comment="Rows that were set aside."),
+    Column("ended", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    comment="Files from which a transaction took rows.",
+)
+
 DIRECTOR_INDEX_SCHEMA = "director_index"
 """Schema that holds one table ``(key bigint primary key, chunk bigint)`` a director table, named ``<database>.<table>``."""

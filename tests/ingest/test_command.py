@@ -107,7 +107,17 @@ async def test_what_is_proposed_for_a_file_of_unknown_content_is_loaded(home, tm
     assert again.returncode == 4
     assert "command_test.yaml is there already; --overwrite replaces it" in again.stderr
     loaded = run("ingest", "--home", str(home), "command_test.yaml", "object=stars.csv", "--replace", "--json")
-    assert json.loads(loaded.stdout)["tables"][0]["rows"] == 2, loaded.stderr
+    report = json.loads(loaded.stdout)
+    assert report["tables"][0]["rows"] == 2, loaded.stderr
+    listed = run("loads", "--home", str(home))
+    assert any(report["load"] in line and "committed" in line for line in listed.stdout.splitlines())
+    told = json.loads(run("loads", "--home", str(home), report["load"], "--json").stdout)
+    assert (told["state"], told["row_count"], [file["source"] for file in told["files"]]) == ("committed", 2, ["stars.csv"])
+    shown = run("loads", "--home", str(home), report["load"]).stdout
+    assert told["files"][0]["sha256"] in shown
+    missing = run("loads", "--home", str(home), "nothing")
+    assert missing.returncode == 4
+    assert "there is no load nothing" in missing.stderr
 
 
 def test_a_proposal_under_names_that_are_none_leaves_nothing(tmp_path):

@@ -1,0 +1,61 @@
+"""Where loaded rows come from: a transaction for each load, and what it read."""
+
+import asyncio
+import contextlib
+import getpass
+import hashlib
+import importlib.metadata
+import secrets
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ingest.locations import Location
+from qserv.errors import MetadataError
+from qserv.metadata import transactions
+from qserv.metadata.engine import connect
+from qserv.metadata.transactions import Contribution, NewTransaction
+
+DISTRIBUTION = "qserv-healpix"
+
+
+class Load:
+    """The transaction of a load; see `Load.begin`."""
+
+    def __init__(self, engine: AsyncEngine, transaction_id: int, name: str) -> None:
+        self._engine, self.transaction_id, self.name = engine, transaction_id, name
+
+    @classmethod
+    async def begin(cls, engine: AsyncEngine, database: str) -> "Load":
+        """Begin the transaction of a load into a database, whose family is held."""
+        name = f"{database}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+        software = f"{DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}"
+        new = NewTransaction(name, database, getpass.getuser(), socket.gethostname(), software)
+        async with connect(engine) as connection, connection.begin():
+            return cls(engine, await transactions.begin(connection, new), name)
+
+    async def contribute(self, contribution: Contribution) -> None:
+        """Write down a file whose rows have been taken."""
+        async with connect(self._engine) as connection, connection.begin():
+            await transactions.contribute(connection, self.transaction_id, contribution)
+
+    async def abort(self, error: BaseException) -> None:
+        """Write down why nothing of it is visible, as far as the metadata database answers; else the next load does."""
+        with contextlib.suppress(MetadataError):
+            async with connect(self._engine) as connection, connection.begin():
+                await transactions.end(connection, self.transaction_id, str(error) or type(error).__name__)
+
+
+async def digest(location: Location) -> tuple[int | None, str | None]:
+    """Return size in bytes and SHA-256 of a file of this machine; of others nothing is known without getting all of them."""
+    if not isinstance(location, Path):
+        return None, None
+
+    def compute() -> tuple[int, str]:
+        with location.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            return file.tell(), found
+
+    return await asyncio.to_thread(compute)

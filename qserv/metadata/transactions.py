@@ -1,0 +1,133 @@
+"""Transactions: what was loaded, by whom, from which files; each change of state is part of the change that it tells of."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from qserv.errors import UnknownNameError
+from qserv.metadata.tables import contributions, transactions
+
+LEFT_OPEN = "the process that began it ended before"
+
+
+class TransactionState(StrEnum):
+    """Where a transaction is in its life."""
+
+    OPEN = "open"
+    COMMITTED = "committed"
+    ABORTED = "aborted"
+
+
+@dataclass(frozen=True)
+class NewTransaction:
+    """A transaction that begins: its unique name, the database that it loads into, and who begins it, where, with what."""
+
+    name: str
+    database: str
+    user_name: str
+    host: str
+    software: str
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """A file from which a transaction took rows.
+
+    ``size_bytes`` and ``sha256`` are of the file as it lies there, known of files of the machine that read them.
+    """
+
+    table_name: str
+    source: str
+    size_bytes: int | None
+    sha256: str | None
+    row_count: int
+    rejected: int = 0
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """A transaction; ``row_count`` and ``rejected`` are those of its contributions together."""
+
+    transaction_id: int
+    name: str
+    database: str
+    state: TransactionState
+    begun: datetime
+    ended: datetime | None
+    user_name: str
+    host: str
+    software: str
+    error: str | None
+    row_count: int
+    rejected: int
+
+
+async def begin(connection: AsyncConnection, new: NewTransaction) -> int:
+    """Begin a transaction; return its number. The caller holds the right to load into the database's family.
+
+    One that is open into the same database is of a process that ended without a word: it is aborted.
+    """
+    left = update(transactions).where(transactions.c.database == new.database, transactions.c.state == TransactionState.OPEN)
+    await connection.execute(left.values(state=TransactionState.ABORTED, ended=func.clock_timestamp(), error=LEFT_OPEN))
+    begun = insert(transactions).values(**asdict(new), state=TransactionState.OPEN).returning(transactions.c.transaction_id)
+    return int((await connection.execute(begun)).scalar_one())
+
+
+async def contribute(connection: AsyncConnection, transaction_id: int, contribution: Contribution) -> None:
+    """Write down a file whose rows have been taken."""
+    await connection.execute(insert(contributions).values(transaction_id=transaction_id, **asdict(contribution)))
+
+
+async def end(connection: AsyncConnection, transaction_id: int, error: str | None = None) -> None:
+    """Commit an open transaction, or abort it with the reason. To commit is part of what makes its rows visible."""
+    state = TransactionState.COMMITTED if error is None else TransactionState.ABORTED
+    opened = update(transactions).where(
+        transactions.c.transaction_id == transaction_id, transactions.c.state == TransactionState.OPEN
+    )
+    await connection.execute(opened.values(state=state, ended=func.clock_timestamp(), error=error))
+
+
+async def list_transactions(connection: AsyncConnection, *, limit: int, name: str | None = None) -> list[Transaction]:
+    """Return transactions, the newest first: all, or the one of a name."""
+    counts = [
+        func.coalesce(func.sum(column), 0).label(column.name) for column in (contributions.c.row_count, contributions.c.rejected)
+    ]
+    found = (
+        select(transactions, *counts)
+        .outerjoin(contributions, contributions.c.transaction_id == transactions.c.transaction_id)
+        .group_by(transactions.c.transaction_id)
+        .order_by(transactions.c.transaction_id.desc())
+        .limit(limit)
+    )
+    if name is not None:
+        found = found.where(transactions.c.name == name)
+    rows = (await connection.execute(found)).mappings()
+    return [
+        Transaction(
+            **{**row, "state": TransactionState(row["state"]), "row_count": int(row["row_count"]), "rejected": int(row["rejected"])}
+        )
+        for row in rows
+    ]
+
+
+async def read_transaction(connection: AsyncConnection, name: str) -> tuple[Transaction, Sequence[Contribution]]:
+    """Return a transaction and its contributions, in the order in which they ended.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none of the name.
+    """
+    found = await list_transactions(connection, limit=1, name=name)
+    if not found:
+        msg = f"there is no load {name}; `qserv loads` lists them"
+        raise UnknownNameError(msg)
+    columns = [contributions.c[each] for each in Contribution.__dataclass_fields__]
+    of_it = (
+        select(*columns).where(contributions.c.transaction_id == found[0].transaction_id).order_by(contributions.c.contribution_id)
+    )
+    return found[0], [Contribution(**row) for row in (await connection.execute(of_it)).mappings()]

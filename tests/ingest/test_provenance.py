@@ -1,0 +1,60 @@
+"""Each load is a transaction: what it took from which file, and how it ended."""
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ingest.locations import RemoteFile
+from ingest.provenance import digest
+from qserv.errors import BadRowError
+from qserv.metadata.engine import connect
+from qserv.metadata.transactions import TransactionState, list_transactions, read_transaction
+
+pytestmark = pytest.mark.anyio
+
+
+def objects(count, first=0):
+    return {
+        "id": np.arange(first, first + count),
+        "ra": np.linspace(0, 359, count),
+        "dec": np.zeros(count),
+        "flux": np.ones(count, np.float32),
+        "name": ["o"] * count,
+    }
+
+
+async def latest(archive):
+    async with connect(archive.engine) as connection:
+        found = await list_transactions(connection, limit=1000)
+    return [each for each in found if each.database == archive.name]
+
+
+async def test_a_load_tells_of_its_files(archive, write, object_table):
+    paths = [write(objects(10), "1.parquet"), write(objects(5, 10), "2.parquet")]
+    report = await archive.load(archive.database(object_table), object=paths)
+    async with connect(archive.engine) as connection:
+        load, files = await read_transaction(connection, report.load)
+    assert (load.state, load.row_count, load.rejected, load.error) == (TransactionState.COMMITTED, 15, 0, None)
+    assert load.software.startswith("qserv-healpix ")
+    assert [(file.table_name, file.source, file.row_count) for file in files] == [
+        ("object", str(paths[0]), 10),
+        ("object", str(paths[1]), 5),
+    ]
+    for file, path in zip(files, paths, strict=True):
+        content = path.read_bytes()
+        assert (file.size_bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+async def test_a_load_that_fails_is_aborted_with_the_reason(archive, write, object_table):
+    bad = write(objects(1) | {"id": pa.array([None], pa.int64())}, "bad.parquet")
+    with pytest.raises(BadRowError):
+        await archive.load(archive.database(object_table), object=[write(objects(10)), bad])
+    (load,) = await latest(archive)
+    assert (load.state, load.row_count) == (TransactionState.ABORTED, 10)
+    assert "bad.parquet, row 1, column 'id'" in load.error
+
+
+async def test_of_a_file_elsewhere_nothing_is_computed():
+    assert await digest(RemoteFile("http://127.0.0.1:1/rows.csv")) == (None, None)
