@@ -68,29 +68,43 @@ def _met(select: exp.Select, member: exp.Expr, inner: exp.Select, tables: Mappin
 def _apart(pair: exp.Expr, inner: exp.Select) -> exp.Expr:
     """Return whether a pair is different from those of a subquery for sure: that is, ``NOT IN`` is true.
 
-    It is if none of them has the same first value and maybe the second one; if the second value is apart from those whose first one
-    is NULL; and, where the first value is NULL itself, from all.
+    It is if none of them has the same first value and maybe the second one: the same, or NULL, or any where the second value is
+    NULL itself; if the second value is apart from those whose first one is NULL; and, where the first is NULL itself, from all.
+    Each of these PostgreSQL hashes, and by all of the pair where it can: many may have one first value.
     """
     first, second = pair.expressions
     one, other = (item.unalias() for item in inner.expressions)
-    same = [
-        exp.EQ(this=_operand(one), expression=_operand(first)),
-        _may_be(exp.EQ(this=_operand(other), expression=_operand(second))),
-    ]
-    members = inner.copy().where(*same, copy=False)
-    members.set("expressions", [exp.Literal.number(1)])
-    rest = inner.copy()
-    rest.set("expressions", [exp.alias_(other.copy(), "value")])
-    without_first = rest.copy().where(exp.Is(this=_operand(one), expression=exp.null()), copy=False)
-    known = exp.Not(this=exp.Is(this=_operand(first), expression=exp.null()))
+    same_first, same_second = (
+        exp.EQ(this=_operand(mine), expression=_operand(value)) for mine, value in ((one, first), (other, second))
+    )
+    firsts = _values(inner, one).where(_is_known(one), copy=False)
     return exp.Paren(
         this=exp.and_(
-            exp.Not(this=exp.Exists(this=members)),
-            _is_not_in(second, without_first),
-            exp.Paren(this=exp.or_(known, _is_not_in(second, rest), copy=False)),
+            _is_not_there(inner, same_first, same_second),
+            _is_not_there(inner, same_first.copy(), exp.Is(this=_operand(other), expression=exp.null())),
+            exp.Paren(this=exp.or_(_is_known(second), _is_not_in(first, firsts), copy=False)),
+            _is_not_in(second, _values(inner, other).where(exp.Is(this=_operand(one), expression=exp.null()), copy=False)),
+            exp.Paren(this=exp.or_(_is_known(first), _is_not_in(second, _values(inner, other)), copy=False)),
             copy=False,
         )
     )
+
+
+def _is_not_there(inner: exp.Select, *conditions: exp.Expr) -> exp.Expr:
+    """Return whether a subquery has no row that meets conditions."""
+    rows = inner.copy().where(*conditions, copy=False)
+    rows.set("expressions", [exp.Literal.number(1)])
+    return exp.Not(this=exp.Exists(this=rows))
+
+
+def _values(inner: exp.Select, item: exp.Expr) -> exp.Select:
+    rows = inner.copy()
+    rows.set("expressions", [exp.alias_(item.copy(), "value")])
+    return rows
+
+
+def _is_known(value: exp.Expr) -> exp.Expr:
+    return exp.Not(this=exp.Is(this=_operand(value), expression=exp.null()))
 
 
 def _is_not_in(value: exp.Expr, query: exp.Select) -> exp.Expr:
