@@ -5,6 +5,7 @@ import contextlib
 import getpass
 import hashlib
 import importlib.metadata
+import os
 import secrets
 import socket
 from datetime import UTC, datetime
@@ -32,7 +33,7 @@ class Load:
         """Begin the transaction of a load into a database, whose family is held."""
         name = f"{database}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
         software = f"{DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}"
-        new = NewTransaction(name, database, getpass.getuser(), socket.gethostname(), software)
+        new = NewTransaction(name, database, _user(), socket.gethostname(), software)
         async with connect(engine) as connection, connection.begin():
             return cls(engine, await transactions.begin(connection, new), name)
 
@@ -46,6 +47,14 @@ class Load:
         with contextlib.suppress(MetadataError):
             async with connect(self._engine) as connection, connection.begin():
                 await transactions.end(connection, self.transaction_id, str(error) or type(error).__name__)
+
+
+def _user() -> str:
+    """Return who runs this: by number where the system has no name, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the latter from Python 3.13 on
+        return str(os.getuid())
 
 
 async def digest(location: Location) -> tuple[int | None, str | None]:

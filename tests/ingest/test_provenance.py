@@ -1,6 +1,7 @@
 """Each load is a transaction: what it took from which file, and how it ended."""
 
 import hashlib
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -54,6 +55,15 @@ async def test_a_load_that_fails_is_aborted_with_the_reason(archive, write, obje
     (load,) = await latest(archive)
     assert (load.state, load.row_count) == (TransactionState.ABORTED, 10)
     assert "bad.parquet, row 1, column 'id'" in load.error
+
+
+async def test_who_has_no_name_is_known_by_number(archive, write, object_table, monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 5)  # nobody of this system
+    await archive.load(archive.database(object_table), object=write(objects(3)))
+    (load,) = await latest(archive)
+    assert load.user_name == str(2**31 - 5)
 
 
 async def test_of_a_file_elsewhere_nothing_is_computed():
