@@ -1,1 +1,1 @@
-"""The loading front end: read -> assign chunk and overlap -> spill -> sort -> COPY -> publish."""
+"""The loading front end: read -> assign chunk and overlap -> sort -> files beside the nodes -> COPY -> publish."""

@@ -1,10 +1,8 @@
-"""Takes away what a load left that failed or was killed: tables on nodes, rows of the metadata database, spill files."""
+"""Takes away what a load left that failed or was killed: tables and runs on nodes, rows of the metadata database."""
 
 import contextlib
-import hashlib
 from collections.abc import Iterable, Sequence
 from functools import partial
-from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -12,16 +10,12 @@ from ingest.inputs import Input
 from ingest.nodes import Nodes
 from ingest.staging import Staging, staged_database
 from qserv.errors import IngestError, QservError
+from qserv.metadata import transactions
 from qserv.metadata.engine import connect
 from qserv.metadata.registration import delete_table, delete_unused, table_state, unpublish
 from schema.model import Database
 from workers.client import WorkerClient
-from workers.protocol import DropTable
-
-
-def spill_directory(base: Path, family: str) -> Path:
-    """Return where loads into a family spill. One load at a time has the family, so what is found there is left over."""
-    return base / hashlib.blake2b(family.encode(), digest_size=8).hexdigest()
+from workers.protocol import DropRuns, DropTable
 
 
 async def make_room(
@@ -84,6 +78,17 @@ async def withdraw(engine: AsyncEngine, nodes: Nodes, inputs: Iterable[Input], s
             await drop_tables(engine, nodes, staging.database, [source.table.name for source in inputs])
 
 
+async def clear_runs(engine: AsyncEngine, nodes: Nodes) -> None:
+    """Delete the runs of transactions that have ended, as far as the cluster answers; the next load deletes the rest."""
+    with contextlib.suppress(QservError):
+        async with connect(engine) as connection:
+            ended = await transactions.uncleared(connection)
+        for transaction_id in ended:
+            await nodes.call_all(partial(_drop_runs, transaction_id=transaction_id))
+        async with connect(engine) as connection, connection.begin():
+            await transactions.clear(connection, ended)
+
+
 async def _remove_hidden(engine: AsyncEngine, nodes: Nodes, database: str) -> None:
     """Remove what loads into a database began and did not publish."""
     for name in (staged_database(database), database):
@@ -102,6 +107,10 @@ async def drop_tables(engine: AsyncEngine, nodes: Nodes, database: str, tables: 
         for table in tables:
             await delete_table(connection, database, table)
         await delete_unused(connection)
+
+
+def _drop_runs(client: WorkerClient, transaction_id: int) -> None:
+    client.drop_runs(DropRuns(transaction_id))
 
 
 def _drop(client: WorkerClient, database: str, table: str) -> int:

@@ -1,60 +1,52 @@
 """Catalogue files -> published tables: the whole load path.
 
-``read -> assign chunk and overlap -> sort (spilled) -> one COPY per chunk table and replica, indexed -> measure -> publish``.
+``read -> assign chunk and overlap -> sort -> files beside the nodes -> one COPY per chunk table, indexed -> measure -> publish``.
 Tables are registered before anything is made on a node and shown in one transaction at the end: a load that fails, or is killed,
 leaves nothing that users see, and the next one takes away what it left.
 """
 
 import asyncio
-import contextlib
-import shutil
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
-import pyarrow as pa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ingest.chunking import ChunkedRows, chunk_dependent_rows, chunk_director_rows, chunk_pair_rows, whole_rows
+from ingest.building import BuiltTable, build
 from ingest.family import Family, open_family
 from ingest.formats.source import DEFAULT, ReadOptions
 from ingest.inputs import Input, open_inputs
-from ingest.leftovers import make_room, spill_directory, withdraw
+from ingest.leftovers import clear_runs, make_room, withdraw
 from ingest.locations import Location
-from ingest.nearest import NeighbourColumns
-from ingest.nodes import Nodes, all_or_first_error, connected_nodes
-from ingest.provenance import Load, digest
+from ingest.nodes import Nodes, connected_nodes
+from ingest.provenance import Load
 from ingest.publication import describe_published, publish, register
 from ingest.references import measure
 from ingest.rejects import Rejects
 from ingest.report import LoadReport, Progress, ProgressCallback, Stage, TableReport
-from ingest.rows import Rows, read_rows, row_schema
-from ingest.runs import Runs
-from ingest.sending import Destination, Placement
+from ingest.sending import Placement, Sender
 from ingest.staging import Staging
 from ingest.swapping import swap
-from partitioner.healpix import Pixels
-from qserv.errors import IngestError, QservError
+from ingest.taking import Taking
+from qserv.errors import QservError
 from qserv.ids import NULL_CHUNK
-from qserv.metadata.catalogue import REPLICATED_CHUNK, Json
-from qserv.metadata.director_index import load_index
+from qserv.metadata.catalogue import Json
 from qserv.metadata.engine import connect
 from qserv.metadata.nodes import list_nodes
 from qserv.metadata.registration import family_lock, record_chunks
-from qserv.metadata.transactions import Contribution
-from qserv.placement import place_chunk, place_chunks
-from schema.model import Database, Table, TableRole
+from qserv.placement import place_chunk
+from schema.model import Database
 from schema.serialise import table_to_json
-from schema.types import arrow_schema
+from schema.types import row_schema
+from workers.client import WorkerClient
+from workers.protocol import BuildTable, PrepareTable
 
-BUFFER_BYTES = 128 * 1024 * 1024
-"""Rows gathered before they are sorted. Some three copies of it exist for a moment, and overlap has a buffer of its own: with it, a
+RUN_BYTES = 128 * 1024 * 1024
+"""Rows gathered before they are sorted and sent. Some three copies of it exist for a moment, while as many are gathered: with it, a
 load stays below 1 GB."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -63,8 +55,6 @@ class LoadOptions:
 
     Attributes
     ----------
-    spill
-        Directory for sorted runs; needs room for the largest table.
     chunk_target_rows
         Rows a chunk should have at most, where the family has no chunk map yet.
     replicas
@@ -77,14 +67,13 @@ class LoadOptions:
         Rows of all tables that may be set aside, in the file ``rejects``, because they cannot be stored.
     """
 
-    spill: Path
     chunk_target_rows: int
     replicas: int = 1
     reading: ReadOptions = DEFAULT
     replace: bool = False
     max_bad_rows: int = 0
     rejects: Path = Path("rejects.jsonl")
-    buffer_bytes: int = BUFFER_BYTES
+    run_bytes: int = RUN_BYTES
 
 
 def _unheard(_progress: Progress) -> None:
@@ -128,19 +117,20 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
     place_chunk(database.family, NULL_CHUNK, {node.node_id: node.weight for node in listed}, options.replicas)
     rejects = Rejects(options.rejects, options.max_bad_rows)
     async with family_lock(engine, database.family), connected_nodes(listed, secret) as nodes:
-        spill = spill_directory(options.spill, database.family)
-        shutil.rmtree(spill, ignore_errors=True)
         staging = await make_room(engine, nodes, database, inputs, replace=options.replace)
         load = await Load.begin(engine, database.name)
         try:
+            await clear_runs(engine, nodes)
             family = await open_family(
                 engine, database, inputs, options.chunk_target_rows, progress, staging=staging, set_aside=rejects.unrecorded
             )
             table_ids = await register(engine, family, inputs, staging)
-            of_table = _TableLoad(engine, nodes, family, staging, options, spill, progress, rejects, load)
-            reports = [await of_table.run(source, table_ids[source.table.name]) for source in inputs]
+            tables = _Tables(engine, nodes, family, staging, options, progress, rejects, load)
+            for source in inputs:
+                await tables.take(source, table_ids[source.table.name])
+            reports = [await tables.build(source) for source in inputs]
             progress(Progress(database.name, Stage.PUBLISHING, 0, len(inputs)))
-            facts = await measure(engine, nodes, database, of_table.facts, staging)
+            facts = await measure(engine, nodes, database, tables.facts, staging)
             if staging.replaced:
                 await swap(engine, nodes, family, staging)
             version = await publish(engine, nodes, facts, load.transaction_id)
@@ -149,122 +139,66 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
             await withdraw(engine, nodes, inputs, staging)
             await describe_published(engine, nodes)
             await load.abort(error)
+            await clear_runs(engine, nodes)
             if isinstance(error, QservError) and staging.names_staged(error):
                 raise staging.as_users_know(error) from error
             raise
+        await clear_runs(engine, nodes)
     return LoadReport(database.name, tuple(reports), len(family.chunk_map), version, time.monotonic() - started, load.name)
 
 
 @dataclass(frozen=True)
-class _TableLoad:
-    """Loads one table after another."""
+class _Tables:
+    """Loads tables: first the rows of all are taken, then all are built."""
 
     engine: AsyncEngine
     nodes: Nodes
     family: Family
     staging: Staging
     options: LoadOptions
-    spill: Path
     progress: ProgressCallback
     rejects: Rejects
     load: Load
     facts: dict[str, Json] = field(default_factory=dict)
-    """What was found of the rows of each table that is loaded, by its name, while they were sent."""
+    """What was found of the rows of each table, by its name."""
+    _senders: dict[str, Sender] = field(default_factory=dict)
+    _rows: dict[str, int] = field(default_factory=dict)
+    _seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
-    async def run(self, source: Input, table_id: int) -> TableReport:
-        """Load the files of one table, all but its publication."""
-        started = time.monotonic()
-        table, schema = source.table, row_schema(source.table)
-        sent_schema = arrow_schema(table)
-        destination = Destination(self.nodes, self.staging.home(table.name), table_to_json(table), sent_schema, self.progress)
-        with (
-            contextlib.closing(Runs(self.spill / "base", schema, self.options.buffer_bytes)) as base,
-            contextlib.closing(Runs(self.spill / "overlap", schema, self.options.buffer_bytes)) as overlap,
-        ):
-            sorting = asyncio.ensure_future(self._sort(source, base, overlap))
-            await all_or_first_error([sorting, destination.prepare()])
-            rows = sorting.result()
-            placement = self._place(table, base, overlap)
-            neighbours = NeighbourColumns(table, base, overlap) if table.role is TableRole.DIRECTOR else None
-            sending = asyncio.ensure_future(destination.send(placement, base, overlap, neighbours))
-            await all_or_first_error([sending, self._index(table, base)])
-            sent = sending.result()
-        self.facts[table.name] = neighbours.facts() if neighbours is not None else {}
-        if rows != sent.rows:
-            msg = f"table {table.name}: {rows} rows were read, {sent.rows} were loaded; run the load again"
-            raise IngestError(msg)
+    async def take(self, source: Input, table_id: int) -> None:
+        """Read the files of a table, and leave its rows beside the nodes."""
+        started, table = time.monotonic(), source.table
+        prepare = PrepareTable(self.staging.home(table.name), table_to_json(table))
+        await self.nodes.call_all(partial(_prepare, action=prepare))
+        placement = Placement(self.family.name, self.nodes, self.options.replicas)
+        sender = Sender(self.nodes, self.load.transaction_id, table_id, row_schema(table), placement)
+        taking = Taking(self.engine, self.family, self.staging, self.load, self.rejects, self.progress, self.options.run_bytes)
+        self._rows[table.name] = await taking.take(source, sender)
+        self._senders[table.name] = sender
+        self._seconds[table.name] += time.monotonic() - started
+
+    async def build(self, source: Input) -> TableReport:
+        """Let the nodes make the chunk tables of a table, out of its rows."""
+        started, table, sender = time.monotonic(), source.table, self._senders[source.table.name]
+        runs = await self.load.runs(sender.table)
+        action = BuildTable(self.staging.home(table.name), table_to_json(table), sender.transaction, sender.table, runs)
+        total = sum(map(len, sender.chunks.values()))
+        made = await build(self.nodes, action, total, self.progress)
+        built = BuiltTable.of(table, made, sender.placement, self._rows[table.name])
+        self.facts[table.name] = built.facts
         async with connect(self.engine) as connection, connection.begin():
-            await record_chunks(connection, table_id, sent.chunks, sent.statistics)
+            await record_chunks(connection, sender.table, built.chunks, built.statistics)
+        await sender.forget()
         return TableReport(
             table=table.name,
-            rows=rows,
-            overlap_rows=sent.overlap_rows,
-            chunks=len(sent.chunks),
-            seconds=time.monotonic() - started,
+            rows=built.rows,
+            overlap_rows=built.overlap_rows,
+            chunks=len(built.chunks),
+            seconds=self._seconds[table.name] + time.monotonic() - started,
             ignored_columns=source.ignored_columns,
             rejected=self.rejects.counts[table.name],
         )
 
-    async def _sort(self, source: Input, base: Runs, overlap: Runs) -> int:
-        """Read all rows, assign their chunks, and leave them sorted; return how many there are."""
-        done = 0
-        for file, matching in source.files:
-            before, set_aside = done, self.rejects.counts[source.table.name]
-            read = read_rows(source.table, file, matching, self.rejects.of(source.table.name))
-            async with contextlib.aclosing(_read_ahead(read)) as batches:
-                async for rows in batches:
-                    chunked = await self._assign(source.table, rows)
-                    await asyncio.to_thread(base.add, chunked.batch, chunked.chunks)
-                    await asyncio.to_thread(overlap.add, chunked.overlap, chunked.overlap_chunks)
-                    done += chunked.batch.num_rows
-                    self.progress(Progress(source.table.name, Stage.READING, done, source.row_count))
-            size_bytes, sha256 = await digest(file.path)
-            rejected = self.rejects.counts[source.table.name] - set_aside
-            taken = Contribution(source.table.name, str(file.path), size_bytes, sha256, done - before, rejected)
-            await self.load.contribute(taken)
-        await asyncio.to_thread(base.seal)
-        await asyncio.to_thread(overlap.seal)
-        return done
 
-    async def _assign(self, table: Table, rows: Rows) -> ChunkedRows:
-        match table.role:
-            case TableRole.DIRECTOR:
-                return await asyncio.to_thread(chunk_director_rows, rows, self.family.chunk_map, self.family.overlap_deg)
-            case TableRole.DEPENDENT:
-                return await chunk_dependent_rows(rows, table, self.engine, self.staging, self.rejects.of(table.name))
-            case TableRole.REF_MATCH:
-                return await chunk_pair_rows(rows, table, self.engine, self.staging, self.rejects.of(table.name))
-            case TableRole.REPLICATED:
-                return whole_rows(rows, np.full(rows.batch.num_rows, REPLICATED_CHUNK, dtype=np.int64))
-
-    def _place(self, table: Table, base: Runs, overlap: Runs) -> Placement:
-        if not table.partitioned:
-            return {REPLICATED_CHUNK: self.nodes.names}
-        chunks = sorted({*base.row_counts, *overlap.row_counts})
-        return place_chunks(self.family.name, chunks, self.nodes.weights, self.options.replicas)
-
-    async def _index(self, table: Table, base: Runs) -> None:
-        """Write the director index, while rows are sent."""
-        if table.role is TableRole.DIRECTOR:
-            keys = contextlib.aclosing(_keys(base, str(table.director_key)))
-            async with connect(self.engine) as connection, keys as batches:
-                await load_index(connection, self.staging.home(table.name), table.name, batches)
-
-
-async def _keys(rows: Runs, column: str) -> AsyncGenerator[tuple[Pixels, Pixels], None]:
-    async with contextlib.aclosing(_read_ahead(rows.values(column))) as batches:
-        async for values, chunks in batches:
-            yield values.cast(pa.int64()).to_numpy(), chunks
-
-
-async def _read_ahead(items: Iterator[T]) -> AsyncGenerator[T, None]:
-    """Yield what an iterator gives, which runs in a thread, one item ahead."""
-    following = asyncio.ensure_future(asyncio.to_thread(next, items, None))
-    try:
-        # A thread cannot be cancelled: the wait for it is, and the end below waits again.
-        while (item := await asyncio.shield(following)) is not None:
-            following = asyncio.ensure_future(asyncio.to_thread(next, items, None))
-            yield item
-    finally:
-        # The thread must be through with the iterator before its files are closed.
-        await asyncio.gather(following, return_exceptions=True)
+def _prepare(client: WorkerClient, action: PrepareTable) -> None:
+    client.prepare(action)

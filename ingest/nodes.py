@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager
@@ -30,15 +31,22 @@ class Nodes:
         """All nodes."""
         return tuple(self._clients)
 
-    async def call(self, node: NodeId, work: Callable[[WorkerClient], T]) -> T:
+    async def call(self, node: NodeId, work: Callable[[WorkerClient], T], stop: threading.Event | None = None) -> T:
         """Run blocking work with a node's client, in one of the node's streams.
 
         When the caller is cancelled, work that has begun is waited for: nothing goes on behind the back of a clean-up.
+
+        Parameters
+        ----------
+        stop
+            Set when the caller is cancelled, for work that looks at it.
         """
         future = self._pools[node].submit(work, self._clients[node])
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
+            if stop is not None:
+                stop.set()
             if not future.cancel():
                 over = asyncio.ensure_future(asyncio.to_thread(wait, [future]))
                 while not over.done():

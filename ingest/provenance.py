@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import secrets
 import socket
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,10 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ingest.locations import Location
 from qserv.errors import MetadataError
 from qserv.metadata import transactions
+from qserv.metadata.director_index import Int64, add_keys
 from qserv.metadata.engine import connect
 from qserv.metadata.transactions import Contribution, NewTransaction
 
 DISTRIBUTION = "qserv-healpix"
+
+Keys = tuple[str, str, Int64, Int64]
+"""Database and name of a director, keys of rows of it, and the chunk of each."""
 
 
 class Load:
@@ -37,10 +42,23 @@ class Load:
         async with connect(engine) as connection, connection.begin():
             return cls(engine, await transactions.begin(connection, new), name)
 
-    async def contribute(self, contribution: Contribution) -> None:
-        """Write down a file whose rows have been taken."""
+    async def new_run(self, table_id: int) -> int:
+        """Return the number of a new run of a table."""
         async with connect(self._engine) as connection, connection.begin():
-            await transactions.contribute(connection, self.transaction_id, contribution)
+            return await transactions.new_run(connection, self.transaction_id, table_id)
+
+    async def take(self, run_id: int, ended: Sequence[Contribution], index: Keys | None) -> None:
+        """Write down, all or nothing, that a run is on the nodes, what ends with it, and where the keys of a director are."""
+        async with connect(self._engine) as connection, connection.begin():
+            await transactions.take_run(connection, run_id)
+            await transactions.contribute(connection, self.transaction_id, ended)
+            if index is not None:
+                await add_keys(connection, *index)
+
+    async def runs(self, table_id: int) -> list[int]:
+        """Return the runs of a table that are on the nodes."""
+        async with connect(self._engine) as connection:
+            return await transactions.taken_runs(connection, self.transaction_id, table_id)
 
     async def abort(self, error: BaseException) -> None:
         """Write down why nothing of it is visible, as far as the metadata database answers; else the next load does."""

@@ -18,17 +18,18 @@ from ingest.inputs import Input
 from ingest.leftovers import drop_tables
 from ingest.nodes import Nodes, all_or_first_error
 from ingest.staging import Staging, staged_database
-from ingest.statistics import ChunkStatistics
 from partitioner.chunkmap import ChunkMap
 from qserv.errors import QservError
+from qserv.ids import REPLICATED_CHUNK
 from qserv.metadata import registration
-from qserv.metadata.catalogue import REPLICATED_CHUNK, DatabaseRow, Json, TableRow, load_catalogue
+from qserv.metadata.catalogue import DatabaseRow, Json, TableRow, load_catalogue
 from qserv.metadata.engine import connect
 from schema.model import Database, Table
 from schema.serialise import column_from_json, column_to_json, table_from_json, table_to_json
 from schema.tap_schema import NAME, TAP_SCHEMA, tap_schema_rows
 from workers.client import WorkerClient
 from workers.protocol import ChunkLoad, PrepareTable
+from workers.runs.statistics import Ranges
 
 
 async def register(engine: AsyncEngine, family: Family, inputs: Iterable[Input], staging: Staging) -> dict[str, int]:
@@ -95,11 +96,12 @@ async def _rewrite_tap_schema(engine: AsyncEngine, nodes: Nodes, *, showing: set
     await all_or_first_error(_replace(nodes, table, rows[table.name]) for table in TAP_SCHEMA.tables)
     async with connect(engine) as connection, connection.begin():
         for table_id, table in zip(ids, TAP_SCHEMA.tables, strict=True):
-            statistics = ChunkStatistics(REPLICATED_CHUNK, rows[table.name].schema)
+            ranges = Ranges(rows[table.name].schema)
             for batch in rows[table.name].to_batches():
-                statistics.add(batch)
-            chunk = registration.ChunkRecord(REPLICATED_CHUNK, statistics.rows, 0, nodes.names)
-            await registration.record_chunks(connection, table_id, [chunk], statistics.records())
+                ranges.add(batch)
+            chunk = registration.ChunkRecord(REPLICATED_CHUNK, ranges.rows, 0, nodes.names)
+            statistics = [registration.StatisticsRecord(REPLICATED_CHUNK, *column) for column in ranges.statistics()]
+            await registration.record_chunks(connection, table_id, [chunk], statistics)
     return ids
 
 

@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ingest.nearest import facts_of
 from ingest.nodes import Nodes, all_or_first_error
 from ingest.staging import Staging
 from partitioner.healpix import Pixels
@@ -32,6 +31,7 @@ from schema.model import Database, ForeignKey, Table, TableRole
 from schema.physical import quote, relation
 from workers.client import WorkerClient
 from workers.protocol import ChunkQuery, ChunkTask
+from workers.runs.neighbours import FACTS
 
 TIMEOUT_S = 3600.0
 """Limit of one node's measurement: seconds for tens of millions of rows."""
@@ -66,6 +66,20 @@ async def measure(
         for row, table in ((row, database.by_name[row.name]) for row in rows)
         if row.name in loaded or any(key.target_table in loaded for key in table.foreign_keys)
     }
+
+
+def facts_of(known: Json, loaded: Json | None) -> Json:
+    """Return what is known of the columns of a table.
+
+    Parameters
+    ----------
+    known
+        Facts of the table until now.
+    loaded
+        What is known of its rows since the nodes built it just now. Those of before may have been loaded without the columns.
+    """
+    facts = known if loaded is None else loaded
+    return {name: facts[name] for name in FACTS if name in facts}
 
 
 def _records(row: TableRow) -> dict[ChunkId, ChunkRecord]:

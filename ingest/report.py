@@ -10,7 +10,7 @@ class Stage(StrEnum):
 
     MAPPING = "mapping the sky"
     READING = "reading"
-    SENDING = "sending"
+    BUILDING = "making chunk tables"
     PUBLISHING = "publishing"
 
 

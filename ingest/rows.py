@@ -18,7 +18,7 @@ from partitioner.healpix import pixel_of
 from partitioner.sphere import Floats, reduced_longitude
 from qserv.errors import BadFileError, BadRowError
 from schema.model import HEALPIX, Table
-from schema.types import arrow_schema, arrow_type
+from schema.types import arrow_type, row_schema
 
 MAX_LATITUDE_DEG = 90.0
 
@@ -98,11 +98,6 @@ SetAside = Callable[[RefusedRowError], object]
 def none_set_aside(error: RefusedRowError) -> NoReturn:
     """Let every row that cannot be stored end the load."""
     raise error
-
-
-def row_schema(table: Table) -> pa.Schema:
-    """Return the Arrow schema of rows as `read_rows` yields them: what takes all rows of a chunk together is not there yet."""
-    return arrow_schema(table, hidden=(HEALPIX,) if table.partitioned else ())
 
 
 def read_rows(table: Table, file: SourceFile, matching: Matching, set_aside: SetAside = none_set_aside) -> Iterator[Rows]:

@@ -10,3 +10,6 @@ ChunkId = NewType("ChunkId", int)
 
 NULL_CHUNK = ChunkId(0)
 """The chunk of rows whose position is NULL. NUNIQ starts at 4, so no pixel has this number."""
+
+REPLICATED_CHUNK = ChunkId(-1)
+"""Stands for the whole of a replicated table where others have chunks."""

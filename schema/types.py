@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from qserv.errors import SchemaError
-from schema.model import Column, ColumnType, Table
+from schema.model import HEALPIX, Column, ColumnType, Table
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,11 @@ def arrow_schema(table: Table, *, hidden: Iterable[Column] | None = None) -> pa.
     """
     columns = (*table.columns, *(table.hidden if hidden is None else hidden))
     return pa.schema([pa.field(column.name, arrow_type(column)) for column in columns])
+
+
+def row_schema(table: Table) -> pa.Schema:
+    """Return the Arrow schema of rows before all rows of their chunk are together: what takes these is not there yet."""
+    return arrow_schema(table, hidden=(HEALPIX,) if table.partitioned else ())
 
 
 def votable_type(column: Column) -> VOTableType:

@@ -19,6 +19,9 @@ from workers.factory import make_server
 from workers.functions import install
 from workers.scheduler import Scheduler, lane_rules
 
+RUNS_DIRECTORY = "runs"
+"""Below the home: where rows of each node wait to become tables."""
+
 
 def main() -> int:
     """Run the worker; return its exit code: 0 after a signal, 1 where it could not start."""
@@ -37,7 +40,13 @@ def main() -> int:
         _install_functions(node, secrets)
         settings = Settings.load(home=arguments.home)
         scans = this_machine().scans(settings.worker_threads)
-        server = make_server(node, secrets, scheduler=Scheduler(lane_rules(scans)), silence_s=settings.worker_silence_s)
+        server = make_server(
+            node,
+            secrets,
+            arguments.home / RUNS_DIRECTORY / node.node,
+            scheduler=Scheduler(lane_rules(scans)),
+            silence_s=settings.worker_silence_s,
+        )
     except QservError as error:
         log.error("worker cannot start", code=error.code, reason=str(error))  # noqa: TRY400 (the message says it all)
         return 1

@@ -18,15 +18,19 @@ from workers.protocol import (
     Action,
     BatchMark,
     Beat,
+    BuildTable,
+    BuiltChunk,
     Cancel,
     ChunkLoad,
     ChunkQuery,
+    DropRuns,
     DropTable,
     Health,
     LoadEnd,
     LoadReceipt,
     MoveTable,
     PrepareTable,
+    RunLoad,
 )
 
 T = TypeVar("T")
@@ -150,8 +154,8 @@ class WorkerClient:
             self._heartbeat.end()
             raise
 
-    def load(self, load: ChunkLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> LoadReceipt:
-        """Load all rows of one physical table. They are committed when this returns.
+    def load(self, load: ChunkLoad | RunLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> LoadReceipt:
+        """Load all rows of one physical table, or send a run. They are committed, or on the node's disk, when this returns.
 
         Errors of `batches` itself pass through; nothing is loaded then.
 
@@ -167,7 +171,7 @@ class WorkerClient:
         with self._heartbeat.during():
             return self._load(load, schema, batches)
 
-    def _load(self, load: ChunkLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> LoadReceipt:
+    def _load(self, load: ChunkLoad | RunLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> LoadReceipt:
         with self._errors():
             descriptor = flight.FlightDescriptor.for_command(load.encode())
             writer, reader = self._client.do_put(descriptor, schema, self._options(None))
@@ -200,6 +204,16 @@ class WorkerClient:
 
     def prepare(self, action: PrepareTable) -> None:
         """Make the schema of a database and the prototype of a table."""
+        self._act(action, None)
+
+    def build(self, action: BuildTable) -> Iterator[BuiltChunk]:
+        """Make the tables of all chunks of a table out of its runs; yield each that is committed."""
+        with self._heartbeat.during(), self._errors():
+            for result in self._client.do_action(flight.Action(action.kind, action.encode()), self._options(None)):
+                yield BuiltChunk.decode(result.body.to_pybytes())
+
+    def drop_runs(self, action: DropRuns) -> None:
+        """Delete the runs of a transaction, or those of one table of it."""
         self._act(action, None)
 
     def move(self, action: MoveTable) -> int:

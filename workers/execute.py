@@ -1,39 +1,35 @@
-"""What a worker does with chunk data. The one door to where it is kept, PostgreSQL (package ``workers.postgresql``)."""
+"""How a worker reads chunk data: the door to PostgreSQL (package ``workers.postgresql``) for queries."""
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from qserv.errors import IngestError, QueryEvaluationError
-from qserv.ids import ChunkId
-from schema.serialise import table_from_json
+from qserv.errors import QueryEvaluationError
 from workers.grouping import Grouping
-from workers.postgresql import tables
 from workers.postgresql.buffered import buffered
-from workers.postgresql.loads import Batches, Sessions, Target
-from workers.postgresql.loads import load as load_rows
 from workers.postgresql.reads import SILENCE_S, ChunkRows, Reads
-from workers.protocol import BatchMark, ChunkLoad, ChunkQuery, ChunkTask, DropTable, Lane, MoveTable, PrepareTable
+from workers.protocol import (
+    BatchMark,
+    ChunkQuery,
+    ChunkTask,
+    Lane,
+)
 from workers.questions import KEY_CHARACTERS, question
 from workers.scheduler import Turn
 from workers.turns import Place
 
-MAX_LOADS: Final = 4
-"""Loads, and other changes of tables, at a time: COPY is bound by the disk, and more of them only take memory."""
-
 
 class Executor:
-    """Runs chunk queries and loads on the PostgreSQL beside this worker. All methods may be called from any thread.
+    """Runs chunk queries on the PostgreSQL beside this worker. All methods may be called from any thread.
 
     Parameters
     ----------
-    reader_conninfo, loader_conninfo
-        libpq URIs of the reading and of the loading role; they hold passwords.
+    reader_conninfo
+        libpq URI of the reading role; it holds the password.
     connections
-        Statements of chunk queries at a time; `MAX_LOADS` come on top.
+        Statements at a time.
     kept
         Idle connections that are kept for the statements of each lane; default: all.
     silence_s
@@ -44,13 +40,11 @@ class Executor:
         self,
         *,
         reader_conninfo: str,
-        loader_conninfo: str,
         connections: int,
         kept: Mapping[Lane, int] | None = None,
         silence_s: float = SILENCE_S,
     ) -> None:
         self._reads = Reads(reader_conninfo, connections, kept, silence_s)
-        self._sessions = Sessions(loader_conninfo, MAX_LOADS)
 
     def query(self, query: ChunkQuery, place: Place) -> "Answer":
         """Run a chunk query on all its chunks.
@@ -81,49 +75,9 @@ class Executor:
         characters = len(query.template) + KEY_CHARACTERS * max(len(task.keys or ()) for task in query.tasks) + 1
         return Answer(query.tasks, ask, Grouping(place.in_flight, characters, query.first), place)
 
-    def load(self, load: ChunkLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-        """Load all rows of one physical table; return their number once they are committed."""
-        if load.part not in {"base", "overlap"}:
-            msg = f"part {load.part!r} of a chunk is unknown; it is `base` or `overlap`"
-            raise IngestError(msg)
-        table = table_from_json(load.declaration)
-        rows = Batches(table, schema, batches)
-        with self._sessions.session(f"{load.database}.{table.name}") as session:
-            chunk = None if load.chunk is None else ChunkId(load.chunk)
-            return load_rows(session, Target(load.database, table, chunk, load.part == "overlap"), rows)
-
-    def prepare(self, action: PrepareTable) -> None:
-        """Make the schema of a database and the prototype of a table."""
-        table = table_from_json(action.declaration)
-        with self._sessions.session(f"{action.database}.{table.name}") as session:
-            tables.prepare(session, action.database, table)
-
-    def move(self, action: MoveTable) -> int:
-        """Move all physical tables of a table to another database; return how many there were."""
-        with self._sessions.session(f"{action.database}.{action.table}") as session:
-            return tables.move(session, action.source, action.database, action.table)
-
-    def drop(self, action: DropTable) -> int:
-        """Drop all physical tables of a table; return how many there were."""
-        with self._sessions.session(f"{action.database}.{action.table}") as session:
-            return tables.drop(session, action.database, action.table)
-
-    def postgres_version(self) -> str:
-        """Ask PostgreSQL for its version.
-
-        Raises
-        ------
-        NodeUnavailableError
-            It does not answer.
-        """
-        with self._sessions.session("version") as session:
-            row = session.execute("SHOW server_version").fetchone()
-        return str(row[0]) if row else "unknown"
-
     def close(self) -> None:
         """End all connections that are not in use."""
         self._reads.close()
-        self._sessions.close()
 
 
 class Answer:

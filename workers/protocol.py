@@ -4,8 +4,9 @@
 Flight call     message                            answer
 ==============  =================================  ============================================================
 DoGet(ticket)   `ChunkQuery`                       record batches; each carries a `BatchMark` as app metadata
-DoPut(command)  `ChunkLoad`; `LoadEnd` after rows  one `LoadReceipt` as put metadata, after the rows are committed
-DoAction        the `Action` classes, by ``kind``  one JSON document each
+DoPut(command)  `ChunkLoad` or `RunLoad`; then     one `LoadReceipt` as put metadata, after the rows are committed, or on disk
+                `LoadEnd` after the rows
+DoAction        the `Action` classes, by ``kind``  one JSON document each; `BuildTable`: one for each chunk
 ==============  =================================  ============================================================
 
 Every call carries ``authorization: Bearer <cluster secret>``. Errors travel as Flight errors whose extra info is a `Failure`.
@@ -163,6 +164,46 @@ class ChunkLoad(Message):
     part: str = "base"
 
 
+PARTS = ("base", "overlap")
+"""What a chunk has tables of: its own rows, and those of others near it."""
+
+
+RUN = b"run:"
+"""What the command of a `RunLoad` begins with."""
+
+
+@dataclass(frozen=True)
+class RunLoad(Message):
+    """Rows that follow are the part of a run for this node: sorted by chunk and ``_healpix_29``, ``batch_rows`` in each batch but
+    the last one. ``chunks`` names the chunks, ascending, ``ends`` the place behind the last row of each.
+
+    They wait on the node's disk for `BuildTable`. A run that is sent again takes the place of itself.
+    """
+
+    transaction: int
+    table: int
+    run: int
+    part: str
+    batch_rows: int
+    chunks: list[int]
+    ends: list[int]
+
+    def encode(self) -> bytes:
+        """Return the message as bytes that are no other message's."""
+        return RUN + super().encode()
+
+
+def decode_load(command: bytes) -> ChunkLoad | RunLoad:
+    """Read the message that a load begins with.
+
+    Raises
+    ------
+    ValueError
+        The bytes are neither.
+    """
+    return RunLoad.decode(command[len(RUN) :]) if command.startswith(RUN) else ChunkLoad.decode(command)
+
+
 @dataclass(frozen=True)
 class LoadEnd(Message):
     """Metadata after the last row of a load: how many were sent. A stream that ends without it broke off: nothing is committed."""
@@ -172,7 +213,7 @@ class LoadEnd(Message):
 
 @dataclass(frozen=True)
 class LoadReceipt(Message):
-    """Rows that were committed."""
+    """Rows that were committed, or are on disk."""
 
     rows: int
 
@@ -230,6 +271,55 @@ class PrepareTable(Action):
     kind: ClassVar[str] = "prepare-table"
     database: str
     declaration: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BuildTable(Action):
+    """Make the tables of all chunks of a table out of its runs, beside its prototype. Answer: a `BuiltChunk` for each, when it is
+    committed, the largest first. Building twice builds once.
+    """
+
+    kind: ClassVar[str] = "build-table"
+    database: str
+    declaration: dict[str, Any]
+    transaction: int
+    table: int
+    runs: list[int]
+
+
+class MeasuredColumn(NamedTuple):
+    """Range of a column's values that are neither NULL nor NaN, as PostgreSQL writes them; None where it is not known."""
+
+    column: str
+    minimum: str | None
+    maximum: str | None
+    null_count: int
+    has_nan: bool
+    has_infinity: bool
+
+
+@dataclass(frozen=True)
+class BuiltChunk(Message):
+    """A chunk that was made; ``facts`` are what was found of its rows, as by `Neighbours` of a director."""
+
+    chunk: int
+    rows: int
+    overlap_rows: int
+    statistics: list[MeasuredColumn]
+    facts: dict[str, float]
+
+    @classmethod
+    def _from_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {**values, "statistics": [MeasuredColumn(*each) for each in values["statistics"]]}
+
+
+@dataclass(frozen=True)
+class DropRuns(Action):
+    """Delete the runs of a transaction, or those of one table of it, if there. Answer: ``{}``."""
+
+    kind: ClassVar[str] = "drop-runs"
+    transaction: int
+    table: int | None = None
 
 
 @dataclass(frozen=True)

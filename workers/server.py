@@ -4,7 +4,7 @@ import hmac
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from qserv.errors import IngestError, PortInUseError, QservError, QueryCancelled
 from workers import protocol
 from workers.execute import Answer, Executor
 from workers.failures import to_flight
+from workers.loading import Loader
 from workers.turns import Place, Turns
 
 WATCH_INTERVAL_S: Final = 0.1
@@ -80,8 +81,8 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
 
     Parameters
     ----------
-    executor
-        Does the work.
+    executor, loader
+        Do the work.
     turns
         Decide what runs and what waits.
     endpoint
@@ -93,7 +94,7 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
         It cannot listen there.
     """
 
-    def __init__(self, executor: Executor, turns: Turns, endpoint: Endpoint) -> None:
+    def __init__(self, executor: Executor, loader: Loader, turns: Turns, endpoint: Endpoint) -> None:
         location = f"grpc://{endpoint.host}:{endpoint.port}"
         try:
             super().__init__(location, middleware={Completion.name: Authorization(endpoint.secret)})
@@ -101,6 +102,7 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
             msg = f"the worker of {endpoint.node} cannot listen on {endpoint.host}:{endpoint.port}; is another one running there?"
             raise PortInUseError(msg) from error
         self._executor = executor
+        self._loader = loader
         self._turns = turns
         self._node = endpoint.node
         self._lock = threading.Lock()
@@ -128,34 +130,54 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
         reader: flight.MetadataRecordBatchReader,
         writer: flight.FlightMetadataWriter,
     ) -> None:
-        """Take a `ChunkLoad`."""
+        """Take a `ChunkLoad` or a `RunLoad`."""
         with _FlightErrors("load"):
-            load = protocol.ChunkLoad.decode(descriptor.command)
-            rows = self._executor.load(load, reader.schema, _complete_rows(reader))
+            load = protocol.decode_load(descriptor.command)
+            batches = _complete_rows(reader)
+            if isinstance(load, protocol.RunLoad):
+                rows = self._loader.take(load, reader.schema, batches)
+            else:
+                rows = self._loader.load(load, reader.schema, batches)
             writer.write(pa.py_buffer(protocol.LoadReceipt(rows).encode()))
 
-    def do_action(self, _context: flight.ServerCallContext, action: flight.Action) -> list[bytes]:
+    def do_action(self, _context: flight.ServerCallContext, action: flight.Action) -> Iterable[bytes]:
         """Answer one of the `Action` classes."""
         with _FlightErrors(action.type):
             body = action.body.to_pybytes()
+            if action.type == protocol.BuildTable.kind:
+                return self._build(protocol.BuildTable.decode(body))
             answer = self._act(action.type, body)
             return [json.dumps(answer).encode()]
+
+    def _build(self, action: protocol.BuildTable) -> Iterator[bytes]:
+        with _FlightErrors(action.kind):
+            for chunk in self._loader.build(action):
+                yield chunk.encode()
 
     def _act(self, kind: str, body: bytes) -> dict[str, Any]:
         match kind:
             case protocol.Beat.kind:
                 return {}
             case protocol.Health.kind:
-                return {"node": self._node, "postgres": self._executor.postgres_version(), **self._turns.state()}
+                return {"node": self._node, "postgres": self._loader.postgres_version(), **self._turns.state()}
             case protocol.Cancel.kind:
                 return {"cancelled": self._turns.cancel(protocol.Cancel.decode(body).query_id)}
+            case _:
+                return self._change(kind, body)
+
+    def _change(self, kind: str, body: bytes) -> dict[str, Any]:
+        """Change tables, or what waits to become some."""
+        match kind:
             case protocol.PrepareTable.kind:
-                self._executor.prepare(protocol.PrepareTable.decode(body))
+                self._loader.prepare(protocol.PrepareTable.decode(body))
+                return {}
+            case protocol.DropRuns.kind:
+                self._loader.drop_runs(protocol.DropRuns.decode(body))
                 return {}
             case protocol.MoveTable.kind:
-                return {"moved": self._executor.move(protocol.MoveTable.decode(body))}
+                return {"moved": self._loader.move(protocol.MoveTable.decode(body))}
             case protocol.DropTable.kind:
-                return {"dropped": self._executor.drop(protocol.DropTable.decode(body))}
+                return {"dropped": self._loader.drop(protocol.DropTable.decode(body))}
             case _:
                 msg = f"unknown action {kind!r}"
                 raise ValueError(msg)
@@ -170,6 +192,7 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
         self.shutdown()
         self._watcher.join()
         self._executor.close()
+        self._loader.close()
 
     # -- life of a query ----------------------------------------------------------------------------------------------------------
 

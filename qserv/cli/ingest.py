@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from ingest.report import Progress as Step
     from qserv.settings import Settings
 
-SPILL_DIRECTORY = "spill"
-"""Below the home: where a load sorts what does not fit in memory."""
-
 SchemaArgument = Annotated[Path, typer.Argument(help="Felis file of the database.", show_default=False)]
 FilesArgument = Annotated[
     list[str],
@@ -121,7 +118,6 @@ def load_with_progress(  # noqa: PLR0913 (options of a command line are paramete
     cluster, secrets = Cluster.load(settings.home), Secrets.load(settings.home)
     database = read_database(schema)
     options = LoadOptions(
-        spill=settings.home / SPILL_DIRECTORY,
         chunk_target_rows=settings.chunk_target_rows,
         replicas=replicas,
         reading=reading or DEFAULT,

@@ -16,9 +16,6 @@ from qserv.metadata.nodes import Node, list_nodes
 Json = dict[str, Any]
 """A JSON object of ``schema.serialise``, which this package may not import."""
 
-REPLICATED_CHUNK = ChunkId(-1)
-"""Stands in ``chunks``, ``replicas`` and ``column_statistics`` for a replicated table, which is not cut."""
-
 
 @dataclass(frozen=True)
 class FamilyRow:

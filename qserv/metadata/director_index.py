@@ -1,6 +1,6 @@
 """The director index: for each director table, in which chunk the row of a key is."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import asyncpg
 import numpy as np
@@ -16,6 +16,9 @@ Int64 = npt.NDArray[np.int64]
 LOOKUP_KEYS = 100_000
 """Most keys of one lookup: its answer stays below a few MB, and PostgreSQL answers in about 0.1 s."""
 
+COPIED_KEYS = 65_536
+"""Keys that are written at a time."""
+
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
 _COPY_ROW = np.dtype([("fields", ">i2"), ("key_bytes", ">i4"), ("key", ">i8"), ("chunk_bytes", ">i4"), ("chunk", ">i8")])
@@ -27,42 +30,42 @@ def index_relation(database: str, table: str) -> str:
     return f'"{DIRECTOR_INDEX_SCHEMA}".{_quote(f"{database}.{table}")}'
 
 
-async def load_index(connection: AsyncConnection, database: str, table: str, batches: AsyncIterable[tuple[Int64, Int64]]) -> int:
-    """Write a director's index in place of the one that was there, and return its number of keys.
+async def begin_index(connection: AsyncConnection, database: str, table: str) -> None:
+    """Make an empty index of a director, which cannot be searched yet, in place of the one that was there."""
+    await drop_index(connection, database, table)
+    relation = index_relation(database, table)
+    await connection.exec_driver_sql(f"CREATE TABLE {relation} (key bigint NOT NULL, chunk bigint NOT NULL)")
 
-    Parameters
-    ----------
-    connection
-        A connection without an open transaction; all is committed here, or nothing.
-    batches
-        Pairs of arrays of shape (n,): keys, and the chunk of each.
+
+async def add_keys(connection: AsyncConnection, database: str, table: str, keys: Int64, chunks: Int64) -> None:
+    """Write keys, and the chunk of each, two arrays of shape (n,), into an index that was begun."""
+    driver = await asyncpg_connection(connection)
+    await driver.copy_to_table(
+        f"{database}.{table}",
+        schema_name=DIRECTOR_INDEX_SCHEMA,
+        columns=("key", "chunk"),
+        source=_copy_stream(keys, chunks),
+        format="binary",
+    )
+
+
+async def complete_index(connection: AsyncConnection, database: str, table: str) -> None:
+    """Let an index be searched, that has all its keys.
 
     Raises
     ------
     IngestError
         A key occurs twice.
     """
-    relation = index_relation(database, table)
-    async with connection.begin():
-        driver = await asyncpg_connection(connection)
-        await driver.execute(f"DROP TABLE IF EXISTS {relation}")
-        await driver.execute(f"CREATE TABLE {relation} (key bigint NOT NULL, chunk bigint NOT NULL)")
-        status = await driver.copy_to_table(
-            f"{database}.{table}",
-            schema_name=DIRECTOR_INDEX_SCHEMA,
-            columns=("key", "chunk"),
-            source=_copy_stream(batches),
-            format="binary",
+    driver = await asyncpg_connection(connection)
+    try:
+        await driver.execute(f"ALTER TABLE {index_relation(database, table)} ADD PRIMARY KEY (key)")
+    except asyncpg.UniqueViolationError as error:
+        msg = (
+            f"director table {database}.{table}: {_duplicate(error)}; "
+            "a director has one row a key: remove the others from the file, or declare another key"
         )
-        try:
-            await driver.execute(f"ALTER TABLE {relation} ADD PRIMARY KEY (key)")
-        except asyncpg.UniqueViolationError as error:
-            msg = (
-                f"director table {database}.{table}: {_duplicate(error)}; "
-                "a director has one row a key: remove the others from the file, or declare another key"
-            )
-            raise IngestError(msg) from error
-    return int(status.removeprefix("COPY "))
+        raise IngestError(msg) from error
 
 
 async def drop_index(connection: AsyncConnection, database: str, table: str) -> None:
@@ -108,14 +111,15 @@ async def look_up(
     return np.array(found[0], dtype=np.int64), np.array(found[1], dtype=np.int64)
 
 
-async def _copy_stream(batches: AsyncIterable[tuple[Int64, Int64]]) -> AsyncIterator[bytes]:
+async def _copy_stream(keys: Int64, chunks: Int64) -> AsyncIterator[bytes]:
     yield _COPY_HEADER
-    async for keys, chunks in batches:
-        rows = np.empty(len(keys), dtype=_COPY_ROW)
+    for start in range(0, len(keys), COPIED_KEYS):
+        part = slice(start, start + COPIED_KEYS)
+        rows = np.empty(len(keys[part]), dtype=_COPY_ROW)
         rows["fields"] = 2
         rows["key_bytes"] = rows["chunk_bytes"] = 8
-        rows["key"] = keys
-        rows["chunk"] = chunks
+        rows["key"] = keys[part]
+        rows["chunk"] = chunks[part]
         yield rows.tobytes()
     yield _COPY_TRAILER
 

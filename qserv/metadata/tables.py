@@ -211,6 +211,7 @@ transactions = Table(
     Column("host", Text, nullable=False),
     Column("software", Text, nullable=False, comment="What loaded it, with its version."),
     Column("error", Text, comment="Why it was aborted."),
+    Column("cleared", Boolean, nullable=False, server_default="false", comment="Whether no node has runs of it any more."),
     CheckConstraint("state IN ('open', 'committed', 'aborted')", name="state"),
     comment="Loads: the rows of one become visible together, or none of them.",
 )
@@ -234,6 +235,22 @@ contributions = Table(
     Column("rejected", BigInteger, nullable=False, comment="Rows that were set aside."),
     Column("ended", DateTime(timezone=True), nullable=False, server_default=func.now()),
     comment="Files from which a transaction took rows.",
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", BigInteger, Identity(), primary_key=True),
+    Column(
+        "transaction_id",
+        BigInteger,
+        ForeignKey("transactions.transaction_id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("table_id", Integer, nullable=False),
+    Column("taken", Boolean, nullable=False, server_default="false", comment="Whether it is on the disks of all its nodes."),
+    comment="Sorted rows of a transaction, which wait beside the nodes in files.",
 )
 
 DIRECTOR_INDEX_SCHEMA = "director_index"

@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.errors import UnknownNameError
-from qserv.metadata.tables import contributions, transactions
+from qserv.metadata.tables import contributions, runs, transactions
 
 LEFT_OPEN = "the process that began it ended before"
 
@@ -77,9 +77,41 @@ async def begin(connection: AsyncConnection, new: NewTransaction) -> int:
     return int((await connection.execute(begun)).scalar_one())
 
 
-async def contribute(connection: AsyncConnection, transaction_id: int, contribution: Contribution) -> None:
-    """Write down a file whose rows have been taken."""
-    await connection.execute(insert(contributions).values(transaction_id=transaction_id, **asdict(contribution)))
+async def contribute(connection: AsyncConnection, transaction_id: int, taken: Sequence[Contribution]) -> None:
+    """Write down files whose rows have been taken."""
+    if taken:
+        await connection.execute(
+            insert(contributions), [{"transaction_id": transaction_id, **asdict(contribution)} for contribution in taken]
+        )
+
+
+async def new_run(connection: AsyncConnection, transaction_id: int, table_id: int) -> int:
+    """Return the number of a new run of a table, which counts once it is taken."""
+    made = insert(runs).values(transaction_id=transaction_id, table_id=table_id).returning(runs.c.run_id)
+    return int((await connection.execute(made)).scalar_one())
+
+
+async def take_run(connection: AsyncConnection, run_id: int) -> None:
+    """Write down that a run is on the disks of all its nodes."""
+    await connection.execute(update(runs).where(runs.c.run_id == run_id).values(taken=True))
+
+
+async def taken_runs(connection: AsyncConnection, transaction_id: int, table_id: int) -> list[int]:
+    """Return the runs of a table that count, in their order."""
+    found = select(runs.c.run_id).where(runs.c.transaction_id == transaction_id, runs.c.table_id == table_id, runs.c.taken)
+    return list((await connection.execute(found.order_by(runs.c.run_id))).scalars())
+
+
+async def uncleared(connection: AsyncConnection) -> list[int]:
+    """Return transactions that have ended, and of which nodes may have runs still."""
+    ended = transactions.c.state != TransactionState.OPEN
+    return list((await connection.execute(select(transactions.c.transaction_id).where(ended, ~transactions.c.cleared))).scalars())
+
+
+async def clear(connection: AsyncConnection, ended: Sequence[int]) -> None:
+    """Write down that no node has runs of some transactions any more."""
+    await connection.execute(update(transactions).where(transactions.c.transaction_id.in_(ended)).values(cleared=True))
+    await connection.execute(delete(runs).where(runs.c.transaction_id.in_(ended)))
 
 
 async def end(connection: AsyncConnection, transaction_id: int, error: str | None = None) -> None:
@@ -97,7 +129,7 @@ async def list_transactions(connection: AsyncConnection, *, limit: int, name: st
         func.coalesce(func.sum(column), 0).label(column.name) for column in (contributions.c.row_count, contributions.c.rejected)
     ]
     found = (
-        select(transactions, *counts)
+        select(*(transactions.c[name] for name in Transaction.__dataclass_fields__ if name in transactions.c), *counts)
         .outerjoin(contributions, contributions.c.transaction_id == transactions.c.transaction_id)
         .group_by(transactions.c.transaction_id)
         .order_by(transactions.c.transaction_id.desc())

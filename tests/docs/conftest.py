@@ -12,8 +12,7 @@ import pytest
 from czar.catalogue import Catalogue, ColumnStatistics, TableEntry
 from partitioner.chunkmap import ChunkMap
 from partitioner.nearest import REACH_DEG
-from qserv.ids import NULL_CHUNK, NodeId
-from qserv.metadata.catalogue import REPLICATED_CHUNK
+from qserv.ids import NULL_CHUNK, REPLICATED_CHUNK, NodeId
 from schema.catalogues import schema_path
 from schema.felis import read_database
 from schema.model import TableRole

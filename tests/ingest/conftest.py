@@ -58,10 +58,17 @@ def write(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def ingest_nodes(postgres_cluster):
+def runs(tmp_path_factory):
+    """Where the rows of all nodes wait."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def ingest_nodes(postgres_cluster, runs):
     """Two nodes with running workers."""
     servers = [
-        make_server(dataclasses.replace(node, worker_port=0), postgres_cluster.secrets) for node in postgres_cluster.cluster.nodes
+        make_server(dataclasses.replace(node, worker_port=0), postgres_cluster.secrets, runs / node.node)
+        for node in postgres_cluster.cluster.nodes
     ]
     yield [
         Node(node.node, node.host, node.postgres_port, server.port)
@@ -74,14 +81,14 @@ def ingest_nodes(postgres_cluster):
 class Archive:
     """A cluster to load into. Databases have a name of the test's own on the nodes."""
 
-    def __init__(self, engine, nodes, cluster, spill):
+    def __init__(self, engine, nodes, cluster, runs):
         self.engine = engine
         self.nodes = nodes
         self.secrets = cluster.secrets
         self.addresses = cluster.cluster.nodes
-        self.spill = spill
+        self.runs = runs
         self.name = f"t{uuid.uuid4().hex[:12]}"
-        self.options = LoadOptions(spill, chunk_target_rows=400)
+        self.options = LoadOptions(chunk_target_rows=400)
 
     def database(self, *tables, overlap_deg=0.5):
         return Database(self.name, self.name, tables, overlap_deg=overlap_deg)
@@ -134,7 +141,7 @@ class Archive:
 
 
 @pytest.fixture
-async def archive(postgres_cluster, ingest_nodes, tmp_path):
+async def archive(postgres_cluster, ingest_nodes, runs):
     address, secrets = postgres_cluster.cluster.metadata, postgres_cluster.secrets
     name = f"ingest_{uuid.uuid4().hex}"
     with psycopg.connect(address.conninfo(Role.ADMIN, "postgres", secrets), autocommit=True) as admin:
@@ -145,7 +152,7 @@ async def archive(postgres_cluster, ingest_nodes, tmp_path):
         async with connect(engine) as connection, connection.begin():
             for node in ingest_nodes:
                 await register_node(connection, node)
-        archive = Archive(engine, ingest_nodes, postgres_cluster, tmp_path / "spill")
+        archive = Archive(engine, ingest_nodes, postgres_cluster, runs)
         yield archive
         archive.drop()
         await engine.dispose()

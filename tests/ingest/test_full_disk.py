@@ -1,15 +1,13 @@
-"""Full disks, of a node and of the spill directory: small file systems in memory stand for them."""
+"""Full disks, of a node's tables and of the rows beside it: small file systems in memory stand for them."""
 
 import dataclasses
 import subprocess
 from contextlib import contextmanager, suppress
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from ingest.report import Stage
-from ingest.runs import Runs
 from qserv.cluster import Role
 from qserv.errors import StorageFullError
 from qserv.metadata.engine import connect
@@ -54,9 +52,10 @@ def loading_into(archive, place, directory):
 
 
 @contextmanager
-def new_worker(archive, place):
+def new_worker(archive, place, runs=None):
     """Run another worker beside a node: the connections of the old one know nothing of a role's new settings."""
-    server = make_server(dataclasses.replace(archive.addresses[place], worker_port=0), archive.secrets)
+    runs = runs or archive.runs / archive.addresses[place].node
+    server = make_server(dataclasses.replace(archive.addresses[place], worker_port=0), archive.secrets, runs)
     try:
         yield dataclasses.replace(archive.nodes[place], worker_port=server.port)
     finally:
@@ -114,7 +113,7 @@ async def described(archive):
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("when", [Stage.SENDING, Stage.PUBLISHING])
+@pytest.mark.parametrize("when", [Stage.BUILDING, Stage.PUBLISHING])
 async def test_a_full_node_is_told_and_the_load_succeeds_once_there_is_room(archive, write, object_table, tmp_path, when):
     database, rows = archive.database(object_table), objects(write, COUNT)
     # Every chunk on both nodes: which node has which chunks depends on the name of the database.
@@ -152,10 +151,18 @@ async def test_a_disk_that_is_full_when_a_table_is_shown_leaves_tap_schema_as_it
         assert await described(archive) == [[f"{archive.name}.object", f"{archive.name}.other"]] * 2
 
 
-def test_a_full_spill_directory_is_named(tmp_path):
-    schema = pa.schema([("_healpix_29", pa.int64())])
-    batch = pa.RecordBatch.from_arrays([pa.array(np.arange(100_000))], schema=schema)
-    with small_disk(tmp_path / "disk", 500) as disk:
-        runs = Runs(disk / "spill", schema, 1)
-        with pytest.raises(StorageFullError, match=r"disk/spill: .*make room"):
-            runs.add(batch, np.zeros(100_000, np.int64))
+@pytest.mark.anyio
+async def test_rows_that_find_no_room_beside_a_node_are_told_and_go(archive, write, object_table, tmp_path):
+    database, rows = archive.database(object_table), objects(write, 20 * COUNT)
+    options = dataclasses.replace(archive.options, replicas=2)
+    with small_disk(tmp_path / "disk", 100) as disk:
+        with new_worker(archive, 0, disk / "runs") as node:
+            await use(archive, node)
+            with pytest.raises(StorageFullError, match=r"disk/runs/\d+/\d+: .*make room on that disk, then load again"):
+                await archive.load(database, options=options, object=rows)
+        assert not [path for path in disk.rglob("*") if path.is_file()]
+    assert not list(archive.runs.rglob("*.arrow*"))
+    assert archive.physical_tables() == []
+    await use(archive, archive.nodes[0])
+    await archive.load(database, options=options, object=rows)
+    assert sum((await archive.table("object")).row_counts) == 20 * COUNT

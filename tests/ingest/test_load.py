@@ -77,15 +77,15 @@ async def test_a_key_leads_to_its_chunk(archive, write, object_table):
     assert dict(zip(keys.tolist(), chunks.tolist(), strict=True)) == expected
 
 
-async def test_a_load_sorted_on_disk_stores_the_same(archive, write, object_table):
+async def test_a_load_of_many_runs_stores_the_same(archive, write, object_table):
     rows = sky(6_000)
-    options = replace(archive.options, buffer_bytes=50_000)
+    options = replace(archive.options, run_bytes=50_000)
     await archive.load(archive.database(object_table), options=options, object=write(rows))
     stored = archive.rows(await archive.table("object"))
     assert sorted(row[0] for found in stored.values() for row in found) == list(range(6_000))
     for chunk, found in stored.items():
         assert chunk == 0 or [row[5] for row in found] == sorted(row[5] for row in found)
-    assert not list(archive.spill.rglob("*.arrow"))
+    assert not list(archive.runs.rglob("*.arrow"))
 
 
 async def test_replicas_hold_the_same_rows(archive, write, object_table):

@@ -6,18 +6,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import asdict, replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from ingest.report import Stage
 from qserv.errors import BadFileError, BadRowError, ClusterError, IngestError, NodeUnavailableError, SchemaError
 from qserv.metadata.engine import connect
 from qserv.metadata.nodes import register_node
 from qserv.metadata.registration import family_lock
 from schema.model import Column, ColumnType, ForeignKey, Table, TableRole
 from schema.serialise import database_to_json
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -55,7 +58,7 @@ async def nothing_is_there(archive):
     assert archive.physical_tables() == []
     assert [table.name for table in (await archive.catalogue(unpublished=True)).tables if table.database == archive.name] == []
     assert archive.name not in {family.family for family in (await archive.catalogue(unpublished=True)).families}
-    assert not list(archive.spill.rglob("*.arrow"))
+    assert not list(archive.runs.rglob("*.arrow"))
     async with connect(archive.engine) as connection:
         indexes = await connection.exec_driver_sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'director_index'")
         assert indexes.scalar_one() == 0
@@ -176,14 +179,14 @@ async def test_two_loads_into_a_family_do_not_run_at_once(archive, write, object
 
 
 async def test_a_load_that_is_cancelled_leaves_nothing(archive, write, object_table):
-    begun = asyncio.Event()
+    begun = threading.Event()
 
     def notice(step):
-        if step.stage == "sending":
-            asyncio.get_running_loop().call_soon(begun.set)
+        if step.stage == Stage.BUILDING:
+            begun.set()
 
     load = asyncio.ensure_future(archive.load(archive.database(object_table), progress=notice, object=write(objects(5000))))
-    await begun.wait()
+    assert await asyncio.to_thread(begun.wait, PATIENCE_S)
     load.cancel()
     with pytest.raises(asyncio.CancelledError):
         await load
@@ -201,19 +204,18 @@ given = json.loads(sys.stdin.read())
 def kill(step):
     if step.stage == given["stage"]:
         os.kill(os.getpid(), signal.SIGKILL)
-options = LoadOptions(Path(given["spill"]), chunk_target_rows=400, buffer_bytes=50_000)
+options = LoadOptions(chunk_target_rows=400, run_bytes=50_000)
 load = load_catalogue(make_engine(given["url"]), given["secret"], database_from_json(given["database"]),
                       {"object": [Path(given["file"])]}, options=options, progress=kill)
 asyncio.run(load)
 """
 
 
-@pytest.mark.parametrize("stage", ["reading", "sending"])
+@pytest.mark.parametrize("stage", [Stage.READING, Stage.BUILDING])
 async def test_a_killed_load_is_not_seen_and_the_next_one_clears_it_away(archive, write, object_table, stage):
     database = archive.database(object_table)
     given = {
         "stage": stage,
-        "spill": str(archive.spill),
         "url": archive.engine.url.render_as_string(hide_password=False),
         "secret": archive.secrets.cluster.get_secret_value(),
         "database": database_to_json(database),

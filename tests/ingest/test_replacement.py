@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ingest.report import Stage
 from ingest.staging import staged_database
 from qserv.errors import BadRowError, IngestError
 from qserv.metadata.director_index import find_chunks
@@ -79,7 +80,7 @@ async def test_old_rows_are_seen_while_new_ones_are_loaded(archive, write, objec
     seen = []
 
     def look(step):
-        if step.stage in {"reading", "sending"}:
+        if step.stage in {Stage.READING, Stage.BUILDING}:
             seen.append(sum(map(len, archive.rows(table).values())))
 
     await archive.load(database, options=replacing, progress=look, object=write(objects(40)))

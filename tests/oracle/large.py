@@ -84,7 +84,7 @@ async def _load(cluster, secrets, database, survey, directory):
     for name, (path,) in files.items():
         survey.write(name, path)
     engine = make_engine(cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets))
-    options = LoadOptions(directory, CHUNK_TARGET_ROWS)
+    options = LoadOptions(CHUNK_TARGET_ROWS)
     try:
         await load_catalogue(engine, secrets.cluster.get_secret_value(), database, files, options=options)
     finally:

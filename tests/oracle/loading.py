@@ -76,7 +76,7 @@ async def load(cluster, secrets, tables, directory):
     for name, rows in tables.rows.items():
         files[name] = [directory / f"{tables.database.name}-{name}.parquet"]
         pq.write_table(rows, files[name][0])
-    options = LoadOptions(directory, tables.chunk_target_rows)
+    options = LoadOptions(tables.chunk_target_rows)
     async with _metadata(cluster, secrets) as engine:
         return await load_catalogue(engine, secrets.cluster.get_secret_value(), tables.database, files, options=options)
 

@@ -27,11 +27,11 @@ def node(postgres_cluster):
 
 
 @pytest.fixture(scope="session")
-def server(node, postgres_cluster):
+def server(node, postgres_cluster, tmp_path_factory):
     conninfo = node.postgres.conninfo(Role.LOADER, NODE_DATABASE, postgres_cluster.secrets)
     with psycopg.connect(conninfo, autocommit=True) as session:
         install(session)
-    server = make_server(node, postgres_cluster.secrets)
+    server = make_server(node, postgres_cluster.secrets, tmp_path_factory.mktemp("runs"))
     yield server
     server.close()
 

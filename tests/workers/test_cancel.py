@@ -117,9 +117,9 @@ def test_a_reader_that_is_killed_before_the_first_row_ends_the_query(server, pos
     until(lambda: backends(admin, query_id) == 0)
 
 
-def test_calls_beyond_the_limit_wait_and_can_be_cancelled(node, postgres_cluster, admin, query_id):
+def test_calls_beyond_the_limit_wait_and_can_be_cancelled(node, postgres_cluster, admin, query_id, tmp_path):
     scheduler = Scheduler({lane: LaneRule(slots=1, each=1, turn_s=60) for lane in Lane}, most_calls=2)
-    server = make_server(node, postgres_cluster.secrets, scheduler=scheduler)
+    server = make_server(node, postgres_cluster.secrets, tmp_path, scheduler=scheduler)
     with WorkerClient("127.0.0.1", server.port, postgres_cluster.secrets.cluster.get_secret_value()) as client:
         first = Asker(client, sleeping(f"{query_id}-first"))
         until(lambda: backends(admin, f"{query_id}-first") == 1)
@@ -138,8 +138,8 @@ def test_calls_beyond_the_limit_wait_and_can_be_cancelled(node, postgres_cluster
     server.close()
 
 
-def test_a_worker_that_closes_cancels_what_runs(node, postgres_cluster, admin, query_id):
-    server = make_server(node, postgres_cluster.secrets)
+def test_a_worker_that_closes_cancels_what_runs(node, postgres_cluster, admin, query_id, tmp_path):
+    server = make_server(node, postgres_cluster.secrets, tmp_path)
     with WorkerClient("127.0.0.1", server.port, postgres_cluster.secrets.cluster.get_secret_value()) as client:
         asker = Asker(client, sleeping(query_id))
         until(lambda: backends(admin, query_id) == 1)

@@ -21,6 +21,7 @@ from schema.serialise import table_to_json
 from workers.client import WorkerClient
 from workers.execute import Executor
 from workers.failures import from_failure, to_flight
+from workers.loading import Loader
 from workers.postgresql.failures import load_error, query_error
 from workers.protocol import ChunkLoad, ChunkQuery, ChunkTask, Failure
 from workers.scheduler import Scheduler, lane_rules
@@ -139,10 +140,10 @@ def test_nobody_listening_is_a_node_that_cannot_answer():
         client.health()
 
 
-def test_postgresql_that_is_down_is_a_node_that_cannot_answer(query_id):
+def test_postgresql_that_is_down_is_a_node_that_cannot_answer(query_id, tmp_path):
     conninfo = "postgresql://nobody:nothing@127.0.0.1:1/qserv"
-    executor = Executor(reader_conninfo=conninfo, loader_conninfo=conninfo, connections=1)
-    server = WorkerServer(executor, Turns(Scheduler(lane_rules(1))), Endpoint("alone", "127.0.0.1", 0, "secret"))
+    executor, loader = Executor(reader_conninfo=conninfo, connections=1), Loader(conninfo, tmp_path)
+    server = WorkerServer(executor, loader, Turns(Scheduler(lane_rules(1))), Endpoint("alone", "127.0.0.1", 0, "secret"))
     with WorkerClient("127.0.0.1", server.port, "secret") as client:
         with pytest.raises(NodeUnavailableError):
             client.health()
@@ -176,10 +177,10 @@ def test_an_unknown_action_and_undecodable_messages_are_told(server, postgres_cl
             client.do_get(flight.Ticket(b"[]"), options)
 
 
-def test_a_port_in_use_is_told(server):
-    executor = Executor(reader_conninfo="postgresql://", loader_conninfo="postgresql://", connections=1)
+def test_a_port_in_use_is_told(server, tmp_path):
+    executor, loader = Executor(reader_conninfo="postgresql://", connections=1), Loader("postgresql://", tmp_path)
     with pytest.raises(PortInUseError, match="node-9"):
-        WorkerServer(executor, Turns(Scheduler(lane_rules(1))), Endpoint("node-9", "127.0.0.1", server.port, "secret"))
+        WorkerServer(executor, loader, Turns(Scheduler(lane_rules(1))), Endpoint("node-9", "127.0.0.1", server.port, "secret"))
 
 
 def test_a_full_disk_is_named_as_such():

@@ -44,19 +44,19 @@ def holding(admin):
 
 
 @contextlib.contextmanager
-def served(node, secrets, scheduler=None):
+def served(node, secrets, runs, scheduler=None):
     """Serve a node; yield a client."""
-    server = make_server(node, secrets, scheduler=scheduler)
+    server = make_server(node, secrets, runs, scheduler=scheduler)
     with WorkerClient("127.0.0.1", server.port, secrets.cluster.get_secret_value()) as client:
         yield client
     server.close()
 
 
 @pytest.fixture
-def narrow(node, postgres_cluster):
+def narrow(node, postgres_cluster, tmp_path):
     """A worker with one slot a lane, whose turns are short."""
     rules = {Lane.INTERACTIVE: LaneRule(slots=1, each=1, turn_s=0.3), Lane.SCAN: LaneRule(slots=1, each=1, turn_s=60)}
-    with served(node, postgres_cluster.secrets, Scheduler(rules, most_aside=1)) as client:
+    with served(node, postgres_cluster.secrets, tmp_path, Scheduler(rules, most_aside=1)) as client:
         yield client
 
 
@@ -189,9 +189,9 @@ def test_who_waits_longer_than_its_time_limit_is_told(narrow, query_id):
     scan.join()
 
 
-def test_a_reader_that_stops_reading_holds_up_nobody(node, postgres_cluster, query_id):
+def test_a_reader_that_stops_reading_holds_up_nobody(node, postgres_cluster, query_id, tmp_path):
     rules = {lane: LaneRule(slots=1, each=3, turn_s=0.3) for lane in Lane}
-    with served(node, postgres_cluster.secrets, Scheduler(rules, most_aside=4)) as client:
+    with served(node, postgres_cluster.secrets, tmp_path, Scheduler(rules, most_aside=4)) as client:
         tasks = tuple(ChunkTask(chunk, {}) for chunk in range(100, 110))
         sql = "SELECT i, repeat('x', 1000) AS pad FROM generate_series(1, 40000) AS i"
         with client.query(ChunkQuery(query_id, sql, tasks, 600.0)) as slow:
@@ -275,12 +275,12 @@ def asked_at_once(client, query_id, table, chunks, statements):
     return [Asker(client, ChunkQuery(f"{query_id}-{number}", sql, tasks, 600.0)) for number, sql in enumerate(statements)]
 
 
-def test_scans_of_different_conditions_and_columns_read_a_chunk_once_from_disk(big, query_id):
+def test_scans_of_different_conditions_and_columns_read_a_chunk_once_from_disk(big, query_id, tmp_path):
     node, secrets, admin = big
     blocks, before = blocks_of(admin, "object")
     assert blocks * 8192 > 6 * BUFFERS_BYTES
     most = 0
-    with served(node, secrets) as client:
+    with served(node, secrets, tmp_path) as client:
         scans = asked_at_once(client, query_id, "object", CHUNKS, SCANS)
         while any(scan.is_alive() for scan in scans):
             most = max(most, connections(admin))
@@ -292,11 +292,11 @@ def test_scans_of_different_conditions_and_columns_read_a_chunk_once_from_disk(b
     assert 1 < most <= this_machine().scans(None)
 
 
-def test_chunks_that_postgresql_would_read_past_its_buffers_are_read_once_as_well(big, query_id):
+def test_chunks_that_postgresql_would_read_past_its_buffers_are_read_once_as_well(big, query_id, tmp_path):
     node, secrets, admin = big
     blocks, before = blocks_of(admin, "source")
     assert blocks * 8192 > LARGE_CHUNKS * BUFFERS_BYTES / 4
-    with served(node, secrets) as client:
+    with served(node, secrets, tmp_path) as client:
         scans = asked_at_once(client, query_id, "source", LARGE_CHUNKS, SCANS)
         for scan in scans:
             scan.join()

@@ -170,7 +170,7 @@ def load_archive(archive: Archive, data: Data, files: dict[str, list[Path]]) -> 
                 secrets.cluster.get_secret_value(),
                 data.database,
                 files,
-                options=LoadOptions(data.home, data.target_rows),
+                options=LoadOptions(data.target_rows),
             )
         finally:
             await engine.dispose()

@@ -222,7 +222,7 @@ async def _load(cluster, secrets, directory):
     token = secrets.cluster.get_secret_value()
     try:
         for name, replicas in ((ONCE, 1), (TWICE, 2)):
-            options = LoadOptions(directory, CHUNK_TARGET_ROWS, replicas)
+            options = LoadOptions(CHUNK_TARGET_ROWS, replicas)
             await load_catalogue(engine, token, database(name), files, options=options)
     finally:
         await engine.dispose()

@@ -53,13 +53,13 @@ class Behind:
 
 
 @pytest.fixture
-def behind(battered):
+def behind(battered, tmp_path):
     node = battered.cluster.node(NODE)
     tables = battered.chunk_tables(ONCE, "points", NODE)
     with contextlib.ExitStack() as stack:
         proxy = stack.enter_context(contextlib.closing(Proxy(node.postgres_port)))
         reached = dataclasses.replace(node, worker_port=0, postgres_port=proxy.port)
-        server = stack.enter_context(contextlib.closing(make_server(reached, battered.secrets, silence_s=SILENCE_S)))
+        server = stack.enter_context(contextlib.closing(make_server(reached, battered.secrets, tmp_path, silence_s=SILENCE_S)))
         token = battered.secrets.cluster.get_secret_value()
         client = stack.enter_context(WorkerClient(node.host, server.port, token))
         one = Behind(client, proxy, tables, stack.enter_context(ThreadPoolExecutor(1)))

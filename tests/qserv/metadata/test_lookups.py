@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from qserv.errors import MetadataError
-from qserv.metadata.director_index import load_index
+from qserv.metadata.director_index import add_keys, begin_index, complete_index
 from qserv.metadata.engine import connect
 from qserv.metadata.lookups import Lookups
 from qserv.metadata.registration import publish
@@ -11,14 +11,14 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_version_and_chunks_are_those_that_were_written(engine):
-    async def batches():
-        yield np.array([7, -3]), np.array([5, 6])
-
     lookups = Lookups(engine.url)
     try:
         assert await lookups.catalogue_version() == 0
         async with connect(engine) as connection:
-            await load_index(connection, "stars", "object", batches())
+            async with connection.begin():
+                await begin_index(connection, "stars", "object")
+                await add_keys(connection, "stars", "object", np.array([7, -3]), np.array([5, 6]))
+                await complete_index(connection, "stars", "object")
             version = await publish(connection, {})
         assert await lookups.catalogue_version() == version == 1
         found = await lookups.chunks_of("stars", "object", [7, 8, -3, 7])

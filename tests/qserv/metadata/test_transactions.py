@@ -23,8 +23,7 @@ async def connection(engine):
 async def test_a_transaction_is_committed_with_what_it_took(connection):
     number = await transactions.begin(connection, new("a"))
     taken = [Contribution("object", "/data/1.parquet", 10, "abc", 2**40, 3), Contribution("source", "http://x/2", None, None, 5)]
-    for each in taken:
-        await transactions.contribute(connection, number, each)
+    await transactions.contribute(connection, number, taken)
     (opened,) = await transactions.list_transactions(connection, limit=5)
     assert (opened.state, opened.ended, opened.row_count, opened.rejected) == (TransactionState.OPEN, None, 2**40 + 5, 3)
     await transactions.end(connection, number)
@@ -67,3 +66,19 @@ async def test_it_is_committed_in_the_same_moment_as_its_tables_are_shown(engine
 async def test_one_that_is_not_there(connection):
     with pytest.raises(UnknownNameError, match="there is no load b; `qserv loads` lists them"):
         await transactions.read_transaction(connection, "b")
+
+
+async def test_runs_count_when_they_are_taken_and_go_when_nodes_have_none(connection):
+    first, second = [await transactions.begin(connection, new(name, name)) for name in "ab"]
+    runs = [await transactions.new_run(connection, number, 7) for number in (first, first, first, second)]
+    for run in (runs[2], runs[0], runs[3]):
+        await transactions.take_run(connection, run)
+    assert await transactions.taken_runs(connection, first, 7) == [runs[0], runs[2]]
+    assert await transactions.taken_runs(connection, first, 8) == []
+    assert await transactions.uncleared(connection) == []
+    await transactions.end(connection, first, "a bad row")
+    assert await transactions.uncleared(connection) == [first]
+    await transactions.clear(connection, [first])
+    assert await transactions.uncleared(connection) == []
+    assert await transactions.taken_runs(connection, first, 7) == []
+    assert await transactions.taken_runs(connection, second, 7) == [runs[3]]

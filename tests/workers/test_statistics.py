@@ -3,7 +3,7 @@ import datetime as dt
 import pyarrow as pa
 import pytest
 
-from ingest.statistics import ColumnRange
+from workers.runs.statistics import ColumnRange
 
 NAN, INF = float("nan"), float("inf")
 
@@ -12,7 +12,7 @@ def measured(arrow, *batches):
     column = ColumnRange("x", arrow)
     for batch in batches:
         column.add(pa.array(batch, arrow))
-    return column.record(4)
+    return column.statistics()
 
 
 @pytest.mark.parametrize(

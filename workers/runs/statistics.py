@@ -1,6 +1,7 @@
 """Ranges of the columns of a chunk, batch by batch: what lets the czar leave a chunk out of a query."""
 
 import math
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -8,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from qserv.ids import ChunkId
-from qserv.metadata.registration import StatisticsRecord
+from schema.model import HEALPIX_COLUMN
+from workers.protocol import MeasuredColumn
 
 MAX_TEXT_CHARACTERS = 64
 """Longest text kept as the end of a range: a longer one makes the range unknown, which is safe and keeps the metadata small."""
@@ -19,7 +20,7 @@ class ColumnRange:
     """Range of the values of one column. Its ends are ``Any``: Python's value for whatever type the column has."""
 
     def __init__(self, name: str, datatype: pa.DataType) -> None:
-        self._name = name
+        self.name = name
         self._datatype = datatype
         self._low: Any = None
         self._high: Any = None
@@ -42,14 +43,13 @@ class ColumnRange:
             self._low = low if self._low is None else min(self._low, low)
             self._high = high if self._high is None else max(self._high, high)
 
-    def record(self, chunk: ChunkId) -> StatisticsRecord:
+    def statistics(self) -> MeasuredColumn:
         """Return the range as the metadata database keeps it."""
         low, high = self._text(self._low), self._text(self._high)
         known = low is not None and high is not None
         infinite = any(isinstance(end, float) and math.isinf(end) for end in (self._low, self._high))
-        return StatisticsRecord(
-            chunk=chunk,
-            column=self._name,
+        return MeasuredColumn(
+            column=self.name,
             minimum=low if known else None,
             maximum=high if known else None,
             null_count=self._null_count,
@@ -74,11 +74,10 @@ class ColumnRange:
         return text if len(text) <= MAX_TEXT_CHARACTERS else None
 
 
-class ChunkStatistics:
-    """Ranges of all columns of a table's rows in one chunk."""
+class Ranges:
+    """Ranges of all columns of some rows."""
 
-    def __init__(self, chunk: ChunkId, schema: pa.Schema) -> None:
-        self.chunk = chunk
+    def __init__(self, schema: pa.Schema) -> None:
         self.rows = 0
         self._ranges = [ColumnRange(field.name, field.type) for field in schema]
 
@@ -88,6 +87,12 @@ class ChunkStatistics:
         for column, values in zip(self._ranges, batch.columns, strict=True):
             column.add(values)
 
-    def records(self) -> list[StatisticsRecord]:
-        """Return the ranges as the metadata database keeps them."""
-        return [column.record(self.chunk) for column in self._ranges]
+    def watched(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield batches, and take their rows in."""
+        for batch in batches:
+            self.add(batch)
+            yield batch
+
+    def statistics(self) -> list[MeasuredColumn]:
+        """Return the ranges as the metadata database keeps them: all but that of ``_healpix_29``, which the chunk says."""
+        return [column.statistics() for column in self._ranges if column.name != HEALPIX_COLUMN]

@@ -1,0 +1,144 @@
+"""Rows of contributions, gathered in memory until they are a run, and sorted by chunk and ``_healpix_29``.
+
+A run holds whole contributions, or a piece of a single one: so a contribution that fails takes only runs of its own with it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from ingest.chunking import ChunkedRows
+from partitioner.healpix import Pixels
+from qserv.ids import ChunkId, NodeId
+from qserv.metadata.transactions import Contribution
+from workers.runs.merging import pixels
+
+RUN_BATCH_BYTES = 1024 * 1024
+"""Size of a record batch of a run. Nodes map batches, they do not read them: a smaller one saves nothing, a larger one delays."""
+
+
+@dataclass(frozen=True)
+class SortedRows:
+    """Rows of a run, of the chunks or of their overlap: in memory in any order, and the order that sorts them.
+
+    Attributes
+    ----------
+    chunks
+        Of each row, shape (n,).
+    order
+        Places of the sorted rows, shape (n,).
+    slices
+        Of each chunk, ascending, the places of its first row in ``order`` and behind its last.
+    """
+
+    rows: pa.Table
+    chunks: Pixels
+    order: Pixels
+    slices: Mapping[ChunkId, tuple[int, int]]
+
+    @classmethod
+    def sort(cls, batches: Sequence[pa.RecordBatch], chunks: Sequence[Pixels], schema: pa.Schema) -> "SortedRows":
+        """Sort rows; those of one chunk and pixel stay in their order."""
+        rows = pa.Table.from_batches(batches, schema).combine_chunks()
+        of_rows = np.concatenate([np.empty(0, np.int64), *chunks])
+        order = np.argsort(pixels(rows), kind="stable")
+        # Rows may lie in chunks of other rows' pixels, as overlap and dependents do: chunks first, pixels within.
+        order = order[np.argsort(of_rows[order], kind="stable")]
+        found, starts = np.unique(of_rows[order], return_index=True)
+        ends = [*starts[1:].tolist(), len(order)]
+        slices = dict(zip(map(ChunkId, found.tolist()), zip(starts.tolist(), ends, strict=False), strict=True))
+        return cls(rows, of_rows, order, slices)
+
+    def of(self, chunks: Sequence[ChunkId]) -> "SortedRows":
+        """Return the rows of some chunks, which are ascending."""
+        taken = [self.slices[chunk] for chunk in chunks]
+        order = np.concatenate([np.empty(0, np.int64), *(self.order[start:end] for start, end in taken)])
+        ends = np.cumsum([end - start for start, end in taken]).tolist()
+        return SortedRows(self.rows, self.chunks, order, dict(zip(chunks, zip([0, *ends], ends, strict=False), strict=True)))
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows of a batch."""
+        return max(int(RUN_BATCH_BYTES * self.rows.num_rows / max(self.rows.nbytes, 1)), 1)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in order, `batch_rows` in each batch but the last one."""
+        for first in range(0, len(self.order), self.batch_rows):
+            taken = self.rows.take(pa.array(self.order[first : first + self.batch_rows]))
+            yield from taken.combine_chunks().to_batches()
+
+
+@dataclass(frozen=True)
+class Run:
+    """Rows of a table, of the chunks and of their overlap, and the contributions whose last rows are among them."""
+
+    base: SortedRows
+    overlap: SortedRows
+    ended: tuple[Contribution, ...]
+
+    def nodes(self, placement: Mapping[ChunkId, Sequence[NodeId]]) -> dict[NodeId, dict[str, SortedRows]]:
+        """Return the parts of each node, as far as they have rows."""
+        parts: dict[NodeId, dict[str, SortedRows]] = {}
+        for part, rows in (("base", self.base), ("overlap", self.overlap)):
+            of_nodes: dict[NodeId, list[ChunkId]] = {}
+            for chunk in rows.slices:
+                for node in placement[chunk]:
+                    of_nodes.setdefault(node, []).append(chunk)
+            for node, chunks in of_nodes.items():
+                parts.setdefault(node, {})[part] = rows.of(chunks)
+        return parts
+
+
+class Gathered:
+    """Rows that are not sent yet.
+
+    Parameters
+    ----------
+    schema
+        Of the rows.
+    budget_bytes
+        Size of a run. While it is sorted there are two copies of it in memory.
+    """
+
+    def __init__(self, schema: pa.Schema, budget_bytes: int) -> None:
+        self._schema, self._budget_bytes = schema, budget_bytes
+        self._pieces: list[ChunkedRows] = []
+        self._bytes = 0
+        self._ended: list[Contribution] = []
+        self._whole = 0
+        """Pieces that are of contributions that have ended."""
+
+    def add(self, rows: ChunkedRows) -> None:
+        """Take rows of a contribution."""
+        if rows.batch.num_rows or rows.overlap.num_rows:
+            self._pieces.append(rows)
+            self._bytes += rows.batch.nbytes + rows.overlap.nbytes
+
+    def end(self, contribution: Contribution) -> None:
+        """Say that the rows since the last call, of this one or `take`, were the last ones of a contribution."""
+        self._ended.append(contribution)
+        self._whole = len(self._pieces)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to take."""
+        return not self._pieces and not self._ended
+
+    @property
+    def full(self) -> bool:
+        """Whether the rows are a run."""
+        return self._bytes >= self._budget_bytes
+
+    def take(self) -> Run:
+        """Give up the rows of whole contributions, or else all there are."""
+        count = self._whole or len(self._pieces)
+        pieces, self._pieces = self._pieces[:count], self._pieces[count:]
+        ended, self._ended, self._whole = tuple(self._ended), [], 0
+        self._bytes = sum(rows.batch.nbytes + rows.overlap.nbytes for rows in self._pieces)
+        return Run(
+            SortedRows.sort([rows.batch for rows in pieces], [rows.chunks for rows in pieces], self._schema),
+            SortedRows.sort([rows.overlap for rows in pieces], [rows.overlap_chunks for rows in pieces], self._schema),
+            ended,
+        )

@@ -1,0 +1,158 @@
+"""Files of the runs of a node: rows sorted by chunk and ``_healpix_29``, and where in the file each chunk's rows are.
+
+``<transaction>/<table>/<run>-<part>.arrow``, all four of them numbers and words of ours. A file gets its name when it is whole and
+on the disk: what has another name is left over from a sender or a worker that died.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import ipc
+
+from partitioner.healpix import Pixels
+from qserv.errors import IngestError, StorageFullError
+from qserv.ids import ChunkId
+from workers.protocol import PARTS, RunLoad
+
+LAYOUT: Final = b"qserv.run"
+"""Key of the metadata, of a file's schema, that say how its rows lie."""
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """Sorted rows in an Arrow IPC file.
+
+    Attributes
+    ----------
+    chunks
+        Chunks that have rows in it, ascending; shape (n,).
+    bounds
+        Place of the first row of each, and behind the last one; shape (n + 1,).
+    batch_rows
+        Rows of each batch but the last one.
+    """
+
+    path: Path
+    chunks: Pixels
+    bounds: Pixels
+    batch_rows: int
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFile":
+        """Read how the rows of a file lie.
+
+        Raises
+        ------
+        IngestError
+            The file is not there, or damaged.
+        """
+        try:
+            with pa.memory_map(str(path)) as source, ipc.open_file(source) as file:
+                layout = json.loads(file.schema.metadata[LAYOUT])
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            msg = f"rows that were sent to this node are lost: {path}: {error}; load them again"
+            raise IngestError(msg) from error
+        return cls(path, np.array(layout["chunks"], np.int64), np.array([0, *layout["ends"]], np.int64), layout["batch_rows"])
+
+    def slice(self, chunk: ChunkId) -> tuple[int, int]:
+        """Return the places of the first row of a chunk and behind its last one: the same where it has none."""
+        place = int(np.searchsorted(self.chunks, chunk))
+        if place == len(self.chunks) or self.chunks[place] != chunk:
+            return 0, 0
+        return int(self.bounds[place]), int(self.bounds[place + 1])
+
+    def read(self, chunk: ChunkId, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a chunk in order, in batches, each of them mapped until it is forgotten: they never add up."""
+        start, end = self.slice(chunk)
+        with pa.memory_map(str(self.path)) as source, ipc.open_file(source) as file:
+            for number in range(start // self.batch_rows, -(-end // self.batch_rows)):
+                first = number * self.batch_rows
+                low, high = max(start - first, 0), min(end - first, self.batch_rows)
+                batch = file.get_batch(number).slice(low, high - low)
+                yield batch.replace_schema_metadata(None) if columns is None else batch.select(columns)
+
+
+class RunFiles:
+    """The runs of a node, below a directory. All methods may be called from any thread."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def write(self, run: RunLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+        """Write a run, in place of one of the same name; return its number of rows, which are on the disk then.
+
+        Raises
+        ------
+        IngestError
+            The rows are not those that the message tells of.
+        StorageFullError
+            The disk is full.
+        """
+        path = self._path(run.transaction, run.table, run.run, run.part)
+        if run.batch_rows < 1 or not run.chunks or len(run.chunks) != len(run.ends):
+            msg = f"run {run.run} does not say which rows are of which chunks; send it again"
+            raise IngestError(msg)
+        new = path.with_name(path.name + ".new")
+        layout = {"chunks": run.chunks, "ends": run.ends, "batch_rows": run.batch_rows}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with pa.OSFile(str(new), "wb") as sink:
+                    rows = _write(sink, schema.with_metadata({LAYOUT: json.dumps(layout)}), batches, run.batch_rows)
+                if rows != run.ends[-1]:
+                    msg = f"{rows} rows of run {run.run} came, {run.ends[-1]} were told of; send it again"
+                    raise IngestError(msg)
+                _sync(new)
+                new.rename(path)
+            finally:
+                new.unlink(missing_ok=True)
+            _sync(path.parent)
+        except OSError as error:
+            msg = f"{path.parent}: {error}; make room on that disk, then load again"
+            raise StorageFullError(msg) from error
+        return rows
+
+    def open(self, transaction: int, table: int, runs: Iterable[int], part: str) -> list[RunFile]:
+        """Return those of the runs that have rows of a part for this node, in their order."""
+        paths = (self._path(transaction, table, run, part) for run in runs)
+        return [RunFile.open(path) for path in paths if path.exists()]
+
+    def drop(self, transaction: int, table: int | None = None) -> None:
+        """Delete the runs of a transaction, or those of one table of it; does nothing where there are none."""
+        place = self._directory / str(transaction)
+        shutil.rmtree(place if table is None else place / str(table), ignore_errors=True)
+
+    def _path(self, transaction: int, table: int, run: int, part: str) -> Path:
+        if part not in PARTS or not all(isinstance(number, int) for number in (transaction, table, run)):
+            msg = f"a run is named by three numbers and one of {', '.join(PARTS)}, not by {(transaction, table, run, part)}"
+            raise IngestError(msg)
+        return self._directory / str(transaction) / str(table) / f"{run}-{part}.arrow"
+
+
+def _write(sink: pa.NativeFile, schema: pa.Schema, batches: Iterable[pa.RecordBatch], batch_rows: int) -> int:
+    """Write batches; return their number of rows."""
+    rows = 0
+    with ipc.new_file(sink, schema) as writer:
+        for batch in batches:
+            if rows % batch_rows or not 0 < batch.num_rows <= batch_rows:
+                msg = f"a batch of {batch.num_rows} rows after {rows} is not one of {batch_rows}, which all but the last have"
+                raise IngestError(msg)
+            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+            rows += batch.num_rows
+    return rows
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a directory's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

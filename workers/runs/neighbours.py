@@ -1,0 +1,76 @@
+"""The columns about near neighbours of a director's rows, made when all rows of a chunk are together."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from partitioner.friends import NONE, friends
+from partitioner.nearest import REACH_DEG, Positions, nearest_deg
+from partitioner.sphere import Floats
+from qserv.ids import ChunkId
+from schema.model import FRIENDS, NEAREST, Table
+from schema.types import arrow_type
+from workers.protocol import PARTS
+from workers.runs.merging import SortedRows
+
+COLUMNS = (NEAREST, FRIENDS)
+"""The last ones of a director's physical tables."""
+
+NEAREST_FACT, FRIENDS_FACT = "nearest_deg", "friends_deg"
+"""Names of the facts, of a published table, that its rows have the columns: up to these separations. Rows that are added without
+them, or that take away neighbours which they tell of, must take the facts away."""
+
+FACTS = (NEAREST_FACT, FRIENDS_FACT)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The columns of a chunk.
+
+    Attributes
+    ----------
+    columns
+        Of both parts, in the order of their rows.
+    facts
+        Up to which separations, deg, the columns tell how near the nearest row is, and which rows are near.
+    """
+
+    columns: dict[str, list[pa.Array]]
+    facts: dict[str, float]
+
+
+def neighbours_of(table: Table, base: SortedRows, overlap: SortedRows, chunk: ChunkId) -> Neighbours:
+    """Return the columns of a chunk of a director, of all its rows, and of those of its overlap."""
+    positions = [_positions(table, rows, chunk) for rows in (base, overlap)]
+    nearest = nearest_deg(*positions)
+    groups, linking_deg = friends(list(zip(positions, nearest, strict=True)))
+    columns = {
+        part: [pa.array(near, arrow_type(NEAREST), from_pandas=True), pa.array(group, arrow_type(FRIENDS), mask=group == NONE)]
+        for part, near, group in zip(PARTS, nearest, groups, strict=True)
+    }
+    return Neighbours(columns, {NEAREST_FACT: REACH_DEG, FRIENDS_FACT: linking_deg})
+
+
+def with_columns(batches: Iterable[pa.RecordBatch], columns: Sequence[pa.Array]) -> Iterator[pa.RecordBatch]:
+    """Yield rows with the columns behind the others."""
+    start = 0
+    for batch in batches:
+        rows = batch.num_rows
+        for declared, column in zip(COLUMNS, columns, strict=True):
+            batch = batch.append_column(declared.name, column.slice(start, rows))  # noqa: PLW2901 (the same rows)
+        yield batch
+        start += rows
+
+
+def _positions(table: Table, rows: SortedRows, chunk: ChunkId) -> Positions:
+    """Return the positions of a chunk's rows, in their order."""
+    batches = list(rows.read(chunk, [str(table.ra), str(table.dec)]))
+    return Positions(*(_values(batches, place) for place in (0, 1)))
+
+
+def _values(batches: list[pa.RecordBatch], place: int) -> Floats:
+    """Return the values of a column, NaN for NULL."""
+    found: Floats = np.concatenate([np.empty(0), *(batch.column(place).to_numpy(zero_copy_only=False) for batch in batches)])
+    return found
