@@ -10,8 +10,9 @@ from ingest.inputs import Input
 from ingest.nodes import Nodes
 from ingest.staging import Staging, staged_database
 from qserv.errors import IngestError, QservError
+from qserv.failpoints import durable
 from qserv.metadata import transactions
-from qserv.metadata.engine import connect
+from qserv.metadata.engine import changing, connect
 from qserv.metadata.registration import delete_table, delete_unused, table_state, unpublish
 from schema.model import Database
 from workers.client import WorkerClient
@@ -85,7 +86,7 @@ async def clear_runs(engine: AsyncEngine, nodes: Nodes) -> None:
             ended = await transactions.uncleared(connection)
         for transaction_id in ended:
             await nodes.call_all(partial(_drop_runs, transaction_id=transaction_id))
-        async with connect(engine) as connection, connection.begin():
+        async with changing(engine, "ingest.runs.clear") as connection:
             await transactions.clear(connection, ended)
 
 
@@ -100,10 +101,11 @@ async def _remove_hidden(engine: AsyncEngine, nodes: Nodes, database: str) -> No
 async def drop_tables(engine: AsyncEngine, nodes: Nodes, database: str, tables: Sequence[str]) -> None:
     """Remove tables from users' sight, from all nodes, then from the metadata, which name them until nothing is left."""
     async with connect(engine) as connection:
-        await unpublish(connection, database, tables)
+        with durable("ingest.tables.hide"):
+            await unpublish(connection, database, tables)
     for table in tables:
         await nodes.call_all(partial(_drop, database=database, table=table))
-    async with connect(engine) as connection, connection.begin():
+    async with changing(engine, "ingest.tables.forget") as connection:
         for table in tables:
             await delete_table(connection, database, table)
         await delete_unused(connection)

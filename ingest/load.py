@@ -34,7 +34,7 @@ from ingest.taking import Taking
 from qserv.errors import QservError
 from qserv.ids import NULL_CHUNK
 from qserv.metadata.catalogue import Json
-from qserv.metadata.engine import connect
+from qserv.metadata.engine import changing, connect
 from qserv.metadata.nodes import list_nodes
 from qserv.metadata.registration import family_lock, record_chunks
 from qserv.placement import place_chunk
@@ -186,7 +186,7 @@ class _Tables:
         made = await build(self.nodes, action, total, self.progress)
         built = BuiltTable.of(table, made, sender.placement, self._rows[table.name])
         self.facts[table.name] = built.facts
-        async with connect(self.engine) as connection, connection.begin():
+        async with changing(self.engine, "ingest.chunks.record") as connection:
             await record_chunks(connection, sender.table, built.chunks, built.statistics)
         await sender.forget()
         return TableReport(

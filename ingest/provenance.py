@@ -18,7 +18,7 @@ from ingest.locations import Location
 from qserv.errors import MetadataError
 from qserv.metadata import transactions
 from qserv.metadata.director_index import Int64, add_keys
-from qserv.metadata.engine import connect
+from qserv.metadata.engine import changing, connect
 from qserv.metadata.transactions import Contribution, NewTransaction
 
 DISTRIBUTION = "qserv-healpix"
@@ -39,17 +39,17 @@ class Load:
         name = f"{database}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
         software = f"{DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}"
         new = NewTransaction(name, database, _user(), socket.gethostname(), software)
-        async with connect(engine) as connection, connection.begin():
+        async with changing(engine, "ingest.transaction.begin") as connection:
             return cls(engine, await transactions.begin(connection, new), name)
 
     async def new_run(self, table_id: int) -> int:
         """Return the number of a new run of a table."""
-        async with connect(self._engine) as connection, connection.begin():
+        async with changing(self._engine, "ingest.run.number") as connection:
             return await transactions.new_run(connection, self.transaction_id, table_id)
 
     async def take(self, run_id: int, ended: Sequence[Contribution], index: Keys | None) -> None:
         """Write down, all or nothing, that a run is on the nodes, what ends with it, and where the keys of a director are."""
-        async with connect(self._engine) as connection, connection.begin():
+        async with changing(self._engine, "ingest.run.take") as connection:
             await transactions.take_run(connection, run_id)
             await transactions.contribute(connection, self.transaction_id, ended)
             if index is not None:
@@ -63,7 +63,7 @@ class Load:
     async def abort(self, error: BaseException) -> None:
         """Write down why nothing of it is visible, as far as the metadata database answers; else the next load does."""
         with contextlib.suppress(MetadataError):
-            async with connect(self._engine) as connection, connection.begin():
+            async with changing(self._engine, "ingest.transaction.abort") as connection:
                 await transactions.end(connection, self.transaction_id, str(error) or type(error).__name__)
 
 

@@ -20,10 +20,11 @@ from ingest.nodes import Nodes, all_or_first_error
 from ingest.staging import Staging, staged_database
 from partitioner.chunkmap import ChunkMap
 from qserv.errors import QservError
+from qserv.failpoints import durable
 from qserv.ids import REPLICATED_CHUNK
 from qserv.metadata import registration
 from qserv.metadata.catalogue import DatabaseRow, Json, TableRow, load_catalogue
-from qserv.metadata.engine import connect
+from qserv.metadata.engine import changing, connect
 from schema.model import Database, Table
 from schema.serialise import column_from_json, column_to_json, table_from_json, table_to_json
 from schema.tap_schema import NAME, TAP_SCHEMA, tap_schema_rows
@@ -42,7 +43,7 @@ async def register(engine: AsyncEngine, family: Family, inputs: Iterable[Input],
     if staging.replaced:
         name = staged_database(database.name)
         chunk_map, row = replace(chunk_map, family=name), replace(row, database=name, family=name)
-    async with connect(engine) as connection, connection.begin():
+    async with changing(engine, "ingest.tables.register") as connection:
         await registration.register_family(connection, chunk_map)
         await registration.register_database(connection, row)
         return {
@@ -60,7 +61,8 @@ async def publish(engine: AsyncEngine, nodes: Nodes, facts: Mapping[int, Json], 
         tap_schema = await _rewrite_tap_schema(engine, nodes, showing=set(facts))
         async with connect(engine) as connection:
             shown = {**facts, **{table_id: {} for table_id in tap_schema}}
-            return await registration.publish(connection, shown, transaction_id)
+            with durable("ingest.publish"):
+                return await registration.publish(connection, shown, transaction_id)
 
 
 async def describe_published(engine: AsyncEngine, nodes: Nodes) -> None:
@@ -94,7 +96,7 @@ async def _rewrite_tap_schema(engine: AsyncEngine, nodes: Nodes, *, showing: set
     known = {table.name: table.table_id for table in catalogue.tables if table.database == NAME}
     ids = [known[table.name] for table in TAP_SCHEMA.tables] if known else await _register_tap_schema(engine)
     await all_or_first_error(_replace(nodes, table, rows[table.name]) for table in TAP_SCHEMA.tables)
-    async with connect(engine) as connection, connection.begin():
+    async with changing(engine, "ingest.tap_schema.measure") as connection:
         for table_id, table in zip(ids, TAP_SCHEMA.tables, strict=True):
             ranges = Ranges(rows[table.name].schema)
             for batch in rows[table.name].to_batches():
@@ -127,7 +129,7 @@ def _has_tables(database: DatabaseRow, tables: list[TableRow]) -> bool:
 async def _register_tap_schema(engine: AsyncEngine) -> list[int]:
     # Nothing of it is cut, but every family has a map: the base pixels.
     family = Family(TAP_SCHEMA, ChunkMap.uniform(0))
-    async with connect(engine) as connection, connection.begin():
+    async with changing(engine, "ingest.tap_schema.register") as connection:
         await registration.register_family(connection, family.row)
         row = DatabaseRow(NAME, TAP_SCHEMA.family, TAP_SCHEMA.description, TAP_SCHEMA.version)
         await registration.register_database(connection, row)

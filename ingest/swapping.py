@@ -7,8 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ingest.family import Family
 from ingest.nodes import Nodes
 from ingest.staging import Staging, staged_database
+from qserv.failpoints import durable
 from qserv.metadata.catalogue import DatabaseRow
-from qserv.metadata.engine import connect
+from qserv.metadata.engine import changing, connect
 from qserv.metadata.registration import unpublish
 from qserv.metadata.replacement import take_place
 from workers.client import WorkerClient
@@ -26,12 +27,13 @@ async def swap(engine: AsyncEngine, nodes: Nodes, family: Family, staging: Stagi
     await nodes.call_all(lambda client: client.health())
     names = sorted(staging.replaced)
     async with connect(engine) as connection:
-        await unpublish(connection, staging.database, names)
+        with durable("ingest.swap.hide"):
+            await unpublish(connection, staging.database, names)
     for name in names:
         await nodes.call_all(partial(_move, action=MoveTable(staged_database(staging.database), staging.database, name)))
     database = family.database
     row = DatabaseRow(database.name, database.family, database.description, database.version)
-    async with connect(engine) as connection, connection.begin():
+    async with changing(engine, "ingest.swap.take_place") as connection:
         await take_place(connection, staged_database(staging.database), family.row, row, names)
 
 

@@ -23,7 +23,7 @@ from ingest.sorting import Gathered, Run
 from ingest.staging import Staging
 from qserv.ids import REPLICATED_CHUNK
 from qserv.metadata.director_index import begin_index, complete_index
-from qserv.metadata.engine import connect
+from qserv.metadata.engine import changing
 from qserv.metadata.transactions import Contribution
 from schema.model import Table, TableRole
 from schema.types import row_schema
@@ -59,7 +59,7 @@ class Taking:
         gathered = Gathered(row_schema(table), self.run_bytes)
         index = (self.staging.home(table.name), table.name)
         if table.role is TableRole.DIRECTOR:
-            async with connect(self.engine) as connection, connection.begin():
+            async with changing(self.engine, "ingest.index.begin") as connection:
                 await begin_index(connection, *index)
         async with _Behind() as behind:
             for file, matching in source.files:
@@ -79,7 +79,7 @@ class Taking:
             while not gathered.empty:
                 await behind.do(self._send(table, await asyncio.to_thread(gathered.take), sender))
         if table.role is TableRole.DIRECTOR:
-            async with connect(self.engine) as connection, connection.begin():
+            async with changing(self.engine, "ingest.index.complete") as connection:
                 await complete_index(connection, *index)
         return done
 

@@ -173,6 +173,10 @@ class Settings(BaseSettings):
         ge=1,
         description="Rows that a chunk should have at most when an adaptive chunk map is made.",
     )
+    failpoints: str = Field(
+        default="",
+        description="For tests of failures: points at which processes die, fail or wait, as `qserv/failpoints.py` says.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info",
         description="Least severe message that the services write to their logs.",

@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from qserv.errors import MetadataError
+from qserv.failpoints import durable
 from qserv.metadata.silence import SILENCE_S, Watch
 
 POOL_CONNECTIONS = 8
@@ -79,6 +80,20 @@ async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             msg = f"metadata database {where} is of another version: {error.orig}; start it with this version (`qserv up`)"
             raise MetadataError(msg) from error
         raise
+
+
+@asynccontextmanager
+async def changing(engine: AsyncEngine, step: str) -> AsyncIterator[AsyncConnection]:
+    """Lend a connection in a transaction, committed at the end of the block: a durable step (`qserv.failpoints`).
+
+    Raises
+    ------
+    MetadataError
+        The database does not answer. If it stopped at the end, nobody knows whether the transaction is committed.
+    """
+    with durable(step):
+        async with connect(engine) as connection, connection.begin():
+            yield connection
 
 
 async def asyncpg_connection(connection: AsyncConnection) -> "asyncpg.Connection":

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
+from qserv.failpoints import durable
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -39,7 +41,7 @@ def install(connection: "psycopg.Connection") -> None:
     connection
         Of a role that may make schemas in the database, or owns schema ``qserv``.
     """
-    with connection.transaction():
+    with durable("worker.functions.install"), connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         connection.execute("CREATE SCHEMA IF NOT EXISTS qserv")
         connection.execute("GRANT USAGE ON SCHEMA qserv TO PUBLIC")

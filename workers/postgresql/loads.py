@@ -11,6 +11,7 @@ from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg import sql
 
 from qserv.errors import IngestError
+from qserv.failpoints import durable
 from qserv.ids import ChunkId
 from schema.ddl import chunk_statements, drop_statements
 from schema.model import Table
@@ -107,7 +108,7 @@ class Target:
 
 def load(session: psycopg.Connection, target: Target, rows: "Batches") -> int:
     """Fill and index a table with these rows and no others, in one transaction; return their number. Loading twice loads once."""
-    with session.transaction():
+    with durable("worker.table.load"), session.transaction():
         # Two loads of one table at once would both create it, and one would fail.
         session.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [target.relation])
         count = _replace(session, target.relation, rows) if target.chunk is None else _make(session, target, target.chunk, rows)

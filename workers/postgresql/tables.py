@@ -4,6 +4,7 @@ from typing import Final
 
 import psycopg
 
+from qserv.failpoints import durable
 from schema.ddl import DROP_BATCH_TABLES, drop_statements, prototype_statements, schema_statement
 from schema.model import Table
 from schema.physical import chunk_of, quote
@@ -15,7 +16,7 @@ READER: Final = "qserv_reader"
 
 def prepare(session: psycopg.Connection, database: str, table: Table) -> None:
     """Make the PostgreSQL schema of a database and the prototype of a table, readable by chunk queries."""
-    with session.transaction():
+    with durable("worker.table.prepare"), session.transaction():
         _make_schema(session, database)
         for statement in prototype_statements(database, table):
             run(session, statement)
@@ -27,35 +28,52 @@ def move(session: psycopg.Connection, source: str, database: str, table: str) ->
     What the other database has of that name is dropped before. A source that is empty then is dropped as well.
     """
     drop(session, database, table)
-    with session.transaction():
+    with durable("worker.schema.make"), session.transaction():
         _make_schema(session, database)
     names = _physical(session, source, table)
     for start in range(0, len(names), DROP_BATCH_TABLES):
-        with session.transaction():
+        with durable("worker.tables.move"), session.transaction():
             for name in names[start : start + DROP_BATCH_TABLES]:
                 run(session, f"ALTER TABLE {quote(source)}.{quote(name)} SET SCHEMA {quote(database)}")
-    left = session.execute("SELECT FROM pg_catalog.pg_tables WHERE schemaname = %s LIMIT 1", [source]).fetchone()
-    if left is None:
-        run(session, f"DROP SCHEMA IF EXISTS {quote(source)}")
+    _leave(session, source)
     return len(names)
 
 
 def drop(session: psycopg.Connection, database: str, table: str) -> int:
-    """Drop the prototype and all chunk and overlap tables of a table; return how many there were."""
+    """Drop the prototype and all chunk and overlap tables of a table; return how many there were.
+
+    A database that is empty then is dropped as well.
+    """
     names = _physical(session, database, table)
     for start in range(0, len(names), DROP_BATCH_TABLES):
-        for statement in drop_statements(database, names[start : start + DROP_BATCH_TABLES]):
-            run(session, statement)
+        with durable("worker.tables.drop"):
+            for statement in drop_statements(database, names[start : start + DROP_BATCH_TABLES]):
+                run(session, statement)
+    _leave(session, database)
     return len(names)
 
 
 def _make_schema(session: psycopg.Connection, database: str) -> None:
     """Make the PostgreSQL schema of a database, if it is not there, readable by chunk queries; within a transaction."""
-    # Two tables of one new database may be prepared at once, and CREATE SCHEMA IF NOT EXISTS is not safe against itself.
-    session.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [database])
+    _hold(session, database)
     run(session, schema_statement(database))
     run(session, f"GRANT USAGE ON SCHEMA {quote(database)} TO {READER}")
     run(session, f"ALTER DEFAULT PRIVILEGES IN SCHEMA {quote(database)} GRANT SELECT ON TABLES TO {READER}")
+
+
+def _leave(session: psycopg.Connection, database: str) -> None:
+    """Drop the PostgreSQL schema of a database that has no tables any more."""
+    with durable("worker.schema.drop"), session.transaction():
+        _hold(session, database)
+        left = session.execute("SELECT FROM pg_catalog.pg_tables WHERE schemaname = %s LIMIT 1", [database]).fetchone()
+        if left is None:
+            run(session, f"DROP SCHEMA IF EXISTS {quote(database)}")
+
+
+def _hold(session: psycopg.Connection, database: str) -> None:
+    """Let nobody else make or drop the schema of a database in this transaction."""
+    # Two tables of one new database may be prepared at once, and CREATE SCHEMA IF NOT EXISTS is not safe against itself.
+    session.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [database])
 
 
 def _physical(session: psycopg.Connection, database: str, table: str) -> list[str]:

@@ -18,6 +18,7 @@ from pyarrow import ipc
 
 from partitioner.healpix import Pixels
 from qserv.errors import IngestError, StorageFullError
+from qserv.failpoints import durable
 from qserv.ids import ChunkId
 from workers.protocol import PARTS, RunLoad
 
@@ -109,11 +110,12 @@ class RunFiles:
                 if rows != run.ends[-1]:
                     msg = f"{rows} rows of run {run.run} came, {run.ends[-1]} were told of; send it again"
                     raise IngestError(msg)
-                _sync(new)
-                new.rename(path)
+                with durable("worker.run.write"):
+                    _sync(new)
+                    new.rename(path)
+                    _sync(path.parent)
             finally:
                 new.unlink(missing_ok=True)
-            _sync(path.parent)
         except OSError as error:
             msg = f"{path.parent}: {error}; make room on that disk, then load again"
             raise StorageFullError(msg) from error
@@ -127,7 +129,8 @@ class RunFiles:
     def drop(self, transaction: int, table: int | None = None) -> None:
         """Delete the runs of a transaction, or those of one table of it; does nothing where there are none."""
         place = self._directory / str(transaction)
-        shutil.rmtree(place if table is None else place / str(table), ignore_errors=True)
+        with durable("worker.runs.drop"):
+            shutil.rmtree(place if table is None else place / str(table), ignore_errors=True)
 
     def _path(self, transaction: int, table: int, run: int, part: str) -> Path:
         if part not in PARTS or not all(isinstance(number, int) for number in (transaction, table, run)):
