@@ -136,10 +136,10 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
             version = await publish(engine, nodes, facts, load.transaction_id)
             progress(Progress(database.name, Stage.PUBLISHING, len(inputs), len(inputs)))
         except BaseException as error:
-            await withdraw(engine, nodes, inputs, staging)
-            await describe_published(engine, nodes)
-            await load.abort(error)
-            await clear_runs(engine, nodes)
+            if await load.abort(error):
+                await withdraw(engine, nodes, inputs, staging)
+                await describe_published(engine, nodes)
+                await clear_runs(engine, nodes)
             if isinstance(error, QservError) and staging.names_staged(error):
                 raise staging.as_users_know(error) from error
             raise

@@ -1,7 +1,6 @@
 """Where loaded rows come from: a transaction for each load, and what it read."""
 
 import asyncio
-import contextlib
 import getpass
 import hashlib
 import importlib.metadata
@@ -60,11 +59,16 @@ class Load:
         async with connect(self._engine) as connection:
             return await transactions.taken_runs(connection, self.transaction_id, table_id)
 
-    async def abort(self, error: BaseException) -> None:
-        """Write down why nothing of it is visible, as far as the metadata database answers; else the next load does."""
-        with contextlib.suppress(MetadataError):
+    async def abort(self, error: BaseException) -> bool:
+        """Write down why nothing of it is visible, and return whether that is so.
+
+        It is not if the load is committed. If the metadata database does not answer, nobody knows; the next load does.
+        """
+        try:
             async with changing(self._engine, "ingest.transaction.abort") as connection:
-                await transactions.end(connection, self.transaction_id, str(error) or type(error).__name__)
+                return await transactions.end(connection, self.transaction_id, str(error) or type(error).__name__)
+        except MetadataError:
+            return False
 
 
 def _user() -> str:

@@ -22,9 +22,10 @@ from partitioner.chunkmap import ChunkMap
 from qserv.errors import QservError
 from qserv.failpoints import durable
 from qserv.ids import REPLICATED_CHUNK
-from qserv.metadata import registration
-from qserv.metadata.catalogue import DatabaseRow, Json, TableRow, load_catalogue
+from qserv.metadata import registration, transactions
+from qserv.metadata.catalogue import DatabaseRow, Json, TableRow, catalogue_version, load_catalogue
 from qserv.metadata.engine import changing, connect
+from qserv.metadata.transactions import TransactionState
 from schema.model import Database, Table
 from schema.serialise import column_from_json, column_to_json, table_from_json, table_to_json
 from schema.tap_schema import NAME, TAP_SCHEMA, tap_schema_rows
@@ -59,10 +60,18 @@ async def publish(engine: AsyncEngine, nodes: Nodes, facts: Mapping[int, Json], 
     """
     async with registration.family_lock(engine, NAME, wait=True):
         tap_schema = await _rewrite_tap_schema(engine, nodes, showing=set(facts))
-        async with connect(engine) as connection:
-            shown = {**facts, **{table_id: {} for table_id in tap_schema}}
+        shown = {**facts, **{table_id: {} for table_id in tap_schema}}
+        try:
             with durable("ingest.publish"):
-                return await registration.publish(connection, shown, transaction_id)
+                async with connect(engine) as connection:
+                    return await registration.publish(connection, shown, transaction_id)
+        except QservError:
+            # An answer that is lost is not a commit that is lost.
+            async with connect(engine) as connection:
+                state = None if transaction_id is None else await transactions.state_of(connection, transaction_id)
+                if state is not TransactionState.COMMITTED:
+                    raise
+                return await catalogue_version(connection)
 
 
 async def describe_published(engine: AsyncEngine, nodes: Nodes) -> None:

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from asyncpg import InterfaceError
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from qserv.errors import IngestError
@@ -64,8 +66,12 @@ async def family_lock(engine: AsyncEngine, family: str, *, wait: bool = False) -
         try:
             yield
         finally:
-            await connection.execute(select(func.pg_advisory_unlock(key)))
-            await connection.commit()
+            try:
+                await connection.execute(select(func.pg_advisory_unlock(key)))
+                await connection.commit()
+            except (DBAPIError, OSError, InterfaceError):
+                # The connection is lost, and the right with it.
+                await connection.invalidate()
 
 
 async def read_family(connection: AsyncConnection, family: str) -> FamilyRow | None:

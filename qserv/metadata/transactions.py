@@ -114,13 +114,22 @@ async def clear(connection: AsyncConnection, ended: Sequence[int]) -> None:
     await connection.execute(delete(runs).where(runs.c.transaction_id.in_(ended)))
 
 
-async def end(connection: AsyncConnection, transaction_id: int, error: str | None = None) -> None:
-    """Commit an open transaction, or abort it with the reason. To commit is part of what makes its rows visible."""
+async def end(connection: AsyncConnection, transaction_id: int, error: str | None = None) -> bool:
+    """Commit an open transaction, or abort it with the reason; return False if it has ended already.
+
+    To commit is part of what makes its rows visible.
+    """
     state = TransactionState.COMMITTED if error is None else TransactionState.ABORTED
     opened = update(transactions).where(
         transactions.c.transaction_id == transaction_id, transactions.c.state == TransactionState.OPEN
     )
-    await connection.execute(opened.values(state=state, ended=func.clock_timestamp(), error=error))
+    return (await connection.execute(opened.values(state=state, ended=func.clock_timestamp(), error=error))).rowcount > 0
+
+
+async def state_of(connection: AsyncConnection, transaction_id: int) -> TransactionState:
+    """Return where a transaction is in its life."""
+    found = select(transactions.c.state).where(transactions.c.transaction_id == transaction_id)
+    return TransactionState((await connection.execute(found)).scalar_one())
 
 
 async def list_transactions(connection: AsyncConnection, *, limit: int, name: str | None = None) -> list[Transaction]:
