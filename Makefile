@@ -1,10 +1,11 @@
 # `make` alone lists the targets.
-.PHONY: help environment demo test checks nightly bench bench-engine lock
+.PHONY: help environment demo test checks nightly bench bench-engine bench-ingest lock
 .DEFAULT_GOAL := help
 
 # One of two processes asks generated queries all the time, the other one for 55 of 100 parts of it.
 SECONDS ?= 1800
 SCALE ?= 1
+ROWS ?= 1000000
 SEED ?=
 STARS ?= ../shared/data/stars/bigsky_mag11.parquet
 
@@ -16,6 +17,7 @@ help:
 	@echo "make bench          benchmarks, as ratios to one plain PostgreSQL (FULL=1: and a load of 10,000,000 rows), then"
 	@echo "                    of the engine on a synthetic survey (SCALE=0.02: smaller; TABLE=file.md: written there, too)"
 	@echo "make bench-engine   those of the engine alone"
+	@echo "make bench-ingest   those of loads alone, of ROWS=$(ROWS) rows of 65 columns (TABLE=file.md: written there, too)"
 	@echo "make lock           write requirements.lock anew (needs uv)"
 
 environment:
@@ -38,10 +40,14 @@ nightly: environment
 
 bench: environment
 	.venv/bin/python tests/benchmarks $(if $(FULL),--full)
+	@$(MAKE) --no-print-directory bench-ingest TABLE= $(if $(FULL),ROWS=10000000)
 	@$(MAKE) --no-print-directory bench-engine
 
 bench-engine: environment
 	.venv/bin/python tests/benchmarks/engine --scale $(SCALE) $(if $(TABLE),--write $(TABLE))
+
+bench-ingest: environment
+	.venv/bin/python tests/benchmarks/ingest --rows $(ROWS) $(if $(TABLE),--write $(TABLE))
 
 lock:
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
