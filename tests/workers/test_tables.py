@@ -1,6 +1,7 @@
 """Physical tables: made, loaded, indexed, replaced, dropped."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pytest
@@ -207,3 +208,11 @@ def test_a_query_may_use_the_sky_functions(ask):
     assert ask("SELECT qserv.in_circle(10, 20, 10, 20.5, 0.5) AS inside").to_pylist() == [{"inside": True}]
     with pytest.raises(QueryEvaluationError):
         ask("SELECT qserv.in_circle(10)")
+
+
+def test_tables_of_a_database_that_comes_and_goes_are_prepared_at_once(client):
+    tables = [Table(f"t{number}", TableRole.REPLICATED, (Column("n", ColumnType.INT),)) for number in range(4)]
+    with ThreadPoolExecutor(len(tables)) as pool:
+        for _ in range(20):
+            list(pool.map(lambda table: client.prepare(PrepareTable("comes_and_goes", table_to_json(table))), tables))
+            assert list(pool.map(lambda table: client.drop(DropTable("comes_and_goes", table.name)), tables)) == [1] * len(tables)

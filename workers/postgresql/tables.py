@@ -55,8 +55,8 @@ def drop(session: psycopg.Connection, database: str, table: str) -> int:
 
 def _make_schema(session: psycopg.Connection, database: str) -> None:
     """Make the PostgreSQL schema of a database, if it is not there, readable by chunk queries; within a transaction."""
-    _hold(session, database)
-    run(session, schema_statement(database))
+    if not _held(session, database):
+        run(session, schema_statement(database))
     run(session, f"GRANT USAGE ON SCHEMA {quote(database)} TO {READER}")
     run(session, f"ALTER DEFAULT PRIVILEGES IN SCHEMA {quote(database)} GRANT SELECT ON TABLES TO {READER}")
 
@@ -64,16 +64,20 @@ def _make_schema(session: psycopg.Connection, database: str) -> None:
 def _leave(session: psycopg.Connection, database: str) -> None:
     """Drop the PostgreSQL schema of a database that has no tables any more."""
     with durable("worker.schema.drop"), session.transaction():
-        _hold(session, database)
+        found = _held(session, database)
         left = session.execute("SELECT FROM pg_catalog.pg_tables WHERE schemaname = %s LIMIT 1", [database]).fetchone()
-        if left is None:
-            run(session, f"DROP SCHEMA IF EXISTS {quote(database)}")
+        if found and left is None:
+            run(session, f"DROP SCHEMA {quote(database)}")
 
 
-def _hold(session: psycopg.Connection, database: str) -> None:
-    """Let nobody else make or drop the schema of a database in this transaction."""
-    # Two tables of one new database may be prepared at once, and CREATE SCHEMA IF NOT EXISTS is not safe against itself.
+def _held(session: psycopg.Connection, database: str) -> bool:
+    """Let nobody else make or drop the schema of a database in this transaction; return whether it is there.
+
+    Two tables of one new database may be prepared at once, and CREATE SCHEMA IF NOT EXISTS is not safe against itself: behind the
+    lock it believes what the session remembers of before. A query reads what is there now.
+    """
     session.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [database])
+    return session.execute("SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s", [database]).fetchone() is not None
 
 
 def _physical(session: psycopg.Connection, database: str, table: str) -> list[str]:
