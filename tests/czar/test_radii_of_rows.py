@@ -44,7 +44,8 @@ def radii(draw, depth=3):
                 [
                     ("a.magnitude", lambda a, _: a),
                     ("b.magnitude", lambda _, b: b),
-                    (f"({constant})", lambda *_: np.float32(constant)),
+                    # A whole number divided by another one is another question; see below.
+                    (f"({constant}.0)", lambda *_: np.float32(constant)),
                 ]
             )
         )
