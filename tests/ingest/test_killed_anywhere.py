@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.load import LoadOptions
+from qserv.errors import NodeUnavailableError
 from qserv.metadata.engine import connect
 from qserv.metadata.nodes import register_node
 from qserv.metadata.transactions import TransactionState, list_transactions, uncleared
@@ -219,7 +220,7 @@ def reachable(loads, workers):
 def answers(client):
     try:
         return bool(client.health())
-    except Exception:  # noqa: BLE001 (of whatever kind: it is asked again)
+    except NodeUnavailableError:
         return False
 
 

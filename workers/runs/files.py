@@ -4,6 +4,7 @@
 on the disk: what has another name is left over from a sender or a worker that died.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -129,8 +130,9 @@ class RunFiles:
     def drop(self, transaction: int, table: int | None = None) -> None:
         """Delete the runs of a transaction, or those of one table of it; does nothing where there are none."""
         place = self._directory / str(transaction)
-        with durable("worker.runs.drop"):
-            shutil.rmtree(place if table is None else place / str(table), ignore_errors=True)
+        # What is there and cannot be deleted is an error: its transaction would be taken for cleared.
+        with durable("worker.runs.drop"), contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(place if table is None else place / str(table))
 
     def _path(self, transaction: int, table: int, run: int, part: str) -> Path:
         if part not in PARTS or not all(isinstance(number, int) for number in (transaction, table, run)):
