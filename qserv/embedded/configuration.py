@@ -93,8 +93,8 @@ def postgresql_conf(share: ServerShare, port: int, version: int) -> str:
         "lc_time": "'C'",
     }
     if version >= 18:  # noqa: PLR2004 (the version that brought the setting)
-        # Several servers share the machine's disks: one reading process each, of the default three, keeps up.
-        settings["io_workers"] = 1
+        # Several chunks are read at a time and the kernel reads ahead: a process that reads for a scan only copies.
+        settings["io_method"] = "sync"
     lines = [f"{name} = {value}" for name, value in settings.items()]
     return "\n".join(["# Written by the launcher at every start; changes here are lost.", *lines, ""])
 

@@ -29,7 +29,7 @@ def test_a_machine_of_8_gib_with_three_nodes():
 
 def test_settings_of_newer_versions_are_left_out_for_older_ones():
     machine = Machine(8 * GIB, 4)
-    assert settings_of(machine, version=18).keys() - settings_of(machine, version=15).keys() == {"io_workers"}
+    assert settings_of(machine, version=18).keys() - settings_of(machine, version=15).keys() == {"io_method"}
 
 
 def test_this_machine_has_a_size():
