@@ -62,8 +62,8 @@ class TableEntry:
     """Names of the foreign keys to other directors of which every pair was found inside a chunk and its overlap at publish."""
     nearest_deg: float | None = None
     """Of a director whose rows say how near the nearest other one is: the largest separation that they know of."""
-    friends_deg: float | None = None
-    """The same, of one whose rows say which ones are near: in one group are all that are not farther apart."""
+    friends_deg: NDArray[np.float64] | None = None
+    """Of a director, for each of its chunks: rows that are not farther apart are in one group; NaN where that is not known."""
 
     is_large: bool = False
     """Of the rows of a step: whether they are too many to be sent to the nodes."""
@@ -83,6 +83,13 @@ class TableEntry:
         if not self.table.partitioned:
             return self.row_count
         return int(self.row_counts[are_among(self.chunks, chunks)].sum())
+
+    def linking_deg(self, chunks: NDArray[np.int64]) -> float | None:
+        """Return up to which separation near rows are in one group in each of some chunks; None if that is not known of all."""
+        if self.friends_deg is None:
+            return None
+        known = self.friends_deg[are_among(self.chunks, chunks)]
+        return None if np.isnan(known).any() else float(known.min(initial=np.inf))
 
     @cached_property
     def home_chunks(self) -> NDArray[np.int64]:

@@ -102,7 +102,7 @@ def _entry(row: metadata.TableRow, family: str) -> TableEntry:
         statistics=_statistics(row, table, chunks),
         max_separation_deg=row.facts.get("max_separation_deg"),
         nearest_deg=row.facts.get("nearest_deg"),
-        friends_deg=row.facts.get("friends_deg"),
+        friends_deg=np.array(row.friends_deg, dtype=np.float64),
         local_references=frozenset(name for name, fact in references.items() if fact.get("complete")),
     )
 

@@ -16,7 +16,7 @@ from qserv.metadata.registration import ChunkRecord, StatisticsRecord
 from schema.model import Table, TableRole
 from workers.client import WorkerClient
 from workers.protocol import BuildTable, BuiltChunk
-from workers.runs.neighbours import FACTS
+from workers.runs.neighbours import NEAREST_FACT
 
 Built = Mapping[NodeId, Mapping[ChunkId, BuiltChunk]]
 """What each node made."""
@@ -91,12 +91,11 @@ class BuiltTable:
             if holders != set(placement[chunk]) or len(found) > 1:
                 msg = f"table {table.name}, chunk {chunk}: its nodes do not have the same rows of it; load again"
                 raise IngestError(msg)
-            chunks.append(ChunkRecord(chunk, *found.pop(), placement[chunk]))
             first.append(built[placement[chunk][0]][chunk])
+            chunks.append(ChunkRecord(chunk, *found.pop(), placement[chunk], first[-1].friends_deg))
         statistics = tuple(StatisticsRecord(ChunkId(each.chunk), *column) for each in first for column in each.statistics)
-        names = FACTS if table.role is TableRole.DIRECTOR else ()
-        facts = {name: min([REACH_DEG, *(each.facts[name] for each in first)]) for name in names}
-        made = cls(tuple(chunks), statistics, facts)
+        known = [REACH_DEG, *(each.nearest_deg for each in first if each.nearest_deg is not None)]
+        made = cls(tuple(chunks), statistics, {NEAREST_FACT: min(known)} if table.role is TableRole.DIRECTOR else {})
         if made.rows != rows:
             msg = f"table {table.name}: {rows} rows were read, {made.rows} are on the nodes; load again"
             raise IngestError(msg)

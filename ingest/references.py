@@ -31,7 +31,7 @@ from schema.model import Database, ForeignKey, Table, TableRole
 from schema.physical import quote, relation
 from workers.client import WorkerClient
 from workers.protocol import ChunkQuery, ChunkTask
-from workers.runs.neighbours import FACTS
+from workers.runs.neighbours import NEAREST_FACT
 
 TIMEOUT_S = 3600.0
 """Limit of one node's measurement: seconds for tens of millions of rows."""
@@ -79,7 +79,7 @@ def facts_of(known: Json, loaded: Json | None) -> Json:
         What is known of its rows since the nodes built it just now. Those of before may have been loaded without the columns.
     """
     facts = known if loaded is None else loaded
-    return {name: facts[name] for name in FACTS if name in facts}
+    return {NEAREST_FACT: facts[NEAREST_FACT]} if NEAREST_FACT in facts else {}
 
 
 def _records(row: TableRow) -> dict[ChunkId, ChunkRecord]:

@@ -300,13 +300,14 @@ class MeasuredColumn(NamedTuple):
 
 @dataclass(frozen=True)
 class BuiltChunk(Message):
-    """A chunk that was made; ``facts`` are what was found of its rows, as by `Neighbours` of a director."""
+    """A chunk that was made; of a director with what its rows tell of their neighbours: up to which separations, deg."""
 
     chunk: int
     rows: int
     overlap_rows: int
     statistics: list[MeasuredColumn]
-    facts: dict[str, float]
+    nearest_deg: float | None = None
+    friends_deg: float | None = None
 
     @classmethod
     def _from_json(cls, values: dict[str, Any]) -> dict[str, Any]:

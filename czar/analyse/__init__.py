@@ -15,7 +15,7 @@ from czar.analyse.inner_conditions import sink_conditions
 from czar.analyse.keys import find_keys
 from czar.analyse.listed_numbers import listed_numbers
 from czar.analyse.locality import NotLocalError, Spread, locality_of
-from czar.analyse.nearest import rows_with_neighbours
+from czar.analyse.nearest import rows_of_one_group, rows_with_neighbours
 from czar.analyse.necessity import branches
 from czar.analyse.plain_forms import plain_forms
 from czar.analyse.plain_items import plain_items
@@ -39,7 +39,7 @@ NAMING: tuple[Rule, ...] = (
 )
 """What makes every part of a query, and of the queries in it, mean one thing."""
 
-PRUNING: tuple[Rule, ...] = (listed_numbers, rows_with_neighbours, find_regions, find_keys, prune_by_statistics)
+PRUNING: tuple[Rule, ...] = (listed_numbers, rows_with_neighbours, find_regions, find_keys, prune_by_statistics, rows_of_one_group)
 """What finds the chunks that can hold matching rows, and those rows themselves."""
 
 

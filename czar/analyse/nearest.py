@@ -37,25 +37,43 @@ class _Pair:
 
 
 def rows_with_neighbours(query: Query) -> Query:
-    """Add to WHERE, and to the ON of outer joins, that the nearest other row is near enough, and that both are in one group."""
+    """Add to WHERE, and to the ON of outer joins, that the nearest other row is near enough."""
     found: set[str] = set()
+    for block in query.blocks:
+        asked = [pair for conditions in _asked(block) for pair in _pairs(query, conditions)]
+        near = _near_enough(block, [*_pairs(query, block.restrictions()), *asked])
+        _add(block.select, near.values())
+        found |= {source.alias for source, _ in near}
+        for join in joins(block.select):
+            _add(join, _near_enough(block, _of_outer(query, join)).values())
+    return query.with_neighbours(found) if found else query
+
+
+def rows_of_one_group(query: Query) -> Query:
+    """Add to them, too, that both rows of a pair are in one group, if groups reach so far in all chunks that are left."""
+    if len({id(source.entry) for source in query.sources}) == len(query.sources):
+        return query
     sources = {id(block.select): block.sources for block in query.blocks}
     for block in query.blocks:
-        select = block.select
-        named = {source for each in _readable(select) for source in sources.get(id(each), ())}
-        own = _pairs(query, block.restrictions())
-        asked = [pair for conditions in _asked(block) for pair in _pairs(query, conditions)]
-        near = _near_enough(block, [*own, *asked])
-        told = [*near.values(), *_in_one_group(named, own)]
-        if told:
-            select.where(*told, copy=False)
-        found |= {source.alias for source, _ in near}
-        for join in joins(select):
-            pairs = _pairs(query, conjuncts(join.args.get("on"))) if join.side else []
-            told = [*_near_enough(block, pairs).values(), *_in_one_group(named, pairs)]
-            if told:
-                join.set("on", exp.and_(join.args["on"], *told, copy=False))
-    return query.with_neighbours(found) if found else query
+        named = {source for each in _readable(block.select) for source in sources.get(id(each), ())}
+        _add(block.select, _in_one_group(query, named, _pairs(query, block.restrictions())))
+        for join in joins(block.select):
+            _add(join, _in_one_group(query, named, _of_outer(query, join)))
+    return query
+
+
+def _of_outer(query: Query, join: exp.Join) -> list[_Pair]:
+    """Return what the ON of an outer join pairs; that of an inner one is like WHERE."""
+    return _pairs(query, conjuncts(join.args.get("on"))) if join.side else []
+
+
+def _add(clause: exp.Select | exp.Join, told: Iterable[exp.Expr]) -> None:
+    """Add conditions to WHERE or ON."""
+    told = list(told)
+    if told and isinstance(clause, exp.Select):
+        clause.where(*told, copy=False)
+    elif told:
+        clause.set("on", exp.and_(clause.args["on"], *told, copy=False))
 
 
 def is_grouped_by_nearness(condition: exp.Expr) -> bool:
@@ -123,11 +141,11 @@ def _near_enough(block: Block, pairs: Iterable[_Pair]) -> dict[tuple[Source, flo
     }
 
 
-def _in_one_group(named: AbstractSet[Source], pairs: Iterable[_Pair]) -> list[exp.Expr]:
+def _in_one_group(query: Query, named: AbstractSet[Source], pairs: Iterable[_Pair]) -> list[exp.Expr]:
     """Return what pairs of sources that can be named say of both together, and mark their conditions."""
     found = {}
     for pair in pairs:
-        linking_deg = pair.one.entry.friends_deg
+        linking_deg = pair.one.entry.linking_deg(query.chunks)
         if linking_deg is not None and pair.limit_deg <= linking_deg and {pair.one, pair.other} <= named:
             pair.condition.meta[GROUPED] = True
             found[pair.one, pair.other] = opaque(

@@ -56,8 +56,8 @@ class ColumnStatistics:
 class TableRow:
     """A table: declarations as JSON, and where its rows are.
 
-    ``chunks`` ascend and have ``row_counts`` and ``overlap_row_counts`` beside them; a chunk in which the table has neither rows
-    nor overlap rows is absent. A replicated table has the one chunk `REPLICATED_CHUNK`.
+    ``chunks`` ascend and have ``row_counts``, ``overlap_row_counts`` and ``friends_deg`` beside them;
+    a chunk in which the table has neither rows nor overlap rows is absent. A replicated table has the one chunk `REPLICATED_CHUNK`.
     """
 
     table_id: int
@@ -70,6 +70,7 @@ class TableRow:
     chunks: tuple[ChunkId, ...] = ()
     row_counts: tuple[int, ...] = ()
     overlap_row_counts: tuple[int, ...] = ()
+    friends_deg: tuple[float | None, ...] = ()
     replicas: dict[ChunkId, tuple[NodeId, ...]] = field(default_factory=dict)
     statistics: dict[str, ColumnStatistics] = field(default_factory=dict)
 
@@ -143,6 +144,7 @@ async def load_catalogue(connection: AsyncConnection, *, unpublished: bool = Fal
                 chunks=tuple(chunk for found in chunks[row.table_id] for chunk in found.chunks),
                 row_counts=tuple(count for found in chunks[row.table_id] for count in found.row_counts),
                 overlap_row_counts=tuple(count for found in chunks[row.table_id] for count in found.overlap_row_counts),
+                friends_deg=tuple(reach for found in chunks[row.table_id] for reach in found.friends_deg),
                 replicas=_nodes_by_chunk(replicas[row.table_id]),
                 statistics={found.column_name: _column_statistics(found) for found in statistics[row.table_id]},
             )
@@ -157,7 +159,7 @@ _COLUMNS = text("""
     FROM columns WHERE table_id = ANY(:ids) GROUP BY table_id""")
 _CHUNKS = text("""
     SELECT table_id, array_agg(chunk) AS chunks, array_agg(row_count) AS row_counts,
-           array_agg(overlap_row_count) AS overlap_row_counts
+           array_agg(overlap_row_count) AS overlap_row_counts, array_agg(friends_deg) AS friends_deg
     FROM (SELECT * FROM chunks WHERE table_id = ANY(:ids) ORDER BY table_id, chunk) ordered GROUP BY table_id""")
 _REPLICAS = text("""
     SELECT table_id, node_id, array_agg(chunk) AS chunks

@@ -26,6 +26,8 @@ class ChunkRecord:
     row_count: int
     overlap_row_count: int
     nodes: tuple[NodeId, ...]
+    friends_deg: float | None = None
+    """Of a director: rows that are not farther apart are in one group."""
 
 
 @dataclass(frozen=True)
@@ -202,8 +204,8 @@ async def record_chunks(
     chunks = list(chunks)
     await driver.copy_records_to_table(
         "chunks",
-        columns=("table_id", "chunk", "row_count", "overlap_row_count"),
-        records=((table_id, record.chunk, record.row_count, record.overlap_row_count) for record in chunks),
+        columns=("table_id", "chunk", "row_count", "overlap_row_count", "friends_deg"),
+        records=((table_id, one.chunk, one.row_count, one.overlap_row_count, one.friends_deg) for one in chunks),
     )
     await driver.copy_records_to_table(
         "replicas",

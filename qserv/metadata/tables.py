@@ -90,6 +90,9 @@ chunks = Table(
     Column("chunk", BigInteger, primary_key=True, comment="NUNIQ; 0 for rows without position; -1 for a replicated table."),
     Column("row_count", BigInteger, nullable=False),
     Column("overlap_row_count", BigInteger, nullable=False),
+    Column(
+        "friends_deg", Double, comment="Rows of a director that are not farther apart are in one group (_friends); NULL: unknown."
+    ),
     comment="Chunks in which a table has rows, or overlap rows.",
 )
 

@@ -55,7 +55,7 @@ def _entry(database, table, chunks, rows, max_separation_deg=None):
         max_separation_deg=max_separation_deg,
         local_references=frozenset(key.name for key in table.foreign_keys if key.max_separation_deg),
         nearest_deg=REACH_DEG if table.role is TableRole.DIRECTOR else None,
-        friends_deg=REACH_DEG / 2 if table.role is TableRole.DIRECTOR else None,
+        friends_deg=np.full(count, REACH_DEG / 2) if table.role is TableRole.DIRECTOR else None,
     )
 
 

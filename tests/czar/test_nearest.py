@@ -5,6 +5,7 @@
 import dataclasses
 import re
 
+import numpy as np
 import pytest
 
 from czar.analyse import analyse
@@ -18,6 +19,9 @@ RADIUS_DEG = 1 / 3600
 NEAR = "DISTANCE({0}.ra_degrees, {0}.dec_degrees, {1}.ra_degrees, {1}.dec_degrees) {2}"
 
 WITHIN = f"<= {RADIUS_DEG!r}"
+
+
+CONE = "DISTANCE(a.ra_degrees, a.dec_degrees, 56.75, 24.12) < 0.1"
 
 
 def near(one="a", other="b", within=WITHIN):
@@ -145,6 +149,33 @@ def test_rows_that_were_loaded_without_it_are_all_read(catalogue):
     without = [dataclasses.replace(entry, nearest_deg=None, friends_deg=None) for entry in catalogue.entries]
     text = f"SELECT a.hip FROM hipparcos a, hipparcos b WHERE {near()} AND a.hip <> b.hip"
     assert read(dataclasses.replace(catalogue, entries=tuple(without)), text) == {}
+
+
+@pytest.mark.parametrize(
+    ("reaches_deg", "region", "in_groups"),
+    [
+        ([REACH_DEG], "", True),
+        ([RADIUS_DEG], "", True),
+        ([RADIUS_DEG / 2], "", False),
+        ([REACH_DEG, RADIUS_DEG / 2], "", False),
+        ([REACH_DEG, RADIUS_DEG / 2], f" AND {CONE}", True),
+        ([np.nan], "", False),
+    ],
+)
+def test_groups_must_reach_so_far_where_a_chunk_is_asked(reaches_deg, region, in_groups, catalogue):
+    """The first reach is that of the chunks around the cone, the last one that of all others."""
+
+    def changed(entry):
+        if entry.friends_deg is None:
+            return entry
+        asked, _ = analyse(parse(f"SELECT hip FROM hipparcos a WHERE {CONE}"), catalogue, "")
+        elsewhere = np.full(len(entry.chunks), reaches_deg[-1])
+        return dataclasses.replace(entry, friends_deg=np.where(np.isin(entry.chunks, asked.chunks), reaches_deg[0], elsewhere))
+
+    entries = tuple(changed(entry) for entry in catalogue.entries)
+    text = f"SELECT a.hip FROM hipparcos a, hipparcos b WHERE {near()} AND a.hip <> b.hip{region}"
+    pairs, with_cells = grouped(dataclasses.replace(catalogue, entries=entries), text)
+    assert (pairs, with_cells) == (([("a", "b")], False) if in_groups else ([], True))
 
 
 @pytest.mark.parametrize("column", ["_nearest_deg", '"_nearest_deg"', 'a."_nearest_deg"', "_friends"])

@@ -59,6 +59,9 @@ CHANGED = {
     "rows_with_neighbours": [
         PAIRS,
     ],
+    "rows_of_one_group": [
+        PAIRS,
+    ],
     "find_regions": [
         CONE,
         "SELECT hip FROM hipparcos WHERE ra_degrees BETWEEN 10 AND 10.001 AND dec_degrees > -2 AND dec_degrees <= -1.999",

@@ -106,8 +106,9 @@ def _entry(database, table, chunks):
     near = np.where(chunks > NULL_CHUNK, 10, 0)
     measured = frozenset(key.name for key in table.foreign_keys if key.max_separation_deg)
     reach = REACH_DEG if table.role is TableRole.DIRECTOR else None
+    friends = None if reach is None else np.full(len(chunks), reach)
     known = {"magnitude": _magnitudes(len(chunks))} if "magnitude" in table.by_name else {}
-    return TableEntry(database.name, database.family, table, chunks, counts, near, known, None, measured, reach, reach)
+    return TableEntry(database.name, database.family, table, chunks, counts, near, known, None, measured, reach, friends)
 
 
 def _magnitudes(count):

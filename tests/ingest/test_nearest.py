@@ -9,7 +9,7 @@ import pytest
 from ingest.references import facts_of
 from partitioner.nearest import REACH_DEG
 from partitioner.sphere import angular_separation_deg
-from workers.runs.neighbours import FRIENDS_FACT, NEAREST_FACT
+from workers.runs.neighbours import NEAREST_FACT
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +51,8 @@ async def test_each_row_says_how_near_another_one_of_its_chunk_is(run_bytes, arc
     options = replace(archive.options, run_bytes=run_bytes)
     await archive.load(archive.database(object_table, overlap_deg=0.5), options=options, object=write(pairs(3000)))
     table = await archive.table("object")
-    assert table.facts[NEAREST_FACT] == table.facts[FRIENDS_FACT] == REACH_DEG
+    assert table.facts[NEAREST_FACT] == REACH_DEG
+    assert set(table.friends_deg) == {REACH_DEG}
     assert not {"_nearest_deg", "_friends"} & set(table.statistics)
     base, overlap = archive.rows(table), archive.rows(table, overlap=True)
     assert [row[-2:] for row in base.pop(0)] == [(None, None)] * 2
@@ -71,7 +72,7 @@ async def test_a_row_that_is_alone_has_no_neighbour(count, archive, write, objec
 
 
 def test_what_is_known_of_rows_that_were_not_loaded_now_stays():
-    found = {NEAREST_FACT: 1e-3, FRIENDS_FACT: 1e-4}
+    found = {NEAREST_FACT: 1e-3}
     assert facts_of({}, found) == found
     assert facts_of({"references": {}}, None) == {}
     assert facts_of({NEAREST_FACT: 1e-4, "references": {}}, None) == {NEAREST_FACT: 1e-4}

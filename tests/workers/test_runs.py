@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 
+from partitioner.nearest import REACH_DEG
 from qserv.errors import IngestError
 from schema.model import Column, ColumnType, Table, TableRole
 from schema.serialise import table_to_json
@@ -79,7 +80,7 @@ def test_runs_become_tables_with_the_rows_of_all_of_them_in_order(client, loader
         assert first_column(loader, "star_4_overlap") == [3]
     ranges = {column.column: (column.minimum, column.maximum, column.null_count) for column in built[4].statistics}
     assert ranges == {"id": ("1", "4", 0), "ra": ("10.0", "10.0", 0), "dec": ("0.0", "1.0", 0)}
-    assert set(built[4].facts) == {"nearest_deg", "friends_deg"}
+    assert built[4].nearest_deg == built[4].friends_deg == REACH_DEG
     client.drop_runs(DropRuns(TRANSACTION, TABLE))
     assert build(STARS, 1, 2) == {}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pyarrow as pa
@@ -72,5 +72,5 @@ class Build:
                 if neighbours is not None:
                     batches = with_columns(batches, neighbours.columns[part])
                 counts[part] = self.load(None if chunk == REPLICATED_CHUNK else chunk, part, arrow_schema(self.table), batches)
-        facts = {} if neighbours is None else neighbours.facts
-        return BuiltChunk(chunk, counts["base"], counts["overlap"], ranges.statistics(), facts)
+        made = BuiltChunk(chunk, counts["base"], counts["overlap"], ranges.statistics())
+        return replace(made, nearest_deg=neighbours.nearest_deg, friends_deg=neighbours.friends_deg) if neighbours else made

@@ -18,11 +18,9 @@ from workers.runs.merging import SortedRows
 COLUMNS = (NEAREST, FRIENDS)
 """The last ones of a director's physical tables."""
 
-NEAREST_FACT, FRIENDS_FACT = "nearest_deg", "friends_deg"
-"""Names of the facts, of a published table, that its rows have the columns: up to these separations. Rows that are added without
-them, or that take away neighbours which they tell of, must take the facts away."""
-
-FACTS = (NEAREST_FACT, FRIENDS_FACT)
+NEAREST_FACT = "nearest_deg"
+"""Name of the fact, of a published table, that its rows tell of others up to this separation. Rows that are added without the
+columns, or that take away neighbours which these tell of, must take it away, and `friends_deg` of their chunks."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +31,13 @@ class Neighbours:
     ----------
     columns
         Of both parts, in the order of their rows.
-    facts
-        Up to which separations, deg, the columns tell how near the nearest row is, and which rows are near.
+    nearest_deg, friends_deg
+        Up to which separations the columns tell how near the nearest row is, and which rows are near.
     """
 
     columns: dict[str, list[pa.Array]]
-    facts: dict[str, float]
+    nearest_deg: float
+    friends_deg: float
 
 
 def neighbours_of(table: Table, base: SortedRows, overlap: SortedRows, chunk: ChunkId) -> Neighbours:
@@ -50,7 +49,7 @@ def neighbours_of(table: Table, base: SortedRows, overlap: SortedRows, chunk: Ch
         part: [pa.array(near, arrow_type(NEAREST), from_pandas=True), pa.array(group, arrow_type(FRIENDS), mask=group == NONE)]
         for part, near, group in zip(PARTS, nearest, groups, strict=True)
     }
-    return Neighbours(columns, {NEAREST_FACT: REACH_DEG, FRIENDS_FACT: linking_deg})
+    return Neighbours(columns, REACH_DEG, linking_deg)
 
 
 def with_columns(batches: Iterable[pa.RecordBatch], columns: Sequence[pa.Array]) -> Iterator[pa.RecordBatch]:
