@@ -3,7 +3,8 @@
 Sums of integers are exact and do not overflow before they are whole: a chunk sends them in two parts. REAL is widened to double
 precision before it is summed. Moments merge as (n, means, sums of squares and products about the means), the parallel form of Chan,
 Golub and LeVeque (1979), which does not cancel where a difference of sums of squares would. Where an aggregate takes different
-values only, its argument is grouped in each chunk, and the final form is over the values.
+values only, its argument is grouped in each chunk, and the final form is over the values. Number and sum of a mean in double
+precision come from one aggregate of ours, ``qserv.sums``, which PostgreSQL computes once.
 """
 
 from collections.abc import Callable
@@ -32,6 +33,9 @@ PLAIN: Final[dict[type[exp.Expr], str]] = {
     exp.BitwiseXorAgg: "BIT_XOR",
 }
 """Aggregates of which the final form is the aggregate of the partial ones; their names in DuckDB."""
+
+SUMS: Final = "sums"
+"""The aggregate of schema ``qserv`` that gives an array of a number, a sum, and what is not used here."""
 
 EXACT: Final = (exp.Min, exp.Max, exp.AnyValue, exp.Sum, exp.Avg)
 """Aggregates of values that must not be numeric, because those would be merged in double precision."""
@@ -142,13 +146,36 @@ def _of_rows(node: exp.Expr, name: str, numbers: Numbers) -> Split:
         # Without rows there is no partial one where the chunks group by something.
         final = f"COALESCE(CAST(SUM({name}) AS BIGINT), 0)"
         return Split(name, ((name, node),), ((name, final),), final, _merged(name))
+    if isinstance(node, exp.Avg):
+        return _of_sums(argument, name) if numbers.kind(argument) == Kind.FLOAT else _of_sum_and_count(argument, name, numbers)
     parts, whole = _total(argument, name, numbers)
-    wide = name + "_high" if len(parts) > 1 else None
-    if isinstance(node, exp.Sum):
-        return Split(name, parts, ((name, whole),), whole, _merged(name), wide=((name, wide),) if wide else ())
+    return Split(name, parts, ((name, whole),), whole, _merged(name), wide=((name, parts[1][0]),) if len(parts) > 1 else ())
+
+
+def _of_sum_and_count(argument: exp.Expr, name: str, numbers: Numbers) -> Split:
+    """Return the split of AVG of any number."""
+    parts, whole = _total(argument, name, numbers)
     count = (f"{name}_n", exp.Count(this=argument.copy()))
-    base = Split(name, (*parts, count), (), "", exp.null(), wide=((f"{name}_sum", wide),) if wide else ())
-    return _mean(base, whole, f"COALESCE(CAST(SUM({name}_n) AS BIGINT), 0)")
+    wide = ((f"{name}_sum", parts[1][0]),) if len(parts) > 1 else ()
+    return _mean(Split(name, (*parts, count), (), "", exp.null(), wide=wide), whole, _number(name))
+
+
+def _of_sums(argument: exp.Expr, name: str) -> Split:
+    """Return the split of AVG of what is in double precision for certain."""
+    number, total = (
+        exp.Bracket(this=exp.Paren(this=_sums(argument)), expressions=[exp.Literal.number(n)], offset=1) for n in (1, 2)
+    )
+    parts = ((name, total), (f"{name}_n", exp.cast(number, exp.DType.BIGINT)))
+    return _mean(Split(name, parts, (), "", exp.null()), _checked(f"SUM({name})", name), _number(name))
+
+
+def _sums(argument: exp.Expr) -> exp.Expr:
+    return node_function(SUMS, argument.copy())
+
+
+def _number(name: str) -> str:
+    """Return the DuckDB expression for how many values a mean is of."""
+    return f"COALESCE(CAST(SUM({name}_n) AS BIGINT), 0)"
 
 
 def _total(argument: exp.Expr, name: str, numbers: Numbers) -> tuple[tuple[tuple[str, exp.Expr], ...], str]:
@@ -164,7 +191,7 @@ def _mean(base: Split, total: str, number: str) -> Split:
     """Complete the split of AVG, which has a sum and a number of values: its value is PostgreSQL's own division."""
     name = base.name
     merged = ((f"{name}_sum", total), (f"{name}_n", number))
-    plain = f"CAST({total} AS DOUBLE) / {number}"
+    plain = f"CAST({total} AS DOUBLE) / NULLIF({number}, 0)"
     value = node_function("mean", _merged(f"{name}_sum"), _merged(f"{name}_n"))
     return replace(base, merged=merged, plain=plain, value=value)
 
@@ -208,7 +235,8 @@ def _filtered(part: exp.Expr, condition: exp.Expr) -> exp.Expr:
     """Return an expression over aggregates of the rows that meet a condition."""
 
     def filtered(node: exp.Expr) -> exp.Expr:
-        return exp.Filter(this=node, expression=exp.Where(this=condition.copy())) if isinstance(node, exp.AggFunc) else node
+        is_aggregate = isinstance(node, exp.AggFunc) or (isinstance(node, exp.Dot) and node.expression.name == SUMS)
+        return exp.Filter(this=node, expression=exp.Where(this=condition.copy())) if is_aggregate else node
 
     return part.copy().transform(filtered)
 

@@ -72,6 +72,16 @@ CREATE OR REPLACE FUNCTION qserv.sum_high(total numeric) RETURNS bigint
 CREATE OR REPLACE FUNCTION qserv.sum_high(total double precision) RETURNS real
     LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN NULL::real;
 
+-- The number, the sum, and the sum of squares about the mean, of what is in double precision: what PostgreSQL's own AVG goes by. It takes
+-- less time than a sum and a count, above all of REAL, whose values need not be made double ones first.
+CREATE OR REPLACE AGGREGATE qserv.sums(real) (
+    SFUNC = float4_accum, STYPE = double precision[], INITCOND = '{0,0,0}', PARALLEL = SAFE
+);
+
+CREATE OR REPLACE AGGREGATE qserv.sums(double precision) (
+    SFUNC = float8_accum, STYPE = double precision[], INITCOND = '{0,0,0}', PARALLEL = SAFE
+);
+
 -- The mean, of a sum and a count: numeric for integers, as AVG is.
 CREATE OR REPLACE FUNCTION qserv.mean(total bigint, count bigint) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN total::numeric / NULLIF(count, 0);
