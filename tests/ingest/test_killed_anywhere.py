@@ -49,7 +49,7 @@ FAILED = "ingest.transaction.abort"
 STARTED = "worker.functions.install"
 """Is done by a worker that starts."""
 
-SOME = 20
+SOME = 12
 """Points at which `make test` kills; the nightly checks kill at all."""
 
 

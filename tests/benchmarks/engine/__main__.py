@@ -20,10 +20,21 @@ from measurement import Result, Sample  # noqa: E402
 from near import near  # noqa: E402
 from report import load_of_machine  # noqa: E402
 from rich.console import Console  # noqa: E402
-from sides import NODES, PARALLEL_WORKERS, TABLES, Data, fill_plain, load_archive, running_archive, running_plain  # noqa: E402
+from sides import (  # noqa: E402
+    NODES,
+    PARALLEL_WORKERS,
+    SERVERS,
+    TABLES,
+    Data,
+    fill_plain,
+    load_archive,
+    running_archive,
+    running_plain,
+)
 from small_questions import small_questions  # noqa: E402
 
 from qserv.embedded.machine import this_machine  # noqa: E402
+from qserv.settings import Settings  # noqa: E402
 from tests.support.sky import Survey  # noqa: E402
 
 PARTS = ("alone", "small", "large", "near", "stream", "crowd")
@@ -31,8 +42,8 @@ PARTS = ("alone", "small", "large", "near", "stream", "crowd")
 ALONE_CHUNKS = (1_000, 10_000, 100_000, 200_000)
 ALONE_GOAL_CHUNKS, ALONE_GOAL_S, ALONE_GOAL_BYTES = 100_000, 3.0, 10**9
 
-NODE_MEMORY_SHARE = 0.1
-"""Of the machine's memory, for each node; plain PostgreSQL has as much as all nodes together."""
+NODE_MEMORY_SHARE = Settings.model_fields["memory_share"].default / SERVERS
+"""Of the machine's memory, for each node: as it is installed. Plain PostgreSQL has as much as all nodes together."""
 
 LIMITED_SHARE = 0.4
 """Of the size of the tables: what shared buffers and the file cache may hold together while ten scans run."""
