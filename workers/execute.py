@@ -9,7 +9,7 @@ import pyarrow as pa
 from qserv.errors import QueryEvaluationError
 from workers.grouping import Grouping
 from workers.postgresql.buffered import buffered
-from workers.postgresql.reads import SILENCE_S, ChunkRows, Reads
+from workers.postgresql.reads import SILENCE_S, ChunkRows, Reads, first_to_come
 from workers.protocol import (
     BatchMark,
     ChunkQuery,
@@ -81,7 +81,7 @@ class Executor:
 
 
 class Answer:
-    """The rows of a chunk query, in the order in which its chunks had their turns.
+    """The rows of a chunk query; those of the statement that answers first come first.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class Answer:
         self._grouping = grouping
         self._place = place
         self._asked: deque[tuple[Turn, ChunkRows]] = deque()
-        """Turns of the statements that run, and their answers."""
+        """Turns of the statements that run, and their answers: the first is the one that is read."""
         self._since_s = time.monotonic()
         """When the last statement ended."""
         try:
@@ -146,7 +146,7 @@ class Answer:
             rows.close()
 
     def _begin(self, ended: Turn | None = None) -> None:
-        """Ask what may be asked, and wait for the first rows of the oldest statement while PostgreSQL works on those after it."""
+        """Ask what may be asked, and wait for the first rows of any statement while PostgreSQL works on the others."""
         if ended is not None and len(self._asked) >= self._grouping.statements:
             self._place.end(ended)
         while len(self._asked) < self._grouping.statements:
@@ -157,5 +157,7 @@ class Answer:
             if turn is None:
                 break
             self._asked.append((turn, self._ask(turn)))
+        if len(self._asked) > 1:
+            self._asked.rotate(-first_to_come([rows for _, rows in self._asked]))
         if self._asked:
             self._asked[0][1].begin()

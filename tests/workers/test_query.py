@@ -97,10 +97,18 @@ def test_many_small_chunks_are_asked_in_few_statements_that_end_together(client,
     with client.query(query) as answer:
         got = [(mark, batch.column(0).to_pylist()) for batch, mark in answer]
     chunks = [chunk for mark, _ in got for chunk in mark.chunks]
-    assert chunks in (list(range(100, 400)), list(range(399, 99, -1)))  # as the sweep goes
+    assert sorted(chunks) == list(range(100, 400))
     assert all(mark.end and rows == list(mark.chunks) for mark, rows in got)
     assert len(got[0][0].chunks) == 1
     assert len(got) < 100
+
+
+def test_a_chunk_that_takes_long_does_not_keep_the_others_from_going_on(client, query_id):
+    tasks = tuple(ChunkTask(chunk, {"s": "2" if chunk in {100, 119} else "0.05"}) for chunk in range(100, 120))
+    with client.query(ChunkQuery(query_id, "SELECT pg_sleep({s}), 1 AS one", tasks, 30.0)) as answer:
+        chunks = [chunk for _, mark in answer for chunk in mark.chunks]
+    assert sorted(chunks) == list(range(100, 120))
+    assert chunks.index(100 if chunks[-1] == 119 else 119) > 10
 
 
 def test_where_few_rows_are_expected_the_first_statement_is_for_several_chunks(client, query_id):

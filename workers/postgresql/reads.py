@@ -1,8 +1,9 @@
 """Chunk queries on PostgreSQL: SQL in, Arrow record batches out."""
 
 import math
+import select
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from workers.postgresql.columns import MalformedError
 from workers.postgresql.connections import Pool
 from workers.postgresql.failures import connection_lost, prepared_anew, query_error
 from workers.postgresql.priority import give_way
-from workers.postgresql.stream import PARAMETERS, Question, RowStream
+from workers.postgresql.stream import PARAMETERS, PAUSE_MS, Question, RowStream
 from workers.postgresql.wire import ServerError
 from workers.protocol import Lane
 from workers.stop import Stop
@@ -97,6 +98,15 @@ class ReadConnection:
         # If that fails, the query fails, and the connection is not used again.
         self._timeout_ms = timeout_ms
         self._stream.ask(question, before=before)
+
+    @property
+    def descriptor(self) -> int:
+        """As that of `RowStream`."""
+        return self._stream.descriptor
+
+    def look(self) -> None:
+        """As `RowStream.look`."""
+        self._stream.look()
 
     def schema(self) -> pa.Schema:
         """Wait for the begin of the answer; return its schema."""
@@ -180,6 +190,25 @@ class ChunkRows:
         """Schema of the rows."""
         self._connection, self._listening = self._ask()
 
+    @property
+    def descriptor(self) -> int:
+        """Becomes readable when something of the answer has come; until `begin`."""
+        return self._connection.descriptor if self._connection else -1
+
+    def look(self) -> None:
+        """Give up on a server that is silent for too long.
+
+        Raises
+        ------
+        NodeUnavailableError
+            It is lost.
+        """
+        try:
+            if self._connection is not None:
+                self._connection.look()
+        except ServerError as error:
+            raise self._meaning(error) from error
+
     def begin(self) -> None:
         """Wait for the first batch.
 
@@ -253,6 +282,23 @@ class ChunkRows:
 
     def _meaning(self, error: ServerError) -> QservError:
         return self._stop.reason or query_error(error.sqlstate, str(error), self._relations)
+
+
+def first_to_come(answers: Sequence[ChunkRows]) -> int:
+    """Wait until something of an answer that has not begun comes; return the place of the answer, the least if there are several.
+
+    Raises
+    ------
+    QservError
+        As `ChunkRows.look`.
+    """
+    poll = select.poll()
+    for answer in answers:
+        poll.register(answer.descriptor, select.POLLIN)
+    while not (heard := {descriptor for descriptor, _ in poll.poll(PAUSE_MS)}):
+        for answer in answers:
+            answer.look()
+    return next(place for place, answer in enumerate(answers) if answer.descriptor in heard)
 
 
 class Reads:

@@ -105,6 +105,15 @@ class RowStream:
         return int(name[1]) if isinstance(name, tuple) else 0
 
     @property
+    def descriptor(self) -> int:
+        """Of the socket, which becomes readable as the server says something."""
+        return self._socket.fileno()
+
+    def look(self) -> None:
+        """Look whether the server has been silent for too long."""
+        self._on_silence(time.monotonic() - self._heard_s)
+
+    @property
     def ended(self) -> bool:
         """Whether the last query has been read to its end, so that another one may begin."""
         return self._awaited == 0
@@ -190,7 +199,7 @@ class RowStream:
                     left = left[self._socket.send(left) :]
                 except BlockingIOError:
                     if not self._writable.poll(PAUSE_MS):
-                        self._on_silence(time.monotonic() - self._heard_s)
+                        self.look()
         except OSError:
             # The server is gone. What it said last is told when the answer is read.
             return
@@ -254,7 +263,7 @@ class RowStream:
                     count = self._socket.recv_into(room[self._used :])
                 except BlockingIOError:
                     if not self._readable.poll(PAUSE_MS):
-                        self._on_silence(time.monotonic() - self._heard_s)
+                        self.look()
                         return True
                     self._heard_s = time.monotonic()
                     continue
