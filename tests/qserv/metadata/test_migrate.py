@@ -1,11 +1,12 @@
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import URL, create_engine
+from sqlalchemy import URL, create_engine, text
 
 from qserv.errors import MetadataError
 from qserv.metadata.engine import connect, driver_url, make_engine
-from qserv.metadata.migrate import upgrade
+from qserv.metadata.migrate import alembic_config, upgrade
 from qserv.metadata.tables import metadata
 
 
@@ -28,6 +29,28 @@ def test_an_upgraded_database_is_left_as_it_is(empty_database):
     upgrade(empty_database)
     upgrade(empty_database)
     assert differences(empty_database) == []
+
+
+OF_BEFORE = """
+    INSERT INTO chunk_maps (family, overlap_deg, chunks) VALUES ('stars', 0.1, '{4}');
+    INSERT INTO databases (database, family) VALUES ('stars', 'stars');
+    INSERT INTO tables (database, name, position, declaration, facts)
+        VALUES ('stars', 'near', 0, '{}', '{"nearest_deg": 0.002, "friends_deg": 0.001}'),
+            ('stars', 'far', 1, '{}', '{"pairs": 1}');
+    INSERT INTO chunks (table_id, chunk, row_count, overlap_row_count) SELECT table_id, 4, 1, 0 FROM tables
+"""
+
+
+def test_how_far_groups_reach_is_taken_over_from_the_table(empty_database):
+    engine = create_engine(driver_url(empty_database, "psycopg"))
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "0006")
+        connection.execute(text(OF_BEFORE.replace(": ", "\\: ")))
+    upgrade(empty_database)
+    with engine.connect() as connection:
+        read = text("SELECT name, facts, friends_deg FROM tables JOIN chunks USING (table_id) ORDER BY name")
+        assert connection.execute(read).all() == [("far", {"pairs": 1}, None), ("near", {"nearest_deg": 0.002}, 0.001)]
+    engine.dispose()
 
 
 NOBODY_LISTENS = URL.create("postgresql", "someone", "secret", "127.0.0.1", 1, "qserv")
