@@ -7,8 +7,9 @@ from qserv.embedded.machine import Machine
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
-SHARED_BUFFERS_SHARE = 0.35
-"""Of a server's memory. The rest is for sorts, hashes, index builds and the kernel's own file cache, which scans rely on."""
+SHARED_BUFFERS_SHARE = 0.5
+"""Of a server's memory; the rest is for sorts, hashes and index builds. Few chunks are so large beside it that PostgreSQL reads
+them past the buffers, through a ring of few pages: tables that fit are scanned without a copy from the kernel."""
 
 MIN_SHARED_BUFFERS_BYTES = 32 * MIB
 MAX_SHARED_BUFFERS_BYTES = 8 * GIB

@@ -33,6 +33,7 @@ from sides import (  # noqa: E402
 )
 from small_questions import small_questions  # noqa: E402
 
+from qserv.embedded.configuration import MIN_SHARED_BUFFERS_BYTES, SHARED_BUFFERS_SHARE  # noqa: E402
 from qserv.embedded.machine import this_machine  # noqa: E402
 from qserv.settings import Settings  # noqa: E402
 from tests.support.sky import Survey  # noqa: E402
@@ -47,12 +48,6 @@ NODE_MEMORY_SHARE = Settings.model_fields["memory_share"].default / SERVERS
 
 LIMITED_SHARE = 0.4
 """Of the size of the tables: what shared buffers and the file cache may hold together while ten scans run."""
-
-LEAST_BUFFERS_BYTES = 32 * 2**20
-"""An embedded server has no less (`qserv.embedded.configuration`)."""
-
-BUFFERS_SHARE = 0.35
-"""Shared buffers of an embedded server, of its memory (as above)."""
 
 progress = Console(stderr=True)
 
@@ -141,8 +136,8 @@ def _measure(data: Data, options: argparse.Namespace, facts: list[str]) -> list[
 
 def _memory(size_bytes: int) -> Memory:
     """Return what may be held of tables of some size: half of it by shared buffers, unless servers have a minimum that is more."""
-    buffers_bytes = max(LIMITED_SHARE / 2 * size_bytes / NODES, LEAST_BUFFERS_BYTES)
-    share = buffers_bytes / BUFFERS_SHARE / this_machine().memory_bytes
+    buffers_bytes = max(LIMITED_SHARE / 2 * size_bytes / NODES, MIN_SHARED_BUFFERS_BYTES)
+    share = buffers_bytes / SHARED_BUFFERS_SHARE / this_machine().memory_bytes
     return Memory(share, NODES * share, round(LIMITED_SHARE / 2 * size_bytes))
 
 

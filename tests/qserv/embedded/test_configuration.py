@@ -24,7 +24,7 @@ def test_all_servers_together_stay_within_their_share(memory_gib, servers):
 
 def test_a_machine_of_8_gib_with_three_nodes():
     settings = settings_of(Machine(8 * GIB, 4))
-    assert (settings["shared_buffers"], settings["work_mem"], settings["maintenance_work_mem"]) == ("358MB", "41MB", "83MB")
+    assert (settings["shared_buffers"], settings["work_mem"], settings["maintenance_work_mem"]) == ("512MB", "32MB", "64MB")
 
 
 def test_settings_of_newer_versions_are_left_out_for_older_ones():
