@@ -54,16 +54,27 @@ def open_inputs(database: Database, files: Mapping[str, Sequence[Location]], rea
         A file is not readable, or a column is missing in it.
     """
     for name, paths in files.items():
-        if name not in database.by_name:
-            near = difflib.get_close_matches(name, database.by_name, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(database.by_name)}"
-            msg = f"database {database.name!r} has no table {name!r}; {hint}"
-            raise SchemaError(msg)
+        check_table(database, name)
         if not paths:
             msg = f"table {name!r} has no file to load"
             raise IngestError(msg)
     tables = sorted((database.by_name[name] for name in files), key=lambda table: LOAD_ORDER.index(table.role))
     return tuple(Input(table, tuple(_open(table, path, reading) for path in files[table.name])) for table in tables)
+
+
+def check_table(database: Database, name: str) -> None:
+    """Refuse a table that a database does not have.
+
+    Raises
+    ------
+    SchemaError
+        It has none of the name.
+    """
+    if name not in database.by_name:
+        near = difflib.get_close_matches(name, database.by_name, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(database.by_name)}"
+        msg = f"database {database.name!r} has no table {name!r}; {hint}"
+        raise SchemaError(msg)
 
 
 def _open(table: Table, path: Location, reading: ReadOptions) -> tuple[SourceFile, Matching]:

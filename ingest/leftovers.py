@@ -63,7 +63,7 @@ async def make_room(
             if table.name in kept - wanted and director in wanted & kept:
                 msg = f"table {database.name}.{director} cannot be replaced: {table.name} depends on it; load both together"
                 raise IngestError(msg)
-    await _remove_hidden(engine, nodes, database.name)
+    await remove_hidden(engine, nodes, database.name)
     if kept & wanted:
         # All of them are staged, new ones as well: they are published together.
         return Staging(database.name, frozenset(wanted))
@@ -74,7 +74,7 @@ async def make_room(
 async def withdraw(engine: AsyncEngine, nodes: Nodes, inputs: Iterable[Input], staging: Staging) -> None:
     """Take away what a load left that fails now, as far as the cluster answers; the next load takes away the rest."""
     with contextlib.suppress(QservError):
-        await _remove_hidden(engine, nodes, staging.database)
+        await remove_hidden(engine, nodes, staging.database)
         if not staging.replaced:
             await drop_tables(engine, nodes, staging.database, [source.table.name for source in inputs])
 
@@ -90,7 +90,7 @@ async def clear_runs(engine: AsyncEngine, nodes: Nodes) -> None:
             await transactions.clear(connection, ended)
 
 
-async def _remove_hidden(engine: AsyncEngine, nodes: Nodes, database: str) -> None:
+async def remove_hidden(engine: AsyncEngine, nodes: Nodes, database: str) -> None:
     """Remove what loads into a database began and did not publish."""
     for name in (staged_database(database), database):
         async with connect(engine) as connection:

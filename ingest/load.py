@@ -35,6 +35,7 @@ from qserv.errors import QservError
 from qserv.ids import NULL_CHUNK
 from qserv.metadata.catalogue import Json
 from qserv.metadata.engine import changing, connect
+from qserv.metadata.loads import Queued
 from qserv.metadata.nodes import list_nodes
 from qserv.metadata.registration import family_lock, record_chunks
 from qserv.placement import place_chunk
@@ -65,6 +66,8 @@ class LoadOptions:
         Put the rows in place of those of published tables of the same names, which stay until the new ones are all loaded.
     max_bad_rows
         Rows of all tables that may be set aside, in the file ``rejects``, because they cannot be stored.
+    queued
+        The load of the ingest service that this is; default: one of its own.
     """
 
     chunk_target_rows: int
@@ -72,6 +75,7 @@ class LoadOptions:
     reading: ReadOptions = DEFAULT
     replace: bool = False
     max_bad_rows: int = 0
+    queued: Queued | None = None
     rejects: Path = Path("rejects.jsonl")
     run_bytes: int = RUN_BYTES
 
@@ -118,7 +122,7 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
     rejects = Rejects(options.rejects, options.max_bad_rows)
     async with family_lock(engine, database.family), connected_nodes(listed, secret) as nodes:
         staging = await make_room(engine, nodes, database, inputs, replace=options.replace)
-        load = await Load.begin(engine, database.name)
+        load = await Load.begin(engine, database, options.queued)
         try:
             await clear_runs(engine, nodes)
             family = await open_family(

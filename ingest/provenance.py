@@ -14,11 +14,13 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.locations import Location
-from qserv.errors import MetadataError
+from qserv.errors import LoadCancelledError, MetadataError
 from qserv.metadata import transactions
 from qserv.metadata.director_index import Int64, add_keys
 from qserv.metadata.engine import changing, connect
+from qserv.metadata.loads import Queued, begin_queued
 from qserv.metadata.transactions import Contribution, NewTransaction
+from schema.model import Database
 
 DISTRIBUTION = "qserv-healpix"
 
@@ -33,13 +35,22 @@ class Load:
         self._engine, self.transaction_id, self.name = engine, transaction_id, name
 
     @classmethod
-    async def begin(cls, engine: AsyncEngine, database: str) -> "Load":
-        """Begin the transaction of a load into a database, whose family is held."""
-        name = f"{database}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
-        software = f"{DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}"
-        new = NewTransaction(name, database, _user(), socket.gethostname(), software)
+    async def begin(cls, engine: AsyncEngine, database: Database, queued: Queued | None = None) -> "Load":
+        """Begin the transaction of a load into a database, whose family is held: the one that was queued for it, if any.
+
+        Raises
+        ------
+        LoadCancelledError
+            It is not queued any more.
+        """
         async with changing(engine, "ingest.transaction.begin") as connection:
-            return cls(engine, await transactions.begin(connection, new), name)
+            if queued is None:
+                new = new_load(new_name(database.name), database, current_user(), socket.gethostname())
+                return cls(engine, await transactions.begin(connection, new), new.name)
+            if not await begin_queued(connection, queued.transaction_id):
+                msg = f"load {queued.name} was cancelled"
+                raise LoadCancelledError(msg)
+            return cls(engine, queued.transaction_id, queued.name)
 
     async def new_run(self, table_id: int) -> int:
         """Return the number of a new run of a table."""
@@ -71,7 +82,18 @@ class Load:
             return False
 
 
-def _user() -> str:
+def new_name(database: str) -> str:
+    """Return a name for a load that was not given one."""
+    return f"{database}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+
+
+def new_load(name: str, database: Database, user: str, host: str) -> NewTransaction:
+    """Return the transaction of a load, with what loads it."""
+    software = f"{DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}"
+    return NewTransaction(name, database.name, database.family, user, host, software)
+
+
+def current_user() -> str:
     """Return who runs this: by number where the system has no name, as in a container."""
     try:
         return getpass.getuser()

@@ -136,6 +136,8 @@ class Cluster:
     tap_port: int
     czar_host: str = "127.0.0.1"
     czar_port: int = 0
+    ingest_host: str = "127.0.0.1"
+    ingest_port: int = 0
 
     def node(self, node: NodeId) -> NodeAddress:
         """Return the addresses of one node.
@@ -160,6 +162,11 @@ class Cluster:
     def czar_url(self) -> str:
         """URL of the czar's API, as a client on this machine uses it."""
         return f"http://{_reached(self.czar_host)}:{self.czar_port}"
+
+    @property
+    def ingest_url(self) -> str:
+        """URL of the ingest service, as a client on this machine uses it."""
+        return f"http://{_reached(self.ingest_host)}:{self.ingest_port}"
 
     def save(self) -> None:
         """Write ``cluster.json``, in one step, so that a reader sees all of it or the one before."""

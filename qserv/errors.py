@@ -62,6 +62,13 @@ class CzarLostError(ClusterError):
     retryable = True
 
 
+class IngestLostError(ClusterError):
+    """The ingest service does not answer. What it was asked to load goes on, or begins anew with it."""
+
+    code = "cluster.ingest_lost"
+    retryable = True
+
+
 class MetadataError(ClusterError):
     """The metadata database does not answer or is of another version."""
 
@@ -232,6 +239,31 @@ class IngestError(QservError):
     """A load failed. Nothing of it is visible; it can be run again."""
 
     code = "ingest"
+
+
+class NoSuchLoadError(IngestError):
+    """There is no load of that name."""
+
+    code = "ingest.no_such_load"
+
+
+class LoadNameError(IngestError):
+    """Something else was loaded under that name."""
+
+    code = "ingest.name"
+
+
+class FamilyHeldError(IngestError):
+    """Another load into the same family runs."""
+
+    code = "ingest.family_held"
+    retryable = True
+
+
+class LoadCancelledError(IngestError):
+    """A load was stopped by its user."""
+
+    code = "ingest.cancelled"
 
 
 class BadFileError(IngestError):

@@ -1,8 +1,8 @@
 """Named points at which a test lets a process die, fail or wait: one before and one behind each durable step.
 
 ``QSERV_FAILPOINTS`` names points, actions and files: ``worker.run.write.before=kill:/tmp/token;...``. An action is taken by who
-finds the file and deletes it, so once, whoever is started again; to wait is to wait until the file is there again. Without the
-variable a point costs a look into an empty dictionary.
+finds the file and deletes it, so once, whoever is started again; to wait is to wait for another file, of that name with ``.go``
+behind it. Without the variable a point costs a look into an empty dictionary.
 """
 
 import os
@@ -34,7 +34,7 @@ def _fail(name: str) -> None:
 
 
 def _wait(_name: str, token: Path) -> None:
-    while not token.exists():
+    while not token.with_name(f"{token.name}.go").exists():
         time.sleep(LOOK_S)
 
 

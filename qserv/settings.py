@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     tap_port: int = Field(default=8080, ge=0, le=MAX_PORT, description="Port of the TAP service; 0 finds a free one.")
     czar_host: str = Field(default="127.0.0.1", description="Address that the czar's own API listens on.")
     czar_port: int = Field(default=0, ge=0, le=MAX_PORT, description="Port of the czar's own API; 0 finds a free one.")
+    ingest_host: str = Field(default="127.0.0.1", description="Address that the ingest service listens on.")
+    ingest_port: int = Field(default=0, ge=0, le=MAX_PORT, description="Port of the ingest service; 0 finds a free one.")
     memory_share: float = Field(
         default=0.5,
         gt=0,

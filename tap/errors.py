@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from czar.service.errors import message_of, status_of
+from qserv.api.errors import message_of, status_of
 from qserv.errors import QservError
 from tap.formats.outputs import VOTABLE
 from tap.formats.votable import error_document

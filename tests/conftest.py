@@ -22,7 +22,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from qserv.cli.ingest import load_with_progress
+from qserv.cli.loading import Wish, load_with_progress
 from qserv.cluster import Cluster, Secrets
 from qserv.embedded.launch import embedded_postgres
 from qserv.embedded.orphans import end_orphans
@@ -163,5 +163,5 @@ def archive(cluster_home):
     """A cluster of three nodes with all services and the Hipparcos stars, as `qserv up` and `qserv ingest` make it."""
     settings = Settings(home=cluster_home / "archive", nodes=3, tap_port=0, memory_share=0.2, chunk_target_rows=10_000)
     with embedded_cluster(settings) as cluster:
-        load_with_progress(settings, schema_path("stars"), {"hipparcos": [data_path("hipparcos.parquet")]}, quiet=True)
+        load_with_progress(settings, Wish(schema_path("stars"), {"hipparcos": [data_path("hipparcos.parquet")]}), quiet=True)
         yield RunningCluster(cluster, Secrets.load(cluster.home), settings)

@@ -12,12 +12,13 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from czar.service.answers import Asking
 from czar.service.encoding import ENCODERS, MEDIA_TYPES
-from czar.service.errors import error_of
 from czar.service.facts import job_info
 from czar.service.jobs import Jobs
-from czar.service.models import ANONYMOUS, MAX_WAIT_S, JobInfo, JobRequest, ResultFormat
+from czar.service.models import MAX_WAIT_S, JobInfo, JobRequest, ResultFormat
 from czar.service.parts import Parts
-from czar.service.queries import User
+from qserv.api.app import User
+from qserv.api.errors import error_of
+from qserv.api.messages import ANONYMOUS
 from qserv.errors import QueryValueError
 from qserv.metadata.jobs import Job, JobState
 

@@ -21,19 +21,9 @@ import pyarrow as pa
 import urllib3
 from pydantic import BaseModel, ValidationError
 
-from czar.service.errors import error_of
-from czar.service.models import (
-    ANONYMOUS,
-    MAX_WAIT_S,
-    ErrorDocument,
-    ExplainRequest,
-    JobInfo,
-    JobRequest,
-    Plan,
-    QueryInfo,
-    QueryRequest,
-    TableInfo,
-)
+from czar.service.models import MAX_WAIT_S, ExplainRequest, JobInfo, JobRequest, Plan, QueryInfo, QueryRequest, TableInfo
+from qserv.api.errors import error_of
+from qserv.api.messages import ANONYMOUS, ErrorDocument
 from qserv.cluster import Cluster, Secrets
 from qserv.errors import CzarLostError, NoSuchJobError, QservError
 from qserv.metadata.jobs import JobState

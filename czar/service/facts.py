@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from czar.catalogue import Catalogue
 from czar.execution import Execution
-from czar.service.errors import told
-from czar.service.models import ColumnInfo, ErrorInfo, JobInfo, PlaceInfo, QueryInfo, TableInfo
+from czar.service.models import ColumnInfo, JobInfo, QueryInfo, TableInfo
+from qserv.api.errors import error_info, told
+from qserv.api.messages import ErrorInfo, PlaceInfo
 from qserv.metadata.czars import LoggedQuery, Progress
 from qserv.metadata.jobs import Job, JobError
 from qserv.metadata.query_log import EXECUTING
@@ -103,6 +104,13 @@ def table_infos(catalogue: Catalogue) -> Iterator[TableInfo]:
                 for column in table.columns
             ),
         )
+
+
+def job_error(error: BaseException) -> JobError:
+    """Return an error as a job keeps it."""
+    info = error_info(error)
+    line, column = (info.place.line, info.place.column) if info.place else (None, None)
+    return JobError(info.code, info.message, info.retryable, line, column)
 
 
 def _job_error(error: JobError) -> ErrorInfo:

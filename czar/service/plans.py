@@ -4,10 +4,12 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from czar.service.facts import table_infos
-from czar.service.models import ANONYMOUS, ExplainRequest, Plan, TableInfo
+from czar.service.models import ExplainRequest, Plan, TableInfo
 from czar.service.parts import Parts
-from czar.service.queries import User, opened_or_error
+from czar.service.queries import opened_or_error
 from czar.service.streaming import Opened, WatchedResponse
+from qserv.api.app import User
+from qserv.api.messages import ANONYMOUS
 
 
 def plan_router(parts: Parts) -> APIRouter:

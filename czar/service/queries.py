@@ -1,23 +1,22 @@
 """Routes of queries whose answer is waited for, and of what runs now."""
 
 from collections.abc import Awaitable
-from typing import Annotated
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Header
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from czar.service.answers import encoded
 from czar.service.encoding import ENCODERS, MEDIA_TYPES
-from czar.service.errors import error_info, status_of
 from czar.service.facts import query_info, young_query
-from czar.service.models import ANONYMOUS, ErrorDocument, QueryInfo, QueryRequest
+from czar.service.models import QueryInfo, QueryRequest
 from czar.service.parts import Parts
 from czar.service.streaming import Opened, WatchedResponse
+from qserv.api.app import User
+from qserv.api.errors import error_info, status_of
+from qserv.api.messages import ANONYMOUS, ErrorDocument
 from qserv.errors import NoSuchJobError, QservError, QueryValueError
-
-User = Annotated[str, Header(alias="Qserv-User", description="For whom it is: the owner of jobs, the user in the query log.")]
 
 log = structlog.get_logger("czar.service")
 

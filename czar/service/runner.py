@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from czar.service.answers import Asking, rows_of
-from czar.service.errors import job_error
+from czar.service.facts import job_error
 from czar.service.jobs import Jobs
 from czar.service.results import Results
 from qserv.errors import KeptResultsError, MetadataError, QueryCancelledError

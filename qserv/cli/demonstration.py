@@ -92,10 +92,11 @@ class Demonstration:
         return {entry.table.name for entry in catalogue.entries if entry.database == "stars"}
 
     def _load(self, files: dict[str, list[Path]]) -> None:
-        from qserv.cli.ingest import load_with_progress, show  # noqa: PLC0415 (heavy, not needed for --help)
+        from qserv.cli.ingest import show  # noqa: PLC0415 (heavy, not needed for --help)
+        from qserv.cli.loading import Wish, load_with_progress  # noqa: PLC0415
         from schema.catalogues import schema_path  # noqa: PLC0415
 
-        show(load_with_progress(self.settings, schema_path("stars"), files, quiet=not self.console.is_terminal))
+        show(load_with_progress(self.settings, Wish(schema_path("stars"), files), quiet=not self.console.is_terminal))
 
     def _ask(self, title: str, adql: str) -> None:
         import pyvo  # noqa: PLC0415 (takes a second to import)

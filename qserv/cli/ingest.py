@@ -1,26 +1,18 @@
 """``qserv ingest``."""
 
-import asyncio
 import codecs
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from qserv.cli.loading import Wish, load_with_progress, queue
 from qserv.cli.options import HomeOption, JsonOption, load_settings
 from qserv.cli.output import console, print_json, print_table
-from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
 
 if TYPE_CHECKING:
-    from ingest.formats.source import ReadOptions
-    from ingest.locations import Location
-    from ingest.report import LoadReport
-    from ingest.report import Progress as Step
-    from qserv.settings import Settings
+    from ingest.service.models import ReportInfo
 
 SchemaArgument = Annotated[Path, typer.Argument(help="Felis file of the database.", show_default=False)]
 FilesArgument = Annotated[
@@ -58,6 +50,11 @@ def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters
     ] = None,
     replicas: Annotated[int, typer.Option(min=1, help="Nodes that hold each chunk.")] = 1,
     replace: Annotated[bool, typer.Option("--replace", help="Put the rows in place of published tables.")] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Of the load: asked for again, it is not done again. Default: one of its own.", show_default=False),
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for its end; `qserv loads` tells of it.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,68 +75,22 @@ def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters
         header=header,
         ignore_units=ignore_units,
     )
-    report = load_with_progress(
-        settings,
-        schema,
-        read_files(files),
-        reading=reading,
-        replicas=replicas,
-        replace=replace,
-        max_bad_rows=max_bad_rows,
-        rejects=rejects,
-        quiet=as_json,
-    )
+    wish = Wish(schema, given_files(files), reading, replicas, replace, max_bad_rows, name)
+    if detach:
+        load = queue(settings, wish)
+        if as_json:
+            print_json(load.model_dump(mode="json"))
+        else:
+            console.print(f"{load.name} is {load.state}; `qserv loads {load.name}` tells how far it is", soft_wrap=True)
+        return
+    aside = rejects or Path(f"{schema.stem}.rejects.jsonl")
+    report = load_with_progress(settings, wish, rejects=aside, quiet=as_json)
     if as_json:
-        print_json(asdict(report))
+        print_json(report.model_dump())
     else:
         show(report)
         if any(table.rejected for table in report.tables):
-            console.print(f"rows that were set aside: {rejects or f'{schema.stem}.rejects.jsonl'}", soft_wrap=True)
-
-
-def load_with_progress(  # noqa: PLR0913 (options of a command line are parameters)
-    settings: "Settings",
-    schema: Path,
-    files: "Mapping[str, Sequence[Location]]",
-    *,
-    reading: "ReadOptions | None" = None,
-    replicas: int = 1,
-    replace: bool = False,
-    max_bad_rows: int = 0,
-    rejects: Path | None = None,
-    quiet: bool = False,
-) -> "LoadReport":
-    """Load files into tables of the running cluster, a bar for each step unless ``quiet``; see `ingest.load.load_catalogue`."""
-    from ingest.formats.source import DEFAULT  # noqa: PLC0415 (heavy, not needed for --help)
-    from ingest.load import LoadOptions, load_catalogue  # noqa: PLC0415 (heavy, not needed for --help)
-    from qserv.metadata.engine import make_engine  # noqa: PLC0415
-    from schema.felis import read_database  # noqa: PLC0415
-
-    cluster, secrets = Cluster.load(settings.home), Secrets.load(settings.home)
-    database = read_database(schema)
-    options = LoadOptions(
-        chunk_target_rows=settings.chunk_target_rows,
-        replicas=replicas,
-        reading=reading or DEFAULT,
-        replace=replace,
-        max_bad_rows=max_bad_rows,
-        rejects=rejects or Path(f"{schema.stem}.rejects.jsonl"),
-    )
-
-    async def load(progress: Callable[["Step"], None]) -> "LoadReport":
-        engine = make_engine(
-            cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets), settings.metadata_silence_s
-        )
-        try:
-            secret = secrets.cluster.get_secret_value()
-            return await load_catalogue(engine, secret, database, files, options=options, progress=progress)
-        finally:
-            await engine.dispose()
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    # Bars go to stderr, so that what is printed can be read by a program.
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bars:
-        return asyncio.run(load(_Bars(bars).show))
+            console.print(f"rows that were set aside: {aside}", soft_wrap=True)
 
 
 def check_encoding(encoding: str) -> None:
@@ -151,27 +102,19 @@ def check_encoding(encoding: str) -> None:
         raise typer.BadParameter(msg, param_hint="--encoding") from error
 
 
-def read_files(arguments: Sequence[str]) -> "dict[str, list[Location]]":
-    """Return files by table, from words such as ``object=object.parquet``, also of directories, patterns and URLs.
-
-    Raises
-    ------
-    BadFileError
-        There is no such file.
-    """
-    from ingest.locations import located  # noqa: PLC0415 (heavy, not needed for --help)
-
-    files: dict[str, list[Location]] = {}
+def given_files(arguments: Sequence[str]) -> dict[str, list[str]]:
+    """Return words for files by table, from words such as ``object=object.parquet``."""
+    files: dict[str, list[str]] = {}
     for argument in arguments:
         table, equals, path = argument.partition("=")
         if not (table and equals and path):
             msg = f"{argument!r} is not of the form TABLE=FILE, such as object=object.parquet"
             raise typer.BadParameter(msg)
-        files.setdefault(table, []).extend(located(path))
+        files.setdefault(table, []).append(path)
     return files
 
 
-def show(report: "LoadReport") -> None:
+def show(report: "ReportInfo") -> None:
     """Print what a load did, for people."""
     rows = (
         (
@@ -192,17 +135,3 @@ def show(report: "LoadReport") -> None:
             console.print(f"{table.table}: {table.rejected:,} bad rows set aside", soft_wrap=True)
     count = sum(table.rows for table in report.tables)
     console.print(f"\n{count:,} rows published in {report.seconds:.1f} s, {count / report.seconds:,.0f} rows/s", soft_wrap=True)
-
-
-class _Bars:
-    """One bar for each step of each table."""
-
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._tasks: dict[tuple[str, str], TaskID] = {}
-
-    def show(self, step: "Step") -> None:
-        key = (step.table, step.stage.value)
-        if key not in self._tasks:
-            self._tasks[key] = self._bars.add_task(f"{step.table}: {step.stage.value}", total=step.total)
-        self._bars.update(self._tasks[key], completed=step.done, total=step.total)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qserv.cli.ingest import FilesArgument, read_files
+from qserv.cli.ingest import FilesArgument, given_files
 from qserv.cli.options import JsonOption
 from qserv.cli.output import print_json, print_table
 from qserv.errors import SchemaError
@@ -27,6 +27,7 @@ def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters
 ) -> None:
     """Look at files and write a schema for them, to be corrected and given to `qserv ingest`."""
     from ingest.formats.source import ReadOptions  # noqa: PLC0415 (heavy, not needed for --help)
+    from ingest.locations import located  # noqa: PLC0415
     from ingest.proposal import proposed_tables  # noqa: PLC0415
     from ingest.proposed_text import felis_text, partition_text  # noqa: PLC0415
     from schema.felis import read_database  # noqa: PLC0415
@@ -38,7 +39,8 @@ def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters
         msg = f"{there[0]} is there already; --overwrite replaces it, another NAME or --directory writes beside it"
         raise SchemaError(msg)
     reading = ReadOptions(delimiter=delimiter, null_texts=tuple(null) if null is not None else ("",))
-    tables = proposed_tables(read_files(files), reading, rows=rows)
+    found = {table: [each for word in words for each in located(word)] for table, words in given_files(files).items()}
+    tables = proposed_tables(found, reading, rows=rows)
     texts = {felis.name: felis_text(name, tables), partition_path(felis).name: partition_text(name, tables)}
     with tempfile.TemporaryDirectory() as aside:  # nothing is left where the names are none, say
         _write(texts, Path(aside))

@@ -85,6 +85,8 @@ class EmbeddedPostgres:
             tap_port=self._ports["tap"],
             czar_host=self._settings.czar_host,
             czar_port=self._ports["czar"],
+            ingest_host=self._settings.ingest_host,
+            ingest_port=self._ports["ingest"],
         )
 
     def restart(self, server: PostgresServer) -> None:
@@ -192,6 +194,9 @@ def _choose_ports(settings: Settings, node_names: list[str]) -> dict[str, int]:
     if settings.czar_port:
         require_free(settings.czar_port, settings.czar_host, "QSERV_CZAR_PORT")
         ports["czar"] = settings.czar_port
+    if settings.ingest_port:
+        require_free(settings.ingest_port, settings.ingest_host, "QSERV_INGEST_PORT")
+        ports["ingest"] = settings.ingest_port
     for name in _port_names(node_names):
         if name not in ports:
             kept = last.get(name)
@@ -203,6 +208,7 @@ def _choose_ports(settings: Settings, node_names: list[str]) -> dict[str, int]:
 def _port_names(node_names: Iterable[str]) -> Iterator[str]:
     yield "tap"
     yield "czar"
+    yield "ingest"
     yield f"{METADATA_NAME}-postgres"
     for name in node_names:
         yield f"{name}-postgres"

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from qserv.errors import IngestError
+from qserv.errors import FamilyHeldError, IngestError
 from qserv.ids import ChunkId, NodeId
 from qserv.metadata import tables, transactions
 from qserv.metadata.catalogue import DatabaseRow, FamilyRow, Json
@@ -54,7 +54,7 @@ async def family_lock(engine: AsyncEngine, family: str, *, wait: bool = False) -
 
     Raises
     ------
-    IngestError
+    FamilyHeldError
         Another load holds it.
     """
     key = func.hashtextextended("ingest:" + family, 0)
@@ -63,7 +63,7 @@ async def family_lock(engine: AsyncEngine, family: str, *, wait: bool = False) -
             await connection.execute(select(func.pg_advisory_lock(key)))
         elif not await connection.scalar(select(func.pg_try_advisory_lock(key))):
             msg = f"another load into family {family!r} is running; wait for its end, or stop it, then run this one again"
-            raise IngestError(msg)
+            raise FamilyHeldError(msg)
         await connection.commit()
         try:
             yield

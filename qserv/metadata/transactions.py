@@ -17,6 +17,7 @@ LEFT_OPEN = "the process that began it ended before"
 class TransactionState(StrEnum):
     """Where a transaction is in its life."""
 
+    QUEUED = "queued"
     OPEN = "open"
     COMMITTED = "committed"
     ABORTED = "aborted"
@@ -28,6 +29,7 @@ class NewTransaction:
 
     name: str
     database: str
+    family: str
     user_name: str
     host: str
     software: str
@@ -104,7 +106,7 @@ async def taken_runs(connection: AsyncConnection, transaction_id: int, table_id:
 
 async def uncleared(connection: AsyncConnection) -> list[int]:
     """Return transactions that have ended, and of which nodes may have runs still."""
-    ended = transactions.c.state != TransactionState.OPEN
+    ended = transactions.c.state.in_((TransactionState.COMMITTED, TransactionState.ABORTED))
     return list((await connection.execute(select(transactions.c.transaction_id).where(ended, ~transactions.c.cleared))).scalars())
 
 

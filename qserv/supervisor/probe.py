@@ -3,7 +3,7 @@
 import http.client
 import socket
 
-HEALTH_PATHS = {"tap": "/tap/availability", "czar": "/health"}
+HEALTH_PATHS = {"tap": "/tap/availability", "czar": "/health", "ingest": "/health"}
 """What is asked, by kind of service, where listening is not enough: TAP takes connections before it can answer (VOSI 1.1, 5)."""
 
 HTTP2_BEGIN = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])

@@ -21,7 +21,7 @@ pages of arenas that nobody used; with these it is 200 MB, for the same processo
 class Service:
     """One process: ``python -m module --home <home> *arguments``, ready when it answers on its port.
 
-    ``name`` is unique in the cluster: the name of its log and run record. Services of the same ``kind`` start together.
+    ``name`` is unique in the cluster: the name of its log and run record. Workers start together, then all others.
     """
 
     name: str
@@ -56,9 +56,14 @@ def czar_services(cluster: Cluster) -> tuple[Service, ...]:
     return (Service("czar", "czar", "czar.service", dialects, cluster.czar_host, cluster.czar_port, GIVES_MEMORY_BACK),)
 
 
+def ingest_services(cluster: Cluster) -> tuple[Service, ...]:
+    """Return the ingest service."""
+    return (Service("ingest", "ingest", "ingest.service", (), cluster.ingest_host, cluster.ingest_port, GIVES_MEMORY_BACK),)
+
+
 def all_services(cluster: Cluster) -> tuple[Service, ...]:
-    """Return the workers, then the czar and the TAP service that ask them."""
-    return worker_services(cluster) + czar_services(cluster) + tap_services(cluster)
+    """Return the workers, then the services that ask them."""
+    return worker_services(cluster) + ingest_services(cluster) + czar_services(cluster) + tap_services(cluster)
 
 
 def no_services(_cluster: Cluster) -> tuple[Service, ...]:

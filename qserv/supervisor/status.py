@@ -102,5 +102,5 @@ def _answers(record: RunRecord, cluster: Cluster, secrets: Secrets) -> bool:
                 return connection.execute("SELECT 1").fetchone() == (1,)
         except psycopg.Error:
             return False
-    hosts = {"tap": cluster.tap_host, "czar": cluster.czar_host}
+    hosts = {"tap": cluster.tap_host, "czar": cluster.czar_host, "ingest": cluster.ingest_host}
     return answers(record.kind, hosts.get(record.kind, HOST), record.port)

@@ -67,7 +67,7 @@ class Supervisor:
         self._postgres.start()
         if self._services:
             prepare_metadata(self._postgres.cluster(), Secrets.load(self._settings.home))
-        for _, group in itertools.groupby(self._services, key=lambda process: process.service.kind):
+        for _, group in itertools.groupby(self._services, key=_together):
             together = tuple(group)
             for process in together:
                 process.start()
@@ -84,7 +84,7 @@ class Supervisor:
         self._heartbeat.stop()
         if self._watcher.is_alive():
             self._watcher.join()
-        for _, group in itertools.groupby(reversed(self._services), key=lambda process: process.service.kind):
+        for _, group in itertools.groupby(reversed(self._services), key=_together):
             together = tuple(group)
             with ThreadPoolExecutor(len(together)) as pool:
                 list(pool.map(ServiceProcess.stop, together))
@@ -128,6 +128,11 @@ def look_after(watched: Watched, now_s: float) -> None:
         watched.restart()
     except (QservError, OSError) as error:
         logger.error("%s could not be started: %s", watched.name, error)  # noqa: TRY400 (the reason is a sentence; a trace adds nothing)
+
+
+def _together(process: ServiceProcess) -> bool:
+    """Return what services have in common that start together: all workers, then all who ask them."""
+    return process.service.kind == "worker"
 
 
 def _server_exited(server: PostgresServer) -> Callable[[], bool]:

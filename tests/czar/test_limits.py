@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from czar.session import Session
-from qserv.cli.ingest import load_with_progress
+from qserv.cli.loading import Wish, load_with_progress
 from qserv.cluster import NODE_DATABASE, Role, Secrets
 from qserv.errors import (
     AnswerSizeError,
@@ -25,7 +25,7 @@ from qserv.errors import (
     UserRowsError,
 )
 from qserv.settings import Settings
-from qserv.supervisor.services import worker_services
+from qserv.supervisor.services import ingest_services, worker_services
 from qserv.supervisor.supervisor import embedded_cluster
 from schema.catalogues import data_path, schema_path
 from tests.support.waiting import PATIENCE_S
@@ -236,8 +236,8 @@ def narrow(cluster_home):
     settings = Settings(
         home=cluster_home / "narrow", nodes=1, tap_port=0, memory_share=0.001, worker_threads=3, max_temporary_bytes=1_000_000
     )
-    with embedded_cluster(settings, services=worker_services) as cluster:
-        load_with_progress(settings, schema_path("stars"), {"hipparcos": [data_path("hipparcos.parquet")]}, quiet=True)
+    with embedded_cluster(settings, services=lambda found: worker_services(found) + ingest_services(found)) as cluster:
+        load_with_progress(settings, Wish(schema_path("stars"), {"hipparcos": [data_path("hipparcos.parquet")]}), quiet=True)
         secrets = Secrets.load(cluster.home)
         with psycopg.connect(cluster.nodes[0].postgres.conninfo(Role.ADMIN, NODE_DATABASE, secrets), autocommit=True) as admin:
             # So little memory for a sort that a third of the limit is more.

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 
 import numpy as np
 import psycopg
@@ -37,6 +39,17 @@ tables:
 """
 
 
+@contextmanager
+def ingest_service(home):
+    """Run the ingest service of a home."""
+    words = [sys.executable, "-m", "ingest.service", "--home", str(home)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as service:
+        assert "ingest serves" in service.stderr.readline()
+        threading.Thread(target=service.stderr.read).start()
+        yield
+        service.terminate()
+
+
 @pytest.fixture
 async def home(postgres_cluster, ingest_nodes):
     """Home of a cluster whose metadata knows the nodes."""
@@ -46,7 +59,8 @@ async def home(postgres_cluster, ingest_nodes):
     async with connect(engine) as connection, connection.begin():
         for node in ingest_nodes:
             await register_node(connection, node)
-    yield postgres_cluster.home
+    with ingest_service(postgres_cluster.home):
+        yield postgres_cluster.home
     async with connect(engine) as connection, connection.begin():
         for database, table in [("command_test", "object"), *(("tap_schema", table.name) for table in TAP_SCHEMA.tables)]:
             await delete_table(connection, database, table)
@@ -112,7 +126,11 @@ async def test_what_is_proposed_for_a_file_of_unknown_content_is_loaded(home, tm
     listed = run("loads", "--home", str(home))
     assert any(report["load"] in line and "committed" in line for line in listed.stdout.splitlines())
     told = json.loads(run("loads", "--home", str(home), report["load"], "--json").stdout)
-    assert (told["state"], told["row_count"], [file["source"] for file in told["files"]]) == ("committed", 2, ["stars.csv"])
+    assert (told["state"], told["row_count"], [file["source"] for file in told["files"]]) == (
+        "committed",
+        2,
+        [str(tmp_path / "stars.csv")],
+    )
     shown = run("loads", "--home", str(home), report["load"]).stdout
     assert told["files"][0]["sha256"] in shown
     missing = run("loads", "--home", str(home), "nothing")
@@ -141,7 +159,7 @@ async def test_a_directory_and_a_pattern_name_several_files(qserv, tmp_path):
     assert json.loads(done.stdout)["tables"][0]["rows"] == 2
     done = qserv("object=night/*.fits", "--replace", "--json")
     assert done.returncode == 4
-    assert "no file matches night/*.fits" in json.loads(done.stdout)["error"]["message"]
+    assert f"no file matches {tmp_path}/night/*.fits" in json.loads(done.stdout)["error"]["message"]
 
 
 @pytest.mark.anyio

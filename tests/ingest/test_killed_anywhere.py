@@ -53,9 +53,14 @@ SOME = 12
 """Points at which `make test` kills; the nightly checks kill at all."""
 
 
+def points_of_loads():
+    """Return all points but those of the service, which has tests of its own."""
+    return [point for point in failpoints() if not point.startswith("service.")]
+
+
 def some_points():
     """Return as many of all points, spread over them, so that each step is met before or behind it."""
-    points = failpoints()
+    points = points_of_loads()
     return [points[place * len(points) // SOME] for place in range(SOME)]
 
 
@@ -233,10 +238,10 @@ async def test_a_process_killed_at_some_point(loads, workers, point):
 async def test_a_process_killed_at_every_point(loads, workers, night):
     """All points, in an order of the seed's; then any, until the time is over."""
     chance = random.Random(night.seed)  # noqa: S311 (no secret)
-    points, ends, killed = failpoints(), time.monotonic() + night.seconds, 0
+    points, ends, killed = points_of_loads(), time.monotonic() + night.seconds, 0
     chance.shuffle(points)
     while points or time.monotonic() < ends:
-        point = points.pop() if points else chance.choice(failpoints())
+        point = points.pop() if points else chance.choice(points_of_loads())
         night.say(f"killed at {point}")
         if point.startswith(FIRST) and killed:
             await forget_all(loads)

@@ -84,7 +84,7 @@ async def test_a_load_that_loses_its_connections_when_it_is_committed_has_succee
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s", [archive.engine.url.database]
         ).fetchone()
     assert ended_ones[0] > 1
-    token.touch()
+    (tmp_path / "token.go").touch()
     done = await load
     assert (done.returncode, done.stderr) == (0, "")
     assert await ended(archive) == (TransactionState.COMMITTED, COUNT)

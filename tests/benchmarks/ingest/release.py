@@ -16,7 +16,7 @@ from qserv.cluster import METADATA_DATABASE, NODE_DATABASE, Cluster, Role, Secre
 from qserv.metadata.engine import connect, make_engine
 from qserv.metadata.nodes import list_nodes
 from qserv.settings import Settings
-from qserv.supervisor.services import worker_services
+from qserv.supervisor.services import ingest_services, worker_services
 from qserv.supervisor.supervisor import embedded_cluster
 from schema.felis import read_database
 from schema.model import Table
@@ -29,7 +29,7 @@ NODES = 2
 
 @dataclass(frozen=True)
 class Load:
-    """One load: its seconds without the start of Python, and the peaks of memory of its process and of the larger worker."""
+    """One load: its seconds without the start of Python, and the peaks of memory of the ingest service and of the larger worker."""
 
     seconds: float
     peak_bytes: int
@@ -54,8 +54,9 @@ class Archive:
         with ExitStack() as stack:
             workers = [service_pid(self._home, f"{node.node}-worker") for node in self._cluster.nodes]
             peaks = [stack.enter_context(peak_memory(pid)) for pid in workers]
+            service = stack.enter_context(peak_memory(service_pid(self._home, "ingest")))
             ended = run_measured(["qserv.cli", *arguments], {"QSERV_HOME": str(self._home)})
-        return Load(float(json.loads(ended.output)["seconds"]), ended.peak_bytes, max(peak.peak_bytes for peak in peaks))
+        return Load(float(json.loads(ended.output)["seconds"]), service.peak_bytes, max(peak.peak_bytes for peak in peaks))
 
     def drop(self) -> None:
         """Drop the table, so that a load's time is its own."""
@@ -88,5 +89,7 @@ def table() -> Table:
 @contextmanager
 def running_archive(home: Path) -> Iterator[Archive]:
     """Run the cluster while the block lasts, with the settings that a user gets."""
-    with embedded_cluster(Settings(home=home, nodes=NODES, tap_port=0), services=worker_services) as cluster:
+    with embedded_cluster(
+        Settings(home=home, nodes=NODES, tap_port=0), services=lambda found: worker_services(found) + ingest_services(found)
+    ) as cluster:
         yield Archive(cluster, home)

@@ -4,8 +4,8 @@ import uuid
 import pyarrow as pa
 import pytest
 
-from czar.service.errors import KINDS, error_info, error_of, status_of
 from czar.service.results import Results
+from qserv.api.errors import KINDS, error_info, error_of, status_of
 from qserv.errors import NoSuchJobError, Place, QueryError, QuerySyntaxError, StorageFullError
 
 ROWS = pa.RecordBatch.from_pydict({"a": [1, 2, 3]})

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 
 def new(name, database="sky"):
-    return NewTransaction(name, database, "me", "here", "qserv 1")
+    return NewTransaction(name, database, database, "me", "here", "qserv 1")
 
 
 @pytest.fixture

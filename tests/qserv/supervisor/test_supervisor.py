@@ -135,6 +135,7 @@ def test_services_of_a_whole_cluster(postgres_cluster):
     assert services == [
         ("node-1-worker", "workers", ("--node", "node-1")),
         ("node-2-worker", "workers", ("--node", "node-2")),
+        ("ingest", "ingest.service", ()),
         ("czar", "czar.service", ("--dialect", "adql=tap.adql.parse:parse_adql")),
         ("tap", "tap", ()),
     ]

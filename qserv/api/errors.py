@@ -1,11 +1,16 @@
 """Errors as HTTP has them, and back: the one place where the tree of errors meets a status."""
 
-from czar.service.models import ErrorInfo, PlaceInfo
 from qserv import errors
+from qserv.api.messages import ErrorInfo, PlaceInfo
 from qserv.errors import (
     AccessError,
     ClusterError,
+    FamilyHeldError,
+    IngestError,
+    LoadCancelledError,
+    LoadNameError,
     NoSuchJobError,
+    NoSuchLoadError,
     Place,
     QservError,
     QueryCancelledError,
@@ -15,7 +20,6 @@ from qserv.errors import (
     UserBytesError,
     UserRowsError,
 )
-from qserv.metadata.jobs import JobError
 
 STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (AccessError, 401),
@@ -24,8 +28,13 @@ STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (UserRowsError, 429),
     (UserBytesError, 429),
     (NoSuchJobError, 404),
+    (NoSuchLoadError, 404),
+    (LoadNameError, 409),
+    (FamilyHeldError, 409),
+    (LoadCancelledError, 409),
     (QueryError, 400),
     (SchemaError, 400),
+    (IngestError, 400),
     (ClusterError, 503),
     (QservError, 500),
 )
@@ -56,13 +65,6 @@ def error_info(error: BaseException) -> ErrorInfo:
         retryable=isinstance(error, QservError) and error.retryable,
         place=PlaceInfo(line=place.line, column=place.column) if place else None,
     )
-
-
-def job_error(error: BaseException) -> JobError:
-    """Return an error as a job keeps it."""
-    info = error_info(error)
-    line, column = (info.place.line, info.place.column) if info.place else (None, None)
-    return JobError(info.code, info.message, info.retryable, line, column)
 
 
 def told(code: str, message: str, *, retryable: bool | None = None, place: PlaceInfo | None = None) -> ErrorInfo:

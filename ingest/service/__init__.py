@@ -1,0 +1,1 @@
+"""The ingest service: loads that run on their own, asked for over HTTP."""

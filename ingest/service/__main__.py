@@ -1,0 +1,61 @@
+"""``python -m ingest.service --home <home>``: the ingest service of a running cluster, until SIGTERM or SIGINT."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import structlog
+
+from ingest.service.app import Parts, create_app
+from ingest.service.databases import Databases
+from ingest.service.requests import Requests
+from ingest.service.runner import LoadRunner
+from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
+from qserv.errors import QservError
+from qserv.metadata.engine import make_engine
+from qserv.serving import listen, log_to_stderr, run_service, serve_http
+from qserv.settings import Settings
+
+
+async def serve(home: Path) -> None:
+    """Answer and load until told to stop.
+
+    Raises
+    ------
+    QservError
+        The service cannot start.
+    """
+    cluster, secrets, settings = Cluster.load(home), Secrets.load(home), Settings.load(home=home)
+    log_to_stderr(settings.log_level)
+    log = structlog.get_logger("ingest.service")
+    listening = listen(cluster.ingest_host, cluster.ingest_port, service="the ingest service", setting="QSERV_INGEST_PORT")
+    url = cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets)
+    engine, secret = make_engine(url, settings.metadata_silence_s), secrets.cluster.get_secret_value()
+    runner = LoadRunner(engine, secret, home / "rejects", settings.chunk_target_rows)
+    try:
+        runner.start()
+        app = create_app(Parts(engine, Requests(engine), runner, Databases(engine, secret)), secrets.cluster)
+        log.info("ingest serves", url=cluster.ingest_url)
+        await serve_http(app, listening)
+        log.info("ingest stops")
+    finally:
+        await runner.close()
+        await engine.dispose()
+        listening.close()
+
+
+def main() -> int:
+    """Run the service; return its exit code: 0 after a signal, 1 where it could not start."""
+    parser = argparse.ArgumentParser(prog="python -m ingest.service", description="Load files into a running cluster.")
+    parser.add_argument("--home", type=Path, required=True, help="directory of the cluster's files")
+    arguments = parser.parse_args()
+    try:
+        run_service(serve(arguments.home))
+    except QservError as error:
+        structlog.get_logger("ingest.service").error("ingest cannot start", code=error.code, reason=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

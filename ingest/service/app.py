@@ -1,0 +1,132 @@
+"""The web application of the ingest service."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, FastAPI, Path, Query
+from pydantic import SecretStr
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.responses import FileResponse, Response
+
+from ingest.service.databases import Databases
+from ingest.service.models import MAX_WAIT_S, DatabaseStatus, FileInfo, LoadInfo, LoadName, LoadRequest
+from ingest.service.requests import Requests
+from ingest.service.runner import LoadRunner
+from qserv.api.app import HEALTH_PATH, User, create_api
+from qserv.api.messages import ANONYMOUS
+from qserv.metadata.engine import connect
+
+MAX_BODY_BYTES = 16 * 2**20
+"""Largest request: a schema of thousands of columns, or a list of a hundred thousand files."""
+
+LISTED_LOADS = 1000
+"""Loads of one list at the most."""
+
+Name = Annotated[LoadName, Path(description="Given by who asks first. Asking for the same again finds what was asked before.")]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the routes are made of."""
+
+    engine: AsyncEngine
+    requests: Requests
+    runner: LoadRunner
+    databases: Databases
+
+
+def create_app(parts: Parts, token: SecretStr) -> FastAPI:
+    """Return the application; whoever asks must know the token."""
+    app = create_api(
+        "Qserv ingest",
+        "Loads of files into tables of a sharded catalogue. Every answer that is an error is JSON.",
+        token,
+        (load_router(parts), database_router(parts)),
+        max_body_bytes=MAX_BODY_BYTES,
+    )
+
+    @app.get(HEALTH_PATH, tags=["health"])
+    async def health() -> dict[str, str]:
+        """Tell that the metadata database answers; needs no token."""
+        async with connect(parts.engine) as connection:
+            await connection.execute(select(1))
+        return {"status": "ok"}
+
+    return app
+
+
+def load_router(parts: Parts) -> APIRouter:
+    """Return the routes of loads."""
+    router = APIRouter(prefix="/loads", tags=["loads"])
+    requests, runner = parts.requests, parts.runner
+
+    @router.put("/{name}", status_code=202)
+    async def submit(name: Name, request: LoadRequest, user: User = ANONYMOUS) -> LoadInfo:
+        """Queue a load. It runs on its own, also when the client goes away or the service is started anew.
+
+        Asking for the same again does nothing, unless the load was aborted: then it is queued again.
+        """
+        load = await requests.submit(name, request, user)
+        runner.wake()
+        return load
+
+    @router.get("")
+    async def listed(limit: Annotated[int, Query(ge=1, le=LISTED_LOADS)] = 100) -> list[LoadInfo]:
+        """List loads, the newest first."""
+        return await requests.latest(limit)
+
+    @router.get("/{name}")
+    async def one(name: Name, wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0) -> LoadInfo:
+        """Tell how far a load is; with `wait_s`, as soon as it has ended or so many seconds are over."""
+        return await requests.load(name, wait_s)
+
+    @router.get("/{name}/files")
+    async def files(name: Name) -> list[FileInfo]:
+        """List the files from which rows were taken, with their checksums."""
+        return await requests.files(name)
+
+    @router.get("/{name}/rejects", response_class=Response)
+    async def rejects(name: Name) -> Response:
+        """Return the rows that were set aside, a JSON object a line."""
+        await requests.load(name)
+        path = runner.rejects_of(name)
+        media_type = "application/jsonl"
+        return FileResponse(path, media_type=media_type) if path.exists() else Response(b"", media_type=media_type)
+
+    @router.post("/{name}/cancel", status_code=202)
+    async def cancel(name: Name) -> LoadInfo:
+        """Stop a load; nothing of it will be visible. Does nothing to one that has ended."""
+        await requests.load(name)
+        await runner.cancel(name)
+        return await requests.load(name)
+
+    return router
+
+
+def database_router(parts: Parts) -> APIRouter:
+    """Return the routes of databases and tables."""
+    router = APIRouter(prefix="/databases", tags=["databases"])
+    databases = parts.databases
+
+    @router.get("")
+    async def listed() -> list[DatabaseStatus]:
+        """List databases with their tables, published or not."""
+        return await databases.listed()
+
+    @router.get("/{database}")
+    async def one(database: str) -> DatabaseStatus:
+        """Tell of the tables of a database, published or not."""
+        return await databases.one(database)
+
+    @router.delete("/{database}", status_code=204)
+    async def drop_database(database: str) -> None:
+        """Delete all tables of a database from all nodes. Deleting what is not there does nothing."""
+        await databases.drop(database)
+
+    @router.delete("/{database}/tables/{table}", status_code=204)
+    async def drop_table(database: str, table: str) -> None:
+        """Delete a table from all nodes, unless others depend on it. Deleting what is not there does nothing."""
+        await databases.drop(database, table)
+
+    return router

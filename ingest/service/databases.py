@@ -1,0 +1,98 @@
+"""Databases and tables, as they lie on the nodes, and their removal."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ingest.leftovers import drop_tables
+from ingest.nodes import connected_nodes
+from ingest.publication import describe_published, described
+from ingest.service.models import DatabaseStatus, TableStatus
+from qserv.errors import IngestError, UnknownNameError
+from qserv.metadata.catalogue import CatalogueRows, TableRow, load_catalogue
+from qserv.metadata.engine import connect
+from qserv.metadata.nodes import list_nodes
+from qserv.metadata.registration import family_lock
+from schema.tap_schema import NAME
+
+
+class Databases:
+    """The databases of a cluster. Every method raises `MetadataError` where the metadata database does not answer."""
+
+    def __init__(self, engine: AsyncEngine, secret: str) -> None:
+        self._engine, self._secret = engine, secret
+
+    async def listed(self) -> list[DatabaseStatus]:
+        """Return all databases, without TAP_SCHEMA, which describes them."""
+        return _statuses(await self._catalogue())
+
+    async def one(self, name: str) -> DatabaseStatus:
+        """Return a database.
+
+        Raises
+        ------
+        UnknownNameError
+            There is none of the name.
+        """
+        found = _statuses(await self._catalogue())
+        for database in found:
+            if database.name == name:
+                return database
+        known = ", ".join(database.name for database in found)
+        msg = f"there is no database {name}; there is {known}" if known else f"there is no database {name}, nor any other"
+        raise UnknownNameError(msg)
+
+    async def drop(self, name: str, table: str | None = None) -> None:
+        """Delete a table of a database, or all of them, from users' sight, from all nodes, then from the metadata.
+
+        Raises
+        ------
+        IngestError
+            Another table depends on it.
+        FamilyHeldError
+            A load into the family runs.
+        """
+        catalogue = await self._catalogue()
+        rows = [database for database in catalogue.databases if database.database == name]
+        tables = [row for row in catalogue.tables if row.database == name]
+        dropped = {row.name for row in tables if table is None or row.name == table}
+        if name == NAME or not rows or not dropped:
+            return
+        for row in described(rows[0], tables).tables:
+            for director, _ in row.directors:
+                if director in dropped and row.name not in dropped:
+                    msg = f"table {name}.{director} cannot be deleted: {row.name} depends on it; delete {row.name} first"
+                    raise IngestError(msg)
+        async with connect(self._engine) as connection:
+            nodes = await list_nodes(connection)
+        async with family_lock(self._engine, rows[0].family), connected_nodes(nodes, self._secret) as clients:
+            await drop_tables(self._engine, clients, name, sorted(dropped))
+            await describe_published(self._engine, clients)
+
+    async def _catalogue(self) -> CatalogueRows:
+        async with connect(self._engine) as connection:
+            return await load_catalogue(connection, unpublished=True)
+
+
+def _statuses(catalogue: CatalogueRows) -> list[DatabaseStatus]:
+    return [
+        DatabaseStatus(
+            name=database.database,
+            family=database.family,
+            description=database.description,
+            version=database.version,
+            tables=tuple(_status(table) for table in catalogue.tables if table.database == database.database),
+        )
+        for database in catalogue.databases
+        if database.database != NAME
+    ]
+
+
+def _status(table: TableRow) -> TableStatus:
+    return TableStatus(
+        name=table.name,
+        role=table.declaration["role"],
+        published=table.published,
+        rows=sum(table.row_counts),
+        overlap_rows=sum(table.overlap_row_counts),
+        chunks=len(table.chunks),
+        columns=len(table.columns),
+    )

@@ -1,0 +1,122 @@
+"""What travels between the ingest service and its clients, as JSON."""
+
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from ingest.formats.source import DEFAULT, ReadOptions
+from qserv.api.messages import ErrorInfo, Message
+from qserv.metadata.transactions import TransactionState
+
+MAX_WAIT_S = 60.0
+"""How long a client may wait for a load's end in one request: proxies break off what is silent for longer."""
+
+LoadName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+"""Of a load; it is part of file names."""
+
+
+class LoadRequest(Message):
+    """What is to be loaded, and how. Files are those of the machine on which the service runs, or behind URLs."""
+
+    schema_file: str | None = Field(default=None, description="Felis file of the database; its partition file stands beside it.")
+    felis: str | None = Field(default=None, description="Text of a Felis file, rather than a file.")
+    partition: str | None = Field(default=None, description="Text of its partition file.")
+    files: dict[str, tuple[str, ...]] = Field(min_length=1, description="By table: files, directories, patterns, URLs.")
+    reading: ReadOptions = Field(default=DEFAULT, description="How files are read that do not say it themselves.")
+    replicas: int = Field(default=1, ge=1, description="Nodes that hold each chunk.")
+    replace: bool = Field(default=False, description="Put the rows in place of published tables.")
+    max_bad_rows: int = Field(default=0, ge=0, description="Rows that may be set aside because they cannot be stored.")
+    chunk_target_rows: int | None = Field(default=None, ge=1, description="Rows a chunk should have at most, in a new family.")
+
+    @model_validator(mode="after")
+    def _has_one_schema(self) -> Self:
+        texts = (self.felis, self.partition)
+        if (self.schema_file is None) == (None in texts) or (self.schema_file is not None and texts != (None, None)):
+            msg = "give either schema_file, or both felis and partition"
+            raise ValueError(msg)
+        return self
+
+
+class StageInfo(Message):
+    """How far a stage of a table is, in rows, chunks or tables."""
+
+    table: str
+    stage: str
+    done: int
+    total: int | None
+
+
+class TableInfo(Message):
+    """What was loaded into a table."""
+
+    table: str
+    rows: int
+    overlap_rows: int = Field(description="Copies in the margins of other chunks; not counted in rows.")
+    chunks: int
+    seconds: float
+    ignored_columns: tuple[str, ...] = Field(description="Columns of the files that the table does not have.")
+    rejected: int = Field(description="Rows that were set aside.")
+
+
+class ReportInfo(Message):
+    """What a committed load did."""
+
+    database: str
+    tables: tuple[TableInfo, ...]
+    chunks: int = Field(description="Chunks of the family's map.")
+    version: int = Field(description="Of the catalogue in which its tables are first seen.")
+    seconds: float
+    load: str
+
+
+class FileInfo(Message):
+    """A file from which rows were taken."""
+
+    table: str
+    source: str
+    size_bytes: int | None
+    sha256: str | None
+    rows: int
+    rejected: int
+
+
+class LoadInfo(Message):
+    """A load."""
+
+    name: str
+    database: str
+    state: TransactionState
+    begun: datetime
+    ended: datetime | None
+    user: str
+    host: str
+    software: str
+    attempt: int = Field(description="How often the service has begun it: more than 1 where the service or a node died.")
+    rows: int = Field(description="Taken from files that are read to their end.")
+    rejected: int
+    progress: tuple[StageInfo, ...]
+    report: ReportInfo | None
+    error: ErrorInfo | None
+
+
+class TableStatus(Message):
+    """A table as it lies on the nodes."""
+
+    name: str
+    role: str
+    published: bool
+    rows: int
+    overlap_rows: int
+    chunks: int
+    columns: int
+
+
+class DatabaseStatus(Message):
+    """A database with its tables."""
+
+    name: str
+    family: str
+    description: str
+    version: str
+    tables: tuple[TableStatus, ...]

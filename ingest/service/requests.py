@@ -1,0 +1,154 @@
+"""What clients ask of loads, answered by the metadata database."""
+
+import asyncio
+import hashlib
+import json
+import socket
+import tempfile
+import time
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ingest.inputs import check_table
+from ingest.locations import located
+from ingest.provenance import new_load
+from ingest.service.models import FileInfo, LoadInfo, LoadRequest, ReportInfo, StageInfo
+from qserv.api.errors import told
+from qserv.errors import NoSuchLoadError, QservError, SchemaError, UnknownNameError
+from qserv.metadata import loads
+from qserv.metadata.engine import changing, connect
+from qserv.metadata.loads import LoadFacts
+from qserv.metadata.transactions import Contribution, Transaction, TransactionState, list_transactions, read_transaction
+from schema.felis import read_database
+from schema.model import Database
+from schema.partitioning import partition_path
+from schema.serialise import database_to_json
+
+LOOK_S = 0.1
+"""How often a waited-for load is looked at."""
+
+
+class Requests:
+    """Loads as clients see them. Every method raises `MetadataError` where the database does not answer."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def submit(self, name: str, request: LoadRequest, user: str) -> LoadInfo:
+        """Queue a load, unless the same one waits, runs or is committed.
+
+        Raises
+        ------
+        SchemaError
+            The schema is wrong, or has not one of the tables.
+        BadFileError
+            There is no such file.
+        LoadNameError
+            Something else was asked under this name.
+        """
+        database = await asyncio.to_thread(_checked, request)
+        asked = {"asked": request.model_dump(mode="json"), "database": database_to_json(database)}
+        digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        new = new_load(name, database, user, socket.gethostname())
+        async with changing(self._engine, "service.load.enqueue") as connection:
+            await loads.enqueue(connection, new, asked, digest)
+        return await self.load(name)
+
+    async def load(self, name: str, wait_s: float = 0.0) -> LoadInfo:
+        """Return a load; with ``wait_s`` as soon as it has ended, or as it is after so many seconds.
+
+        Raises
+        ------
+        NoSuchLoadError
+            There is none of the name.
+        """
+        until_s = time.monotonic() + wait_s
+        while True:
+            try:
+                async with connect(self._engine) as connection:
+                    transaction, _ = await read_transaction(connection, name)
+                    facts = (await loads.facts_of(connection, [name]))[name]
+            except UnknownNameError as error:
+                raise NoSuchLoadError(str(error)) from error
+            left_s = until_s - time.monotonic()
+            found = _info(transaction, facts)
+            if found.ended is not None or left_s <= 0:
+                return found
+            await asyncio.sleep(min(LOOK_S, left_s))
+
+    async def latest(self, limit: int) -> list[LoadInfo]:
+        """Return loads, the newest first."""
+        async with connect(self._engine) as connection:
+            found = await list_transactions(connection, limit=limit)
+            facts = await loads.facts_of(connection, [one.name for one in found])
+        return [_info(one, facts[one.name]) for one in found]
+
+    async def files(self, name: str) -> list[FileInfo]:
+        """Return the files from which a load took rows, in the order in which they ended.
+
+        Raises
+        ------
+        NoSuchLoadError
+            There is none of the name.
+        """
+        try:
+            async with connect(self._engine) as connection:
+                _, files = await read_transaction(connection, name)
+        except UnknownNameError as error:
+            raise NoSuchLoadError(str(error)) from error
+        return list(map(_file_info, files))
+
+
+def _checked(request: LoadRequest) -> Database:
+    """Return the database of a request whose files are there."""
+    database = _database(request)
+    for table, words in request.files.items():
+        check_table(database, table)
+        for word in words:
+            located(word)
+    return database
+
+
+def _database(request: LoadRequest) -> Database:
+    if request.schema_file is not None:
+        return read_database(Path(request.schema_file))
+    with tempfile.TemporaryDirectory() as directory:
+        felis = Path(directory, "schema.yaml")
+        felis.write_text(request.felis or "", encoding="utf-8")
+        partition_path(felis).write_text(request.partition or "", encoding="utf-8")
+        try:
+            return read_database(felis)
+        except SchemaError as error:
+            raise SchemaError(str(error).replace(f"{directory}/", "")) from error
+
+
+def _info(load: Transaction, facts: LoadFacts) -> LoadInfo:
+    failed = load.state is TransactionState.ABORTED
+    return LoadInfo(
+        name=load.name,
+        database=load.database,
+        state=load.state,
+        begun=load.begun,
+        ended=load.ended if facts.request is None else None,
+        user=load.user_name,
+        host=load.host,
+        software=load.software,
+        attempt=facts.attempt,
+        rows=load.row_count,
+        rejected=load.rejected,
+        progress=tuple(StageInfo(**stage) for stage in (facts.progress or {}).get("stages", ())),
+        report=None if facts.report is None else ReportInfo.model_validate(facts.report),
+        error=told(facts.error_code or QservError.code, load.error or "") if failed else None,
+    )
+
+
+def _file_info(file: Contribution) -> FileInfo:
+    return FileInfo(
+        table=file.table_name,
+        source=file.source,
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        rows=file.row_count,
+        rejected=file.rejected,
+    )

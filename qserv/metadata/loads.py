@@ -1,0 +1,164 @@
+"""Loads that are asked of the ingest service: each is a transaction that waits until it is begun, with what was asked.
+
+``queued -> open -> committed | aborted``. One whose service died is queued again, `MAX_ATTEMPTS` times; one that was aborted is
+queued again when the same is asked once more.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import ColumnElement, delete, func, null, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from qserv.errors import LoadNameError, NoSuchLoadError
+from qserv.metadata.catalogue import Json
+from qserv.metadata.tables import contributions, runs, transactions
+from qserv.metadata.transactions import NewTransaction, TransactionState
+
+MAX_ATTEMPTS = 3
+"""A load that three services died of is not begun once more."""
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A load that has not ended, and what was asked."""
+
+    transaction_id: int
+    name: str
+    database: str
+    family: str
+    state: TransactionState
+    attempt: int
+    progress: Json | None
+    request: Json | None
+    """None of a load that was not asked of the service."""
+
+
+@dataclass(frozen=True)
+class LoadFacts:
+    """What is known of a load beside what is known of its transaction."""
+
+    progress: Json | None
+    report: Json | None
+    error_code: str | None
+    attempt: int
+    request: Json | None
+    """None once all is written down of its end."""
+
+
+async def enqueue(connection: AsyncConnection, new: NewTransaction, request: Json, digest: str) -> bool:
+    """Queue a load; return False where the same was asked before and is queued, runs, or is committed.
+
+    Raises
+    ------
+    LoadNameError
+        Something else was asked under this name.
+    """
+    values = {**asdict(new), "state": TransactionState.QUEUED, "request": request, "request_hash": digest}
+    made = upsert(transactions).values(**values).on_conflict_do_nothing(index_elements=["name"]).returning(transactions.c.name)
+    if (await connection.execute(made)).first():
+        return True
+    found = (await connection.execute(select(transactions).where(transactions.c.name == new.name).with_for_update())).one()
+    if found.request_hash != digest:
+        msg = f"there is a load {new.name} of something else already; give this one another name, or ask for the same again"
+        raise LoadNameError(msg)
+    if found.state != TransactionState.ABORTED or found.request is not None:
+        return False
+    await _anew(connection, found.transaction_id, {**values, "attempt": 0})
+    return True
+
+
+async def requeue(connection: AsyncConnection, load: Queued) -> None:
+    """Queue a load again that was begun, and of which nothing is visible."""
+    await _anew(connection, load.transaction_id, {"state": TransactionState.QUEUED, "request": load.request})
+
+
+async def waiting(connection: AsyncConnection) -> list[Queued]:
+    """Return the loads that wait, in the order in which they were asked."""
+    return await _queued(connection, transactions.c.state == TransactionState.QUEUED)
+
+
+async def opened(connection: AsyncConnection) -> list[Queued]:
+    """Return the loads that are open, and those of whose end not all is written down."""
+    ended = transactions.c.state.in_((TransactionState.COMMITTED, TransactionState.ABORTED))
+    return await _queued(
+        connection, (transactions.c.state == TransactionState.OPEN) | (ended & transactions.c.request.is_not(None))
+    )
+
+
+async def _queued(connection: AsyncConnection, which: ColumnElement[bool]) -> list[Queued]:
+    columns = [transactions.c[name] for name in Queued.__dataclass_fields__]
+    found = select(*columns).where(which).order_by(transactions.c.begun, transactions.c.transaction_id)
+    return [
+        Queued(**{**row, "state": TransactionState(row["state"]), "family": row["family"] or row["database"]})
+        for row in (await connection.execute(found)).mappings()
+    ]
+
+
+async def begin_queued(connection: AsyncConnection, transaction_id: int) -> bool:
+    """Open a load that waits; return False if it does not any more."""
+    waits = _of(transaction_id, TransactionState.QUEUED)
+    opened = update(transactions).where(*waits).values(state=TransactionState.OPEN, attempt=transactions.c.attempt + 1)
+    return (await connection.execute(opened)).rowcount > 0
+
+
+async def drop_queued(connection: AsyncConnection, name: str, reason: str, code: str) -> bool:
+    """Abort a load that waits; return False if it does not."""
+    waits = (transactions.c.name == name, transactions.c.state == TransactionState.QUEUED)
+    values = {"state": TransactionState.ABORTED, "ended": func.clock_timestamp(), "error": reason, "error_code": code}
+    return (await connection.execute(update(transactions).where(*waits).values(**values, request=null()))).rowcount > 0
+
+
+async def give_up(connection: AsyncConnection, name: str, code: str) -> None:
+    """Let a load that has not ended not be begun again; if it is aborted, that is for this reason."""
+    going = (transactions.c.name == name, transactions.c.request.is_not(None))
+    await connection.execute(update(transactions).where(*going).values(request=null(), error_code=code))
+
+
+async def write_progress(connection: AsyncConnection, transaction_id: int, progress: Json) -> None:
+    """Write down how far an open load is."""
+    opened = _of(transaction_id, TransactionState.OPEN)
+    await connection.execute(update(transactions).where(*opened).values(progress=progress))
+
+
+async def write_end(
+    connection: AsyncConnection, transaction_id: int, *, progress: Json, report: Json | None, code: str | None
+) -> None:
+    """Write down how far a load came, what it did, or the code of its error; what was asked is not needed any more."""
+    values = {"progress": progress, "report": null() if report is None else report, "error_code": code, "request": null()}
+    await connection.execute(update(transactions).where(transactions.c.transaction_id == transaction_id).values(**values))
+
+
+async def facts_of(connection: AsyncConnection, names: Sequence[str]) -> Mapping[str, LoadFacts]:
+    """Return what is known of loads, by their names."""
+    columns = [transactions.c[name] for name in LoadFacts.__dataclass_fields__]
+    rows = (await connection.execute(select(transactions.c.name, *columns).where(transactions.c.name.in_(names)))).mappings()
+    return {row["name"]: LoadFacts(**{name: row[name] for name in LoadFacts.__dataclass_fields__}) for row in rows}
+
+
+async def state_of(connection: AsyncConnection, name: str) -> TransactionState:
+    """Return where a load is in its life.
+
+    Raises
+    ------
+    NoSuchLoadError
+        There is none of the name.
+    """
+    found = (await connection.execute(select(transactions.c.state).where(transactions.c.name == name))).scalar_one_or_none()
+    if found is None:
+        msg = f"there is no load {name}; `qserv loads` lists them"
+        raise NoSuchLoadError(msg)
+    return TransactionState(found)
+
+
+async def _anew(connection: AsyncConnection, transaction_id: int, values: Json) -> None:
+    """Let a load be as if it had not begun. Its runs do not count any more; nodes delete them when it ends."""
+    for table in (contributions, runs):
+        await connection.execute(delete(table).where(table.c.transaction_id == transaction_id))
+    fresh = {"ended": None, "error": None, "error_code": None, "cleared": False, "progress": null(), "report": null()}
+    await connection.execute(update(transactions).where(transactions.c.transaction_id == transaction_id).values(**fresh, **values))
+
+
+def _of(transaction_id: int, state: TransactionState) -> tuple[ColumnElement[bool], ...]:
+    return transactions.c.transaction_id == transaction_id, transactions.c.state == state
