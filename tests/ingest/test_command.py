@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 
 import numpy as np
 import psycopg
@@ -39,19 +38,19 @@ tables:
 """
 
 
-@contextmanager
-def ingest_service(home):
-    """Run the ingest service of a home."""
-    words = [sys.executable, "-m", "ingest.service", "--home", str(home)]
+@pytest.fixture(scope="module")
+def ingest_service(postgres_cluster):
+    """The ingest service of the cluster."""
+    words = [sys.executable, "-m", "ingest.service", "--home", str(postgres_cluster.home)]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as service:
         assert "ingest serves" in service.stderr.readline()
         threading.Thread(target=service.stderr.read).start()
-        yield
+        yield service
         service.terminate()
 
 
 @pytest.fixture
-async def home(postgres_cluster, ingest_nodes):
+async def home(postgres_cluster, ingest_nodes, ingest_service):
     """Home of a cluster whose metadata knows the nodes."""
     url = postgres_cluster.cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, postgres_cluster.secrets)
     upgrade(url)
@@ -59,8 +58,8 @@ async def home(postgres_cluster, ingest_nodes):
     async with connect(engine) as connection, connection.begin():
         for node in ingest_nodes:
             await register_node(connection, node)
-    with ingest_service(postgres_cluster.home):
-        yield postgres_cluster.home
+    assert ingest_service.poll() is None
+    yield postgres_cluster.home
     async with connect(engine) as connection, connection.begin():
         for database, table in [("command_test", "object"), *(("tap_schema", table.name) for table in TAP_SCHEMA.tables)]:
             await delete_table(connection, database, table)
