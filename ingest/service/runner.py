@@ -22,7 +22,7 @@ from qserv.errors import InternalError, LoadCancelledError, QservError
 from qserv.metadata import loads
 from qserv.metadata.catalogue import Json
 from qserv.metadata.engine import changing, connect
-from qserv.metadata.loads import MAX_ATTEMPTS, Queued
+from qserv.metadata.loads import Queued
 from qserv.metadata.transactions import TransactionState
 from schema.serialise import database_from_json
 
@@ -35,8 +35,9 @@ POLL_S = 15.0
 PROGRESS_S = 0.5
 """How often it is written down how far a load is."""
 
+MOST_TRIES = 5
 RETRY_S = 2.0
-"""After this time a load that failed for a reason that may pass is tried again, then after twice as long."""
+"""A load that failed for a reason that may pass is tried so often: again after this time, then after twice as long, and so on."""
 
 STOPPED = "the ingest service was stopped"
 
@@ -192,7 +193,7 @@ class LoadRunner:
         tries = self._tries[load.name]
         async with changing(self._engine, "service.load.fail") as connection:
             state = await loads.state_of(connection, load.name)
-            if error.retryable and tries < MAX_ATTEMPTS:
+            if error.retryable and tries < MOST_TRIES:
                 self._not_before_s[load.name] = time.monotonic() + RETRY_S * 2 ** (tries - 1)
                 log.warning("load is tried again", load=load.name, code=error.code, reason=str(error))
                 if state is TransactionState.ABORTED:
