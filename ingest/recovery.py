@@ -59,9 +59,7 @@ async def _heal(engine: AsyncEngine, nodes: Nodes, load: Queued) -> bool:
     async with changing(engine, "service.load.recover") as connection:
         if state is TransactionState.COMMITTED:
             await loads.write_end(connection, load.transaction_id, progress=load.progress or {}, report=None, code=None)
-        elif load.request is not None and load.attempt < MAX_ATTEMPTS:
-            await loads.requeue(connection, load)
-        else:
+        elif load.attempt >= MAX_ATTEMPTS or not await loads.requeue(connection, load):
             await transactions.end(connection, load.transaction_id, LEFT_OPEN)
             await loads.give_up(connection, load.name, IngestError.code)
     return True

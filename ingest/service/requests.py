@@ -47,12 +47,16 @@ class Requests:
         LoadNameError
             Something else was asked under this name.
         """
-        database = await asyncio.to_thread(_checked, request)
-        asked = {"asked": request.model_dump(mode="json"), "database": database_to_json(database)}
+        asked = request.model_dump(mode="json")
         digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        async with connect(self._engine) as connection:
+            if await loads.is_done(connection, name, digest):  # its files may be gone by now
+                return await self.load(name)
+        database = await asyncio.to_thread(_checked, request)
+        wanted = {"asked": asked, "database": database_to_json(database)}
         new = new_load(name, database, user, socket.gethostname())
         async with changing(self._engine, "service.load.enqueue") as connection:
-            await loads.enqueue(connection, new, asked, digest)
+            await loads.enqueue(connection, new, wanted, digest)
         return await self.load(name)
 
     async def load(self, name: str, wait_s: float = 0.0) -> LoadInfo:
@@ -65,12 +69,10 @@ class Requests:
         """
         until_s = time.monotonic() + wait_s
         while True:
-            try:
-                async with connect(self._engine) as connection:
-                    transaction, _ = await read_transaction(connection, name)
-                    facts = (await loads.facts_of(connection, [name]))[name]
-            except UnknownNameError as error:
-                raise NoSuchLoadError(str(error)) from error
+            async with connect(self._engine) as connection:
+                await loads.state_of(connection, name)
+                (transaction,) = await list_transactions(connection, limit=1, name=name)
+                facts = (await loads.facts_of(connection, [name]))[name]
             left_s = until_s - time.monotonic()
             found = _info(transaction, facts)
             if found.ended is not None or left_s <= 0:

@@ -110,7 +110,7 @@ class LoadRunner:
                 wait_s = await self._begin_loads()
             except QservError as error:
                 log.warning("loads cannot be looked for", code=error.code, reason=str(error))
-            except Exception:
+            except Exception:  # a mistake of ours: without this loop no load would be begun any more
                 log.exception("loads cannot be looked for")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), wait_s)
@@ -151,7 +151,7 @@ class LoadRunner:
             await self._stopped(load, progress, str(error))
         except QservError as error:
             await self._failed(load, progress, error)
-        except Exception:
+        except Exception:  # a mistake of ours: its load has failed, others go on
             log.exception("load failed", load=load.name)
             await self._failed(load, progress, InternalError(INTERNAL))
         else:
@@ -196,9 +196,8 @@ class LoadRunner:
             if error.retryable and tries < MOST_TRIES:
                 self._not_before_s[load.name] = time.monotonic() + RETRY_S * 2 ** (tries - 1)
                 log.warning("load is tried again", load=load.name, code=error.code, reason=str(error))
-                if state is TransactionState.ABORTED:
-                    await loads.requeue(connection, load)
-                return
+                if state is not TransactionState.ABORTED or await loads.requeue(connection, load):
+                    return
             if state is TransactionState.QUEUED:  # it failed before it began
                 await loads.drop_queued(connection, load.name, str(error), error.code)
         log.warning("load failed", load=load.name, code=error.code, reason=str(error))

@@ -47,8 +47,25 @@ class LoadFacts:
     """None once all is written down of its end."""
 
 
-async def enqueue(connection: AsyncConnection, new: NewTransaction, request: Json, digest: str) -> bool:
-    """Queue a load; return False where the same was asked before and is queued, runs, or is committed.
+async def is_done(connection: AsyncConnection, name: str, digest: str) -> bool:
+    """Return whether the same was asked before under a name, and is queued, runs, or is committed.
+
+    Raises
+    ------
+    LoadNameError
+        Something else was asked under this name.
+    """
+    found = (await connection.execute(select(transactions).where(transactions.c.name == name).with_for_update())).one_or_none()
+    if found is None:
+        return False
+    if found.request_hash != digest:
+        msg = f"there is a load {name} of something else already; give this one another name, or ask for the same again"
+        raise LoadNameError(msg)
+    return found.state != TransactionState.ABORTED or found.request is not None
+
+
+async def enqueue(connection: AsyncConnection, new: NewTransaction, request: Json, digest: str) -> None:
+    """Queue a load, unless it `is_done`.
 
     Raises
     ------
@@ -57,21 +74,19 @@ async def enqueue(connection: AsyncConnection, new: NewTransaction, request: Jso
     """
     values = {**asdict(new), "state": TransactionState.QUEUED, "request": request, "request_hash": digest}
     made = upsert(transactions).values(**values).on_conflict_do_nothing(index_elements=["name"]).returning(transactions.c.name)
-    if (await connection.execute(made)).first():
-        return True
-    found = (await connection.execute(select(transactions).where(transactions.c.name == new.name).with_for_update())).one()
-    if found.request_hash != digest:
-        msg = f"there is a load {new.name} of something else already; give this one another name, or ask for the same again"
-        raise LoadNameError(msg)
-    if found.state != TransactionState.ABORTED or found.request is not None:
+    if (await connection.execute(made)).first() or await is_done(connection, new.name, digest):
+        return
+    number = select(transactions.c.transaction_id).where(transactions.c.name == new.name)
+    await _anew(connection, (await connection.execute(number)).scalar_one(), {**values, "attempt": 0})
+
+
+async def requeue(connection: AsyncConnection, load: Queued) -> bool:
+    """Queue a load again that was begun, and of which nothing is visible; return False if it was given up meanwhile."""
+    wanted = select(transactions.c.request.is_not(None)).where(transactions.c.transaction_id == load.transaction_id)
+    if not (await connection.execute(wanted.with_for_update())).scalar_one():
         return False
-    await _anew(connection, found.transaction_id, {**values, "attempt": 0})
+    await _anew(connection, load.transaction_id, {"state": TransactionState.QUEUED})
     return True
-
-
-async def requeue(connection: AsyncConnection, load: Queued) -> None:
-    """Queue a load again that was begun, and of which nothing is visible."""
-    await _anew(connection, load.transaction_id, {"state": TransactionState.QUEUED, "request": load.request})
 
 
 async def waiting(connection: AsyncConnection) -> list[Queued]:

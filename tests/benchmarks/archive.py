@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
-from processes import Ended, run_measured, service_pid
+from processes import Peak, peak_memory, run_measured, service_pid
 
 from ingest.leftovers import drop_tables
 from ingest.nodes import connected_nodes
@@ -60,11 +60,12 @@ class Archive:
             size += count
         return Download(size, first, time.perf_counter() - started)
 
-    def ingest(self, schema: Path, table: str, file: Path) -> tuple[Ended, float]:
-        """Load a file with ``qserv ingest``; return the process and the seconds of the load itself, without the start of Python."""
+    def ingest(self, schema: Path, table: str, file: Path) -> tuple[Peak, float]:
+        """Load a file with ``qserv ingest``; return what the ingest service used, and the seconds of the load itself."""
         environment = {"QSERV_HOME": str(self.settings.home)}
-        ended = run_measured(["qserv.cli", "ingest", "--json", str(schema), f"{table}={file}"], environment)
-        return ended, float(json.loads(ended.output)["seconds"])
+        with peak_memory(service_pid(self.settings.home, "ingest")) as service:
+            ended = run_measured(["qserv.cli", "ingest", "--json", str(schema), f"{table}={file}"], environment)
+        return service, float(json.loads(ended.output)["seconds"])
 
     def drop(self, database: Database, table: str) -> None:
         """Drop a table, if there, so that a load's time is its own."""

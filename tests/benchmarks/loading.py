@@ -7,7 +7,7 @@ from archive import Archive
 from catalogues import Bigsky, generate
 from measurement import Result, Sample, in_turn, seconds
 from plain import Plain, prepare
-from processes import MIB, Ended
+from processes import MIB, Peak
 
 LEAST_RATIO = 0.5
 MOST_MEMORY_MIB = 1000
@@ -17,7 +17,7 @@ MOST_MEMORY_MIB = 1000
 def load(archive: Archive, plain: Plain, bigsky: Bigsky, repetitions: int) -> list[Result]:
     """Load bigsky into both, in turn; both hold it afterwards."""
     prepared = prepare(bigsky.database, bigsky.table, bigsky.path)
-    loads: list[Ended] = []
+    loads: list[Peak] = []
 
     def ours() -> float:
         archive.drop(bigsky.database, bigsky.table.name)
@@ -44,7 +44,7 @@ def load(archive: Archive, plain: Plain, bigsky: Bigsky, repetitions: int) -> li
             f"{prepared.rows:,} rows to 3 nodes; plain: COPY BINARY of prepared bytes, and the same indexes",
         ),
         _memory("memory of that ingest", loads),
-        Result("processor time of that ingest", "s", Sample(tuple(one.cpu_s for one in loads)), note="the loading process alone"),
+        Result("processor time of that ingest", "s", Sample(tuple(one.cpu_s for one in loads)), note="the ingest service alone"),
     ]
 
 
@@ -61,9 +61,9 @@ def load_generated(archive: Archive, bigsky: Bigsky, rows: int, seed: int) -> li
     ]
 
 
-def _memory(subject: str, loads: list[Ended]) -> Result:
+def _memory(subject: str, loads: list[Peak]) -> Result:
     peaks = Sample(tuple(one.peak_bytes / MIB for one in loads))
     goal = f"< {MOST_MEMORY_MIB} MiB"
     return Result(
-        subject, "MiB", peaks, goal=goal, reached=max(peaks.values) < MOST_MEMORY_MIB, note="peak resident, loading process"
+        subject, "MiB", peaks, goal=goal, reached=max(peaks.values) < MOST_MEMORY_MIB, note="peak resident, ingest service"
     )

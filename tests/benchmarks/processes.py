@@ -15,10 +15,11 @@ MIB = 2**20
 
 @dataclass
 class Peak:
-    """Resident memory of a process while a block ran, in bytes: at its begin, and the most."""
+    """Resident memory of a process while a block ran, in bytes: at its begin, and the most; and its processor time."""
 
     before_bytes: int
     peak_bytes: int = 0
+    cpu_s: float = 0.0
 
 
 @contextmanager
@@ -26,8 +27,9 @@ def peak_memory(pid: int) -> Iterator[Peak]:
     """Measure the peak of another process of ours."""
     # 5 resets the high-water mark (proc_pid_clear_refs(5)).
     Path(f"/proc/{pid}/clear_refs").write_text("5")
-    peak = Peak(_status_bytes(pid, "VmRSS"))
+    peak, before_s = Peak(_status_bytes(pid, "VmRSS")), _cpu_s(pid)
     yield peak
+    peak.cpu_s = _cpu_s(pid) - before_s
     peak.peak_bytes = _status_bytes(pid, "VmHWM")
 
 
@@ -63,6 +65,11 @@ def run_measured(arguments: Sequence[str], environment: dict[str, str]) -> Ended
         msg = f"{' '.join(arguments)} ended with {child.returncode}: {output}"
         raise RuntimeError(msg)
     return Ended(output, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def _cpu_s(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _status_bytes(pid: int, field: str) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+from pathlib import Path
 
 import httpx
 import pytest
@@ -40,9 +41,12 @@ def test_a_load_is_asked_for_and_waited_for(ingest, ingest_cluster, sky):
 
 
 def test_the_same_request_is_done_once(ingest, ingest_cluster, sky):
-    request = sky.request(sky.write(20))
+    files = sky.write(20)
+    request = sky.request(files)
     ingest.submit(sky.name, request)
     before = ingest.finished(sky.name)
+    for path in files["object"]:
+        Path(path).unlink()
     assert ingest.submit(sky.name, request) == before
     with pytest.raises(LoadNameError, match="something else already"):
         ingest.submit(sky.name, sky.request(sky.write(20), replace=True))
@@ -119,6 +123,17 @@ def test_a_cancelled_load_leaves_nothing(ingest, ingest_cluster, sky):
     assert ingest_cluster.rows(sky.name, "object") == 0
     assert sky.name not in {database.name for database in ingest.databases()}
     assert ingest.cancel(sky.name) == load
+
+
+def test_a_cancelled_load_is_not_tried_again_because_a_node_died(ingest, ingest_cluster, sky):
+    ingest_cluster.hold()
+    ingest_cluster.arm("worker.run.write.after")
+    ingest.submit(sky.name, sky.request(sky.write(50)))
+    ingest_cluster.held()
+    ingest.cancel(sky.name)
+    ingest_cluster.release()
+    load = ingest.finished(sky.name)
+    assert (load.state, load.error.code, load.attempt) == (TransactionState.ABORTED, "ingest.cancelled", 1)
 
 
 def test_a_load_that_waits_is_cancelled_at_once(ingest, ingest_cluster, sky):
