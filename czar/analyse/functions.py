@@ -1,6 +1,7 @@
 """Rule: every function is known, and means in PostgreSQL what its writer meant."""
 
 from collections.abc import Callable
+from typing import Final
 
 from sqlglot import exp
 
@@ -71,6 +72,14 @@ TYPES = {
 }
 """Types that CAST may name, and arrays of them."""
 
+AROUND: Final = exp.Neg | exp.Paren | exp.Array | exp.Any | exp.All
+"""What a number can be written in and stay the number that is cast, or compared."""
+
+AROUND_COMPARED: Final = (
+    AROUND | exp.Coalesce | exp.Greatest | exp.Least | exp.Nullif | exp.Case | exp.If | exp.Add | exp.Sub | exp.Mul
+)
+"""What gives integers of whole numbers, however large."""
+
 NUMERIC_FORMS = {"log", "round", "trunc", "mod", "div"}
 """Functions that PostgreSQL has for numeric alone in the form with two arguments; ours take double precision too."""
 
@@ -120,16 +129,18 @@ def _meant(node: exp.Expr, query: Query) -> exp.Expr:
 def _is_numeric(node: exp.Literal) -> bool:
     """Return whether PostgreSQL reads a number as numeric, which answers and groups must not be: decimals, and beyond bigint.
 
-    A whole number beyond bigint that is compared stays: as a double it would equal the largest bigint.
+    A whole number beyond bigint that is compared stays, also in a choice or a sum: as a double it would equal the largest bigint
+    and make doubles of the integers beside it.
     """
     if node.is_string:
         return False
+    whole = str(node.this).isdigit()
     around = node.parent
-    while isinstance(around, exp.Neg | exp.Paren | exp.Array | exp.Any | exp.All):
+    while isinstance(around, AROUND_COMPARED if whole else AROUND):
         around = around.parent
     if isinstance(around, exp.Cast) or (isinstance(around, exp.Anonymous) and around.name.lower() in NUMERIC_ONLY):
         return False
-    if not str(node.this).isdigit():
+    if not whole:
         return True
     return (
         len(node.this) > DIGITS_OF_BIGINT
