@@ -65,6 +65,10 @@ class TableEntry:
     friends_deg: NDArray[np.float64] | None = None
     """Of a director, for each of its chunks: rows that are not farther apart are in one group; NaN where that is not known."""
 
+    orphan_chunks: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Of a dependent: sorted numbers of the chunks that have rows of keys which its director does not have, or of NULL. Rows of one
+    such key may be in several chunks."""
+
     is_large: bool = False
     """Of the rows of a step: whether they are too many to be sent to the nodes."""
 

@@ -103,6 +103,7 @@ def _entry(row: metadata.TableRow, family: str) -> TableEntry:
         max_separation_deg=row.facts.get("max_separation_deg"),
         nearest_deg=row.facts.get("nearest_deg"),
         friends_deg=np.array(row.friends_deg, dtype=np.float64),
+        orphan_chunks=np.array(row.facts.get("orphans", {}).get("chunks", ()), dtype=np.int64),
         local_references=frozenset(name for name, fact in references.items() if fact.get("complete")),
     )
 

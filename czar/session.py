@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self, TypeVar
 
-import numpy as np
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlglot import exp
 
@@ -221,11 +220,12 @@ class Session:
         """Ask the director index where the keys of a query are."""
         for restriction in query.keys:
             keys, chunks = await self._lookups.chunks_of(restriction.database, restriction.director, restriction.keys)
+            orphans = restriction.among_orphans(keys)
             count = len(restriction.keys)
             reason = f"{count:,} {'key' if count == 1 else 'keys'} of {restriction.director}"
-            query = query.narrowed(np.unique(chunks), reason, Access.KEYS)
-            if restriction.condition is not None and query.chunk_keys is None:
-                query = query.asked_by_chunk(restriction.condition, keys, chunks)
+            query = query.narrowed(orphans.with_chunks(chunks), reason, Access.KEYS)
+            if restriction.condition is not None and query.chunk_keys is None and orphans.are_few:
+                query = query.asked_by_chunk(restriction.condition, *orphans.with_keys(keys, chunks))
         return replace(query, keys=())
 
     async def _begin(self, execution: Execution, *, patient: bool = False) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.building import BuiltTable, build
+from ingest.dependents import KeptOrphans
 from ingest.family import Family, open_family
 from ingest.formats.source import DEFAULT, ReadOptions
 from ingest.inputs import Input, open_inputs
@@ -24,7 +25,7 @@ from ingest.locations import Location
 from ingest.nodes import Nodes, connected_nodes
 from ingest.provenance import Load
 from ingest.publication import describe_published, publish, register
-from ingest.references import measure
+from ingest.references import StrayRowsError, measure
 from ingest.rejects import Rejects
 from ingest.report import LoadReport, Progress, ProgressCallback, Stage, TableReport
 from ingest.sending import Placement, Sender
@@ -134,7 +135,7 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
                 await tables.take(source, table_ids[source.table.name])
             reports = [await tables.build(source) for source in inputs]
             progress(Progress(database.name, Stage.PUBLISHING, 0, len(inputs)))
-            facts = await measure(engine, nodes, database, tables.facts, staging)
+            facts = await tables.measured(inputs)
             if staging.replaced:
                 await swap(engine, nodes, family, staging)
             version = await publish(engine, nodes, facts, load.transaction_id)
@@ -163,9 +164,10 @@ class _Tables:
     progress: ProgressCallback
     rejects: Rejects
     load: Load
-    facts: dict[str, Json] = field(default_factory=dict)
+    _facts: dict[str, Json] = field(default_factory=dict)
     """What was found of the rows of each table, by its name."""
     _senders: dict[str, Sender] = field(default_factory=dict)
+    _orphans: dict[str, KeptOrphans] = field(default_factory=dict)
     _rows: dict[str, int] = field(default_factory=dict)
     _seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
@@ -176,8 +178,9 @@ class _Tables:
         await self.nodes.call_all(partial(_prepare, action=prepare))
         placement = Placement(self.family.name, self.nodes, self.options.replicas)
         sender = Sender(self.nodes, self.load.transaction_id, table_id, row_schema(table), placement)
-        taking = Taking(self.engine, self.family, self.staging, self.load, self.rejects, self.progress, self.options.run_bytes)
+        taking = self._taking()
         self._rows[table.name] = await taking.take(source, sender)
+        self._orphans[table.name] = taking.orphans
         self._senders[table.name] = sender
         self._seconds[table.name] += time.monotonic() - started
 
@@ -189,7 +192,8 @@ class _Tables:
         total = sum(map(len, sender.chunks.values()))
         made = await build(self.nodes, action, total, self.progress)
         built = BuiltTable.of(table, made, sender.placement, self._rows[table.name])
-        self.facts[table.name] = built.facts
+        orphans = self._orphans[table.name]
+        self._facts[table.name] = built.facts | orphans.fact
         async with changing(self.engine, "ingest.chunks.record") as connection:
             await record_chunks(connection, sender.table, built.chunks, built.statistics)
         await sender.forget()
@@ -201,7 +205,27 @@ class _Tables:
             seconds=self._seconds[table.name] + time.monotonic() - started,
             ignored_columns=source.ignored_columns,
             rejected=self.rejects.counts[table.name],
+            orphans=orphans.chunks.total(),
+            orphan_keys=tuple(orphans.keys),
         )
+
+    async def measured(self, inputs: Sequence[Input]) -> dict[int, Json]:
+        """Return the facts of the tables, and of those that refer to them.
+
+        Raises
+        ------
+        BadRowError
+            A row does not carry the position that its director's row has.
+        """
+        trusted = {source.table.name: source for source in inputs if self._taking().trusts(source.table)}
+        try:
+            return await measure(self.engine, self.nodes, self.family.database, self._facts, self.staging, trusted)
+        except StrayRowsError as error:
+            await self._taking().name_stray(trusted[error.table])
+            raise
+
+    def _taking(self) -> Taking:
+        return Taking(self.engine, self.family, self.staging, self.load, self.rejects, self.progress, self.options.run_bytes)
 
 
 def _prepare(client: WorkerClient, action: PrepareTable) -> None:

@@ -8,7 +8,7 @@ from ingest.derive import DERIVATIONS, Derivation
 from ingest.formats.source import SourceFile
 from ingest.units import unit_factor
 from qserv.errors import BadFileError, SchemaError
-from schema.model import Column, Table
+from schema.model import Column, ColumnType, Table
 
 NEAREST_NAMES = 3
 """Names proposed for a missing one."""
@@ -30,11 +30,13 @@ class Matching:
 
     matches: tuple[Match, ...]
     ignored: tuple[str, ...]
+    of_director: tuple[Match, ...] = ()
+    """Longitude and latitude (deg) of the director's row, where a dependent's file carries them."""
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Columns of the file to be read, each once."""
-        return tuple(dict.fromkeys(source for match in self.matches for source in match.sources))
+        return tuple(dict.fromkeys(source for match in (*self.matches, *self.of_director) for source in match.sources))
 
 
 def match_columns(table: Table, file: SourceFile, *, ignore_units: bool = False) -> Matching:
@@ -49,9 +51,11 @@ def match_columns(table: Table, file: SourceFile, *, ignore_units: bool = False)
     SchemaError
         A derived column names a function that does not exist.
     """
-    matches = tuple(_match(column, file, {} if ignore_units else file.units) for column in table.columns)
-    used = {source for match in matches for source in match.sources}
-    return Matching(matches, tuple(name for name in file.columns if name not in used))
+    units = {} if ignore_units else file.units
+    carried = [table.by_name.get(name, Column(name, ColumnType.DOUBLE, unit="deg")) for name in table.position_of_director]
+    found, of_director = (tuple(_match(column, file, units) for column in columns) for columns in (table.columns, carried))
+    used = {source for match in (*found, *of_director) for source in match.sources}
+    return Matching(found, tuple(name for name in file.columns if name not in used), of_director)
 
 
 def _match(column: Column, file: SourceFile, units: Mapping[str, str]) -> Match:

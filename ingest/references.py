@@ -3,14 +3,15 @@
 - Of a foreign key between directors: how many of the rows that refer to an existing row find it in their own chunk or its overlap.
   Where all do, a join along the key never has to leave a chunk.
 - Of a dependent with a position of its own: how far it lies from its director row, at most. A region on the dependent is grown by
-  that to find the chunks.
+  that to find the chunks. (Orphans lie in the chunk of their own position.)
+- Of a dependent whose rows were placed by the position that they carry: whether each lies beside its director's row.
 - Of a ref-match table: how many of its pairs find both rows in their home chunk, that of the first row, and its overlap; and how
   far apart the two rows of a pair are, at most. Within the overlap radius, a join through the table never has to leave a chunk.
 """
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,9 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ingest.dependents import ORPHANS_FACT
 from ingest.nodes import Nodes, all_or_first_error
 from ingest.staging import Staging
 from partitioner.healpix import Pixels
+from qserv.errors import IngestError
 from qserv.ids import ChunkId, NodeId
 from qserv.metadata.catalogue import Json, TableRow, load_catalogue
 from qserv.metadata.director_index import LOOKUP_KEYS, find_chunks
@@ -45,8 +48,13 @@ BASE, OVERLAP = False, True
 Take = Callable[[pa.RecordBatch], None]
 
 
-async def measure(
-    engine: AsyncEngine, nodes: Nodes, database: Database, loaded: Mapping[str, Json], staging: Staging
+async def measure(  # noqa: PLR0913, PLR0917 (the cluster's two doors, what is loaded, where, what is known of it)
+    engine: AsyncEngine,
+    nodes: Nodes,
+    database: Database,
+    loaded: Mapping[str, Json],
+    staging: Staging,
+    trusted: Collection[str] = (),
 ) -> dict[int, Json]:
     """Return the facts, by table id, of the tables just loaded, and of those published before that refer to them.
 
@@ -56,11 +64,20 @@ async def measure(
         What was found of the rows of the tables just loaded while they were sent, by their names.
     staging
         Where they are.
+    trusted
+        Dependents whose rows were placed by what they say of their directors.
+
+    Raises
+    ------
+    StrayRowsError
+        Rows of one of these are not beside their director's row.
     """
     async with connect(engine) as connection:
         catalogue = await load_catalogue(connection, unpublished=True)
     rows = [row for row in catalogue.tables if row.name in database.by_name and row.database == staging.home(row.name)]
     measurement = Measurement(engine, nodes, database, staging, {row.name: _records(row) for row in rows})
+    for name in trusted:
+        await measurement.check_strays(database.by_name[name])
     return {
         row.table_id: facts_of(row.facts, loaded.get(row.name)) | await measurement.facts(table)
         for row, table in ((row, database.by_name[row.name]) for row in rows)
@@ -79,7 +96,15 @@ def facts_of(known: Json, loaded: Json | None) -> Json:
         What is known of its rows since the nodes built it just now. Those of before may have been loaded without the columns.
     """
     facts = known if loaded is None else loaded
-    return {NEAREST_FACT: facts[NEAREST_FACT]} if NEAREST_FACT in facts else {}
+    return {name: facts[name] for name in (NEAREST_FACT, ORPHANS_FACT) if name in facts}
+
+
+class StrayRowsError(IngestError):
+    """Rows of a dependent are not in the chunk of their director's row."""
+
+    def __init__(self, table: str, rows: int) -> None:
+        super().__init__(f"table {table}: {rows:,} rows are not where their director's row is; load again")
+        self.table = table
 
 
 def _records(row: TableRow) -> dict[ChunkId, ChunkRecord]:
@@ -129,6 +154,28 @@ class Measurement:
         if table.role is TableRole.REF_MATCH and all(director in self.chunks for director, _ in table.directors):
             facts |= await self._measure_pairs(table)
         return facts
+
+    async def check_strays(self, table: Table) -> None:
+        """Find out whether each row of a dependent is in the chunk of its director's row.
+
+        Raises
+        ------
+        StrayRowsError
+            Some are not.
+        """
+        director = self.database.by_name[str(table.director)]
+        key, director_key = _slot_safe(table.director_key), _slot_safe(director.director_key)
+        template = f"""
+            SELECT count(*) AS rows FROM {{source}} AS source
+            WHERE NOT EXISTS (SELECT FROM {{target}} AS target WHERE target.{director_key} = source.{key})"""  # noqa: S608 (as below)
+        found = [0]
+        await self._each_batch(
+            template,
+            self._tasks({"source": (table, BASE), "target": (director, BASE)}),
+            lambda batch: found.append(pc.sum(batch.column(0)).as_py() or 0),
+        )
+        if sum(found):
+            raise StrayRowsError(table.name, sum(found))
 
     async def _count_references(self, table: Table, key: ForeignKey) -> Json:
         """Return how many references find their row within the chunk, ``local``, of those whose row exists anywhere, ``total``.

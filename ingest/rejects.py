@@ -21,6 +21,11 @@ class Rejects:
         self.counts: Counter[str] = Counter()
         """Rows that were set aside, by table."""
 
+    @property
+    def allowed(self) -> bool:
+        """Whether any row may be set aside."""
+        return self._most > 0
+
     def of(self, table: str) -> SetAside:
         """Return what takes the rows of a table.
 

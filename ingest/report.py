@@ -44,6 +44,10 @@ class TableReport:
     """Columns of the files that the table does not have."""
     rejected: int = 0
     """Rows that were set aside."""
+    orphans: int = 0
+    """Rows that were kept though their director has no row of their key."""
+    orphan_keys: tuple[int | None, ...] = ()
+    """The first of their keys; None is NULL."""
 
 
 @dataclass(frozen=True)

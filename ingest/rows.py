@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from partitioner.healpix import pixel_of
 from partitioner.sphere import Floats, reduced_longitude
 from qserv.errors import BadFileError, BadRowError
 from schema.model import HEALPIX, Table
-from schema.types import arrow_type, row_schema
+from schema.types import row_schema
 
 MAX_LATITUDE_DEG = 90.0
 
@@ -76,15 +76,19 @@ class Rows:
         The table's columns in their Arrow types, and for a partitioned table ``_healpix_29`` behind them, NULL without position.
     ra, dec
         Positions in degrees, shape (n,), ``ra`` in [0, 360); NaN without position. Of shape (0,) for a table without positions.
+    director_ra, director_dec
+        Positions of the directors' rows, where the rows carry them; likewise.
     """
 
     batch: pa.RecordBatch
     ra: Floats
     dec: Floats
     origin: Origin
+    director_ra: Floats = field(default_factory=lambda: np.empty(0))
+    director_dec: Floats = field(default_factory=lambda: np.empty(0))
 
     def without(self, lost: Bools) -> "Rows":
-        """Return the rows without some; their numbers in the file are not known any more."""
+        """Return the rows without some; their numbers in the file and where their directors are is not known any more."""
         if not lost.any():
             return self
         ra, dec = (each[~lost] if len(each) else each for each in (self.ra, self.dec))
@@ -115,10 +119,12 @@ def read_rows(table: Table, file: SourceFile, matching: Matching, set_aside: Set
     def made(source: pa.RecordBatch, origin: Origin) -> Rows:
         columns = {match.column.name: _column(match, source, origin) for match in matching.matches}
         _check_nulls(table, columns, origin)
-        ra, dec = _positions(table, columns, origin)
+        ra, dec = _positions((table.ra, table.dec), columns, origin)
+        carried = {match.column.name: _column(match, source, origin) for match in matching.of_director}
+        of_director = _positions((table.director_ra, table.director_dec), carried, origin)
         if table.partitioned:
             columns[HEALPIX.name] = _healpix(ra, dec, source.num_rows)
-        return Rows(pa.RecordBatch.from_arrays(list(columns.values()), schema=schema), ra, dec, origin)
+        return Rows(pa.RecordBatch.from_arrays(list(columns.values()), schema=schema), ra, dec, origin, *of_director)
 
     yield from _good(file, matching.needed, made, set_aside)
 
@@ -137,7 +143,8 @@ def read_positions(
     sources = [source for match in matches.values() for source in match.sources]
 
     def made(source: pa.RecordBatch, origin: Origin) -> tuple[Floats, Floats]:
-        ra, dec = _positions(table, {name: _column(match, source, origin) for name, match in matches.items()}, origin)
+        columns = {name: _column(match, source, origin) for name, match in matches.items()}
+        ra, dec = _positions((table.ra, table.dec), columns, origin)
         known = ~np.isnan(ra)
         return ra[known], dec[known]
 
@@ -200,8 +207,8 @@ def _column(match: Match, source: pa.RecordBatch, origin: Origin) -> pa.Array:
 
 
 def _check_nulls(table: Table, columns: dict[str, pa.Array], origin: Origin) -> None:
-    """Refuse NULL where the declaration, the primary key or the director key forbid it."""
-    keys = {*table.primary_key, table.director_key, table.second_director_key}
+    """Refuse NULL where the declaration, the primary key or the director key forbid it: NULL is the key of an orphan."""
+    keys = {*table.primary_key, None if table.keeps_orphans else table.director_key, table.second_director_key}
     for column in table.columns:
         values = columns[column.name]
         if values.null_count and (not column.nullable or column.name in keys):
@@ -211,22 +218,23 @@ def _check_nulls(table: Table, columns: dict[str, pa.Array], origin: Origin) -> 
                 raise origin.error(row, column.name, values[row], reason)
 
 
-def _positions(table: Table, columns: dict[str, pa.Array], origin: Origin) -> tuple[Floats, Floats]:
+def _positions(names: tuple[str | None, str | None], columns: dict[str, pa.Array], origin: Origin) -> tuple[Floats, Floats]:
     """Return checked positions, and put reduced longitudes into `columns`."""
-    if table.ra is None or table.dec is None:
+    ra_name, dec_name = names
+    if ra_name is None or dec_name is None:
         return np.empty(0), np.empty(0)
-    ra, dec = (columns[name].to_numpy(zero_copy_only=False).astype(np.float64, copy=False) for name in (table.ra, table.dec))
-    _refuse(np.isinf(ra), table.ra, columns, origin, "a position is finite")
-    _refuse(np.abs(dec) > MAX_LATITUDE_DEG, table.dec, columns, origin, "a latitude is from -90 to 90 degrees")
+    ra, dec = (columns[name].to_numpy(zero_copy_only=False).astype(np.float64, copy=False) for name in (ra_name, dec_name))
+    _refuse(np.isinf(ra), ra_name, columns, origin, "a position is finite")
+    _refuse(np.abs(dec) > MAX_LATITUDE_DEG, dec_name, columns, origin, "a latitude is from -90 to 90 degrees")
     no_ra, no_dec = np.isnan(ra), np.isnan(dec)
     half = "one of longitude and latitude is missing, the other is not"
-    _refuse(no_ra & ~no_dec, table.ra, columns, origin, half)
-    _refuse(no_dec & ~no_ra, table.dec, columns, origin, half)
-    stored = {table.ra: _flushed(reduced_longitude(ra)), table.dec: _flushed(dec)}
+    _refuse(no_ra & ~no_dec, ra_name, columns, origin, half)
+    _refuse(no_dec & ~no_ra, dec_name, columns, origin, half)
+    stored = {ra_name: _flushed(reduced_longitude(ra)), dec_name: _flushed(dec)}
     for (name, values), given in zip(stored.items(), (ra, dec), strict=True):
         if values is not given and not np.array_equal(values, given, equal_nan=True):
-            columns[name] = pa.array(values, arrow_type(table.by_name[name]), from_pandas=True)
-    return stored[table.ra], stored[table.dec]
+            columns[name] = pa.array(values, pa.float64(), from_pandas=True)
+    return stored[ra_name], stored[dec_name]
 
 
 def _flushed(degrees: Floats) -> Floats:

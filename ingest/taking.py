@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ingest.chunking import ChunkedRows, chunk_dependent_rows, chunk_director_rows, chunk_pair_rows, whole_rows
+from ingest.chunking import ChunkedRows, chunk_director_rows, whole_rows
+from ingest.dependents import Dependents, Directors, KeptOrphans, place_pairs
 from ingest.family import Family
 from ingest.inputs import Input
 from ingest.provenance import Keys, Load, digest
@@ -42,6 +43,8 @@ class Taking:
     rejects: Rejects
     progress: ProgressCallback
     run_bytes: int
+    orphans: KeptOrphans = field(default_factory=KeptOrphans)
+    """Those of the dependent that is taken."""
 
     async def take(self, source: Input, sender: Sender) -> int:
         """Take the files of a table; return how many rows they have. Their rows wait on the nodes then.
@@ -88,11 +91,36 @@ class Taking:
             case TableRole.DIRECTOR:
                 return await asyncio.to_thread(chunk_director_rows, rows, self.family.chunk_map, self.family.overlap_deg)
             case TableRole.DEPENDENT:
-                return await chunk_dependent_rows(rows, table, self.engine, self.staging, self.rejects.of(table.name))
+                return await self._dependents(table, trusting=self.trusts(table)).place(rows, self.rejects.of(table.name))
             case TableRole.REF_MATCH:
-                return await chunk_pair_rows(rows, table, self.engine, self.staging, self.rejects.of(table.name))
+                return await place_pairs(rows, table, self._directors, self.rejects.of(table.name))
             case TableRole.REPLICATED:
                 return whole_rows(rows, np.full(rows.batch.num_rows, REPLICATED_CHUNK, dtype=np.int64))
+
+    def trusts(self, table: Table) -> bool:
+        """Whether rows are placed by what they say of their directors: not where a row may be set aside, or kept elsewhere."""
+        return bool(table.position_of_director) and not (table.keeps_orphans or self.rejects.allowed)
+
+    async def name_stray(self, source: Input) -> None:
+        """Read the files of a dependent again, for the row that is not where its director is.
+
+        Raises
+        ------
+        BadRowError
+            The first such row.
+        """
+        dependents = self._dependents(source.table, trusting=False)
+        for file, matching in source.files:
+            async with contextlib.aclosing(_read_ahead(read_rows(source.table, file, matching))) as batches:
+                async for rows in batches:
+                    await dependents.place(rows)
+
+    @property
+    def _directors(self) -> Directors:
+        return Directors(self.engine, self.staging)
+
+    def _dependents(self, table: Table, *, trusting: bool) -> Dependents:
+        return Dependents(table, self.family.chunk_map, self._directors, trusting, self.orphans)
 
     async def _send(self, table: Table, run: Run, sender: Sender) -> None:
         """Send a run and write down that it counts."""

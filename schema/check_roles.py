@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from schema.model import Column, ColumnType, Database, Table, TableRole
+from schema.model import Column, ColumnType, Database, Orphans, Table, TableRole
 
 KEY_TYPES = frozenset({ColumnType.SHORT, ColumnType.INT, ColumnType.LONG})
 """Types of a director's key: the director index holds keys as bigint."""
@@ -24,6 +24,10 @@ def role_problems(database: Database, table: Table) -> Iterator[str]:
             yield from _ref_match(database, table)
     if table.role is not TableRole.REF_MATCH and (table.second_director is not None or table.second_director_key is not None):
         yield "only a ref-match table has a second director; leave second_director and second_director_key out"
+    if table.role is not TableRole.DEPENDENT and (table.director_ra is not None or table.director_dec is not None):
+        yield "only a dependent carries the position of its director; leave director_ra and director_dec out"
+    if table.role is not TableRole.DEPENDENT and table.orphans is not Orphans.REJECT:
+        yield "only a dependent has rows that its director lacks; leave orphans out"
 
 
 def _director(table: Table) -> Iterator[str]:
@@ -51,6 +55,9 @@ def _dependent(database: Database, table: Table) -> Iterator[str]:
         yield "a dependent table names its director"
     else:
         yield from _named_director(database, table.director)
+    yield from _position_of_director(table)
+    if table.keeps_orphans and table.ra is None:
+        yield "orphans: keep: they are kept by their own position; name its columns, ra and dec"
 
 
 def _ref_match(database: Database, table: Table) -> Iterator[str]:
@@ -84,14 +91,28 @@ def _key(table: Table, name: str, what: str = "director_key") -> Iterator[str]:
 
 
 def _position(table: Table) -> Iterator[str]:
-    if (table.ra is None) != (table.dec is None):
-        yield "ra and dec are named both or not at all"
+    yield from _both("ra and dec", table.ra, table.dec)
     for what, name in (("ra", table.ra), ("dec", table.dec)):
-        if name is None:
-            continue
-        column = table.by_name.get(name)
-        if column is None:
+        if name is not None and name not in table.by_name:
             yield f"{what}: there is no column {name}"
+    yield from _degrees(table, {"ra": table.ra, "dec": table.dec})
+
+
+def _position_of_director(table: Table) -> Iterator[str]:
+    """Yield what is wrong with the director's position in a dependent's rows; its columns may be of the files alone."""
+    yield from _both("director_ra and director_dec", table.director_ra, table.director_dec)
+    yield from _degrees(table, {"director_ra": table.director_ra, "director_dec": table.director_dec})
+
+
+def _both(what: str, ra: str | None, dec: str | None) -> Iterator[str]:
+    if (ra is None) != (dec is None):
+        yield f"{what} are named both or not at all"
+
+
+def _degrees(table: Table, named: dict[str, str | None]) -> Iterator[str]:
+    for what, name in named.items():
+        column = table.by_name.get(name or "")
+        if column is None:
             continue
         if column.datatype is not ColumnType.DOUBLE:
             yield f"{what}: column {name} is {column.datatype}; positions are double (float is exact to 0.05 arcsec only)"

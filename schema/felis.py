@@ -149,6 +149,9 @@ def _table(table: datamodel.Table, entry: TableEntry, ids: Mapping[str, tuple[st
         director_key=entry.director_key,
         second_director=entry.second_director,
         second_director_key=entry.second_director_key,
+        director_ra=entry.director_ra,
+        director_dec=entry.director_dec,
+        orphans=entry.orphans,
         frame=entry.frame.frame() if entry.frame else None,
         time_system=entry.time_system.time_system() if entry.time_system else None,
         foreign_keys=tuple(

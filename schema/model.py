@@ -23,6 +23,15 @@ class TableRole(StrEnum):
     REPLICATED = "replicated"
 
 
+class Orphans(StrEnum):
+    """What becomes of rows of a dependent whose director has no row of their key, or whose key is NULL."""
+
+    REJECT = "reject"
+    """They are bad rows."""
+    KEEP = "keep"
+    """They lie in the chunk of their own position; without one, in chunk 0."""
+
+
 class ColumnType(StrEnum):
     """Types of columns, by their Felis names. ``schema.types`` maps them to PostgreSQL, Arrow and VOTable."""
 
@@ -138,6 +147,11 @@ class Table:
     """Of a ref-match table: name of the second director table; it may be the first one again."""
     second_director_key: str | None = None
     """Of a ref-match table: the column that holds the second director's key."""
+    director_ra: str | None = None
+    """Of a dependent: name of its files' column of the longitude (deg) of the director's row, by which it is placed."""
+    director_dec: str | None = None
+    """Likewise the latitude. Where these are not columns of the table, they are not stored."""
+    orphans: Orphans = Orphans.REJECT
     frame: Frame | None = None
     time_system: TimeSystem | None = None
     foreign_keys: tuple[ForeignKey, ...] = ()
@@ -161,6 +175,16 @@ class Table:
         """(director table, own column that holds its key) of each table that this one hangs on: none, one or two."""
         named = ((self.director, self.director_key), (self.second_director, self.second_director_key))
         return tuple((director, key) for director, key in named if director is not None and key is not None)
+
+    @property
+    def position_of_director(self) -> tuple[str, ...]:
+        """Columns of its files that hold longitude and latitude of the director's row: two or none."""
+        return () if self.director_ra is None or self.director_dec is None else (self.director_ra, self.director_dec)
+
+    @property
+    def keeps_orphans(self) -> bool:
+        """Whether it may have rows whose director is not there."""
+        return self.orphans is Orphans.KEEP
 
     @cached_property
     def by_name(self) -> dict[str, Column]:

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qserv.errors import SchemaError
-from schema.model import Frame, TableRole, TimeSystem
+from schema.model import Frame, Orphans, TableRole, TimeSystem
 
 SUFFIX = ".partition.yaml"
 """What stands in place of ``.yaml`` of the Felis file."""
@@ -87,6 +87,9 @@ class TableEntry(_Entry):
     director_key: str | None = None
     second_director: str | None = None
     second_director_key: str | None = None
+    director_ra: str | None = None
+    director_dec: str | None = None
+    orphans: Orphans = Orphans.REJECT
     frame: FrameEntry | None = None
     time_system: TimeSystemEntry | None = None
     columns: dict[str, ColumnEntry] = {}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from qserv.errors import SchemaError
-from schema.model import Column, ColumnType, Database, ForeignKey, Frame, Table, TableRole, TimeSystem
+from schema.model import Column, ColumnType, Database, ForeignKey, Frame, Orphans, Table, TableRole, TimeSystem
 
 Json = dict[str, Any]
 """A JSON object; ``Any`` because JSON's values have no closed type."""
@@ -75,6 +75,7 @@ def table_from_json(declaration: Mapping[str, Any], columns: Iterable[Column] | 
         role=lambda: TableRole(values["role"]),
         columns=lambda: tuple(map(column_from_json, values["columns"])) if columns is None else tuple(columns),
         primary_key=lambda: tuple(values.get("primary_key", ())),
+        orphans=lambda: Orphans(values.get("orphans", Orphans.REJECT)),
         frame=lambda: _build(Frame, values["frame"]) if values.get("frame") else None,
         time_system=lambda: _build(TimeSystem, values["time_system"]) if values.get("time_system") else None,
         foreign_keys=lambda: tuple(map(_foreign_key, values.get("foreign_keys", ()))),
@@ -122,7 +123,7 @@ def _fields(value: Column | ForeignKey | Frame | TimeSystem | Table | Database) 
 def _plain(content: Any) -> Any:  # noqa: ANN401 (any field of any of the classes)
     if isinstance(content, tuple):
         return [_plain(item) for item in content]
-    if isinstance(content, (ColumnType, TableRole)):
+    if isinstance(content, (ColumnType, TableRole, Orphans)):
         return content.value
     return content
 

@@ -14,7 +14,7 @@ from czar.analyse.geometry import lower_geometry
 from czar.analyse.inner_conditions import sink_conditions
 from czar.analyse.keys import find_keys
 from czar.analyse.listed_numbers import listed_numbers
-from czar.analyse.locality import NotLocalError, Spread, locality_of
+from czar.analyse.locality import NotLocalError, locality_of
 from czar.analyse.nearest import rows_of_one_group, rows_with_neighbours
 from czar.analyse.necessity import branches
 from czar.analyse.plain_forms import plain_forms
@@ -24,6 +24,7 @@ from czar.analyse.radii_of_rows import radii_of_rows
 from czar.analyse.regions import find_regions
 from czar.analyse.resolve import as_select, resolve
 from czar.analyse.sampling import sampled
+from czar.analyse.spreads import Spread
 from czar.analyse.statistics import prune_by_statistics
 from czar.analyse.supported import supported
 from czar.analyse.unions import one_of

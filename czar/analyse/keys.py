@@ -33,7 +33,8 @@ def find_keys(query: Query) -> Query:
                     keys = _joined_keys(query, select, condition, source)
                 if keys is not None and len(keys) <= MAX_KEYS:
                     director = table.director or table.name
-                    found.append(KeyRestriction(source.entry.database, director, keys, condition if is_list else None))
+                    orphans = tuple(source.entry.orphan_chunks.tolist())
+                    found.append(KeyRestriction(source.entry.database, director, keys, orphans, condition if is_list else None))
     return query.with_keys(tuple(found))
 
 

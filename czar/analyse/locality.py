@@ -2,10 +2,11 @@
 
 The relations of FROM are the nodes of a graph. An equality of director keys joins two of them whose matching rows are in the same
 chunk (separation 0): director and dependent, two dependents of one director, a director and itself, and subqueries that show the
-key. An equality along a foreign key between directors joins a row with one at most the overlap radius away, which is proven of the
-rows at publish (`TableEntry.local_references`); a distance below a limit joins two positions at most that far apart. Relations that
-hang together by separation 0 and are read without overlap are the *home* relations: each of their rows is read in exactly one
-chunk, so each answer row is made once. A partner at a separation is read with the overlap rows of the chunk.
+key. Rows of a key that the director lacks (orphans) may be in several chunks: of two dependents that have some, one must be tied to
+the director as well. An equality along a foreign key between directors joins a row with one at most the overlap radius away, which
+is proven of the rows at publish (`TableEntry.local_references`); a distance below a limit joins two positions at most that far
+apart. Relations that hang together by separation 0 and are read without overlap are the *home* relations: each of their rows is
+read in exactly one chunk, so each answer row is made once. A partner at a separation is read with the overlap rows of the chunk.
 
 A query inside is chunk-local if it keeps rows of one key together: groups, windows and DISTINCT by the key, a condition that
 equates its key with one outside.
@@ -20,12 +21,7 @@ from czar.analyse.grouping import is_grouped
 from czar.analyse.nesting import body, conjuncts, expression_queries, free_aliases, joins, optional, output_names, own, relations
 from czar.analyse.query import Query, Source
 from czar.analyse.separations import Partners
-
-Key = tuple[str, str, str]
-"""Director (``database.table``), alias of a relation, its column that holds the director's key."""
-
-Pair = tuple[tuple[str, str], tuple[str, str]]
-"""Two (alias, column) that are equal."""
+from czar.analyse.spreads import WHOLE, Key, Spread, equal_columns, same_chunk_groups, tied_keys
 
 
 class NotLocalError(Exception):
@@ -34,22 +30,6 @@ class NotLocalError(Exception):
     def __init__(self, reason: str, node: exp.Expr) -> None:
         super().__init__(reason)
         self.node = node
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How the rows of a relation lie on the chunks. Not ``partitioned``: every node has them all."""
-
-    partitioned: bool
-    family: str = ""
-    keys: frozenset[Key] = frozenset()
-    whole: frozenset[Key] = frozenset()
-    """Those of the keys that are never NULL: all rows of one value are in one chunk, which the rows of NULL are not."""
-    partners: frozenset[str] = frozenset()
-    """Aliases of tables that must be read with overlap."""
-
-
-WHOLE = Spread(partitioned=False)
 
 
 @dataclass(frozen=True)
@@ -117,8 +97,10 @@ class Locality:
             for item in tree.expressions
             if isinstance(item, exp.Alias) and isinstance(item.this, exp.Column) and (item.this.table, item.this.name) in columns
         }
-        whole = frozenset(key for key, inside in shown.items() if inside in rows.whole)
-        return replace(rows, keys=frozenset(shown), whole=whole)
+        whole, anchored = (
+            frozenset(key for key, inside in shown.items() if inside in some) for some in (rows.whole, rows.anchored)
+        )
+        return replace(rows, keys=frozenset(shown), whole=whole, anchored=anchored)
 
     def keeps_keys_together(self, tree: exp.Select, rows: Spread) -> None:
         """Prove that groups, windows and DISTINCT never need rows of two keys.
@@ -183,8 +165,10 @@ class Locality:
             raise NotLocalError(reason, node)
         found = self.of_query(node)
         alias = node.alias
-        keys, whole = (frozenset((key[0], alias, key[2]) for key in some) for some in (found.keys, found.whole))
-        return replace(found, keys=keys, whole=whole)
+        keys, whole, anchored = (
+            frozenset((key[0], alias, key[2]) for key in some) for some in (found.keys, found.whole, found.anchored)
+        )
+        return replace(found, keys=keys, whole=whole, anchored=anchored)
 
     def _joined(self, select: exp.Select, spreads: Mapping[str, Spread]) -> Spread:
         partitioned = [alias for alias, spread in spreads.items() if spread.partitioned]
@@ -195,15 +179,20 @@ class Locality:
             reason = f"a join of tables of different families ({', '.join(sorted(families))})"
             raise NotLocalError(reason, select)
         _check_outer(select, spreads)
-        groups = same_chunk_groups(select, {alias: spreads[alias].keys for alias in partitioned})
+        groups = same_chunk_groups(select, {alias: spreads[alias] for alias in partitioned})
+        tied = tied_keys(select, spreads)
         family = families.pop()
         partners = Partners(select, self.tables, self.overlap_deg.get(family, 0.0))
         for home in groups:
             others = [alias for alias in partitioned if alias not in home]
             if partners.reach(home, others):
                 keys = frozenset(key for alias in home for key in spreads[alias].keys)
-                whole = frozenset(key for alias in set(home) - optional(select) for key in spreads[alias].whole)
-                return Spread(partitioned=True, family=family, keys=keys, whole=whole, partners=frozenset(others))
+                kept = set(home) - optional(select)
+                whole = frozenset(key for alias in kept for key in spreads[alias].whole) | {key for key in tied if key[1] in kept}
+                anchored = frozenset(key for alias in home for key in spreads[alias].anchored) | (tied & keys)
+                return Spread(
+                    partitioned=True, family=family, keys=keys, whole=whole, anchored=anchored, partners=frozenset(others)
+                )
         lonely = next((group[0] for group in groups[1:]), partitioned[-1])
         reason = (
             f"the join of {partitioned[0]} with {lonely} is not chunk-local; join a director with its dependents by the director "
@@ -217,7 +206,7 @@ class Locality:
         Returns the aliases of its tables that must be read with overlap.
         """
         inner = body(query)
-        columns = {(key[1], key[2]): key[0] for key in rows.keys}
+        columns = {(key[1], key[2]): key for key in rows.keys}
         if isinstance(inner, exp.SetOperation):
             sides = [side for side in (inner.this, inner.expression) if self.partitioned(side)]
             return frozenset().union(*(self._of_subquery(side, select, rows, home) for side in sides))
@@ -228,7 +217,8 @@ class Locality:
             inside = self.of_rows(inner)
             where = inner.args.get("where")
             for left, right in equal_columns(conjuncts(where.this if where else None)):
-                if any(key[1:] == left and columns.get(right) == key[0] for key in inside.keys):
+                outside = columns.get(right)
+                if outside and any(key[1:] == left and _meet(key, inside, outside, rows) for key in inside.keys):
                     return inside.partners
             if _is_membership(query, inner, select, inside, rows):
                 return inside.partners
@@ -260,10 +250,12 @@ class Locality:
         names = output_names(tree.this)
         keys = frozenset(key for key in left.keys if (key[0], names.index(key[2])) in right_keys)
         whole = frozenset(key for key in left.whole if (key[0], names.index(key[2])) in right_whole)
+        right_anchored = {(key[0], right_names.index(key[2])) for key in right.anchored}
+        anchored = frozenset(key for key in left.anchored if (key[0], names.index(key[2])) in right_anchored)
         if not whole and (tree.args.get("distinct") or not isinstance(tree, exp.Union)):
             reason = f"{name} compares rows of several chunks"
             raise NotLocalError(reason, tree)
-        return replace(left, keys=keys, whole=whole, partners=left.partners | right.partners)
+        return replace(left, keys=keys, whole=whole, anchored=anchored, partners=left.partners | right.partners)
 
 
 def locality_of(query: Query) -> Locality:
@@ -286,26 +278,6 @@ def makes_random_numbers(tree: exp.Expr) -> bool:
     return any(call.name.lower() == "random" for call in tree.find_all(exp.Anonymous))
 
 
-def equal_columns(conditions: list[exp.Expr]) -> set[Pair]:
-    """Return the pairs of columns, both ways round, that conditions equate."""
-    pairs: set[Pair] = set()
-    for condition in conditions:
-        if isinstance(condition, exp.EQ) and isinstance(condition.left, exp.Column) and isinstance(condition.right, exp.Column):
-            left, right = ((side.table, side.name) for side in (condition.left, condition.right))
-            pairs |= {(left, right), (right, left)}
-    return pairs
-
-
-def conditions_for(select: exp.Select, alias: str) -> list[exp.Expr]:
-    """Return what holds of every joined row: WHERE and ON; the ON of an outer join only for the relation that it joins."""
-    where = select.args.get("where")
-    found = conjuncts(where.this if where else None)
-    for join in joins(select):
-        if not join.side or join.this.alias_or_name == alias:
-            found += conjuncts(join.args.get("on"))
-    return found
-
-
 def _of_table(source: Source, node: exp.Expr) -> Spread:
     table = source.entry.table
     if source.entry.is_large:
@@ -316,8 +288,9 @@ def _of_table(source: Source, node: exp.Expr) -> Spread:
     keyed = table.partitioned and table.director_key is not None
     director = f"{source.entry.database}.{table.director or table.name}"
     keys = frozenset({(director, source.alias, table.director_key or "")}) if keyed else frozenset()
-    never_null = keys if keyed and source.entry.is_never_null(table.director_key or "") else frozenset()
-    return Spread(partitioned=True, family=source.entry.family, keys=keys, whole=never_null)
+    anchored = frozenset() if len(source.entry.orphan_chunks) else keys
+    never_null = anchored if keyed and source.entry.is_never_null(table.director_key or "") else frozenset()
+    return Spread(partitioned=True, family=source.entry.family, keys=keys, whole=never_null, anchored=anchored)
 
 
 def _check_outer(select: exp.Select, spreads: Mapping[str, Spread]) -> None:
@@ -331,28 +304,6 @@ def _check_outer(select: exp.Select, spreads: Mapping[str, Spread]) -> None:
             reason = f"a {join.side} JOIN keeps the rows of a replicated table that have no partner in any chunk"
             raise NotLocalError(reason, join)
         left_partitioned = left_partitioned or added
-
-
-def same_chunk_groups(select: exp.Select, keys: Mapping[str, frozenset[Key]]) -> list[list[str]]:
-    """Group the relations by equality of the key of one director."""
-    groups = [[alias] for alias in keys]
-    for second, second_keys in keys.items():
-        pairs = equal_columns(conditions_for(select, second))
-        for first, first_keys in keys.items():
-            equal = any(
-                one[0] == other[0] and (one[1:], other[1:]) in pairs
-                for one in first_keys
-                for other in second_keys
-                if first != second
-            )
-            if not equal:
-                continue
-            left = next(group for group in groups if first in group)
-            right = next(group for group in groups if second in group)
-            if left is not right:
-                groups.remove(right)
-                left += right
-    return groups
 
 
 def _has_key(expressions: list[exp.Expr], rows: Spread) -> bool:
@@ -375,11 +326,18 @@ def _is_membership(query: exp.Expr, inner: exp.Select, select: exp.Select, insid
     where = select.args.get("where")
     is_condition = any(member is condition for condition in conjuncts(where.this if where else None))
     keys, others = (rows.keys, inside.keys) if is_condition else (rows.whole, inside.whole)
-    directors = {key[1:]: key[0] for key in keys}
+    outside = {key[1:]: key for key in keys}
     values = member.this.expressions if isinstance(member.this, exp.Tuple) else [member.this]
     return any(
         isinstance(value, exp.Column)
         and isinstance(item, exp.Column)
-        and (directors.get((value.table, value.name)), item.table, item.name) in others
+        and (key := outside.get((value.table, value.name))) is not None
+        and (other := (key[0], item.table, item.name)) in others
+        and _meet(other, inside, key, rows)
         for value, item in zip(values, [item.unalias() for item in inner.expressions], strict=False)
     )
+
+
+def _meet(key: Key, inside: Spread, outside: Key, rows: Spread) -> bool:
+    """Whether rows inside and outside of one value of two keys are in one chunk."""
+    return key[0] == outside[0] and (key in inside.anchored or outside in rows.anchored)

@@ -17,6 +17,9 @@ from czar.analyse.necessity import Needed, branches, needed_of
 from czar.analyse.nesting import conjuncts, joins, relations, selects
 from czar.catalogue import Catalogue, TableEntry, are_among
 
+MAX_ORPHAN_PLACES: Final = 1_000_000
+"""Most keys times chunks that are sent to the nodes as keys of chunks: 8 MB. Beyond it each chunk is sent the list of the query."""
+
 IN_TEXT: Final = re.compile(r'"((?:[^"]|"")*)"\."((?:[^"]|"")*)"')
 """A column in a part of a tree that is text already."""
 
@@ -76,13 +79,46 @@ class Access(IntEnum):
 
 @dataclass(frozen=True)
 class KeyRestriction:
-    """Only rows of these director keys can match; the director index says in which chunks they are."""
+    """Only rows of these director keys can match; the director index says in which chunks they are.
+
+    Rows of keys that it does not know are in ``orphan_chunks``, if anywhere.
+    """
 
     database: str
     director: str
     keys: tuple[int, ...]
+    orphan_chunks: tuple[int, ...] = ()
     condition: exp.Expr | None = field(default=None, compare=False)
     """What says so of a column of whole numbers, if one part of the tree does."""
+
+    def among_orphans(self, known: NDArray[np.int64]) -> "OrphanKeys":
+        """Return the keys that can be those of orphans: all but the known ones of the director, which are ascending."""
+        if not self.orphan_chunks:
+            return OrphanKeys()
+        unknown = np.setdiff1d(np.array(self.keys, dtype=np.int64), known)
+        return OrphanKeys(unknown, np.array(self.orphan_chunks, dtype=np.int64)) if len(unknown) else OrphanKeys()
+
+
+@dataclass(frozen=True, eq=False)
+class OrphanKeys:
+    """Keys, each of which may be in any of some chunks."""
+
+    keys: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    chunks: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    @property
+    def are_few(self) -> bool:
+        """Whether each chunk can be told all of them."""
+        return len(self.keys) * len(self.chunks) <= MAX_ORPHAN_PLACES
+
+    def with_chunks(self, chunks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return these and other chunks, sorted, each once."""
+        return np.union1d(self.chunks, chunks)
+
+    def with_keys(self, keys: NDArray[np.int64], chunks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return keys with the chunk of each, and after them each of these keys with each of these chunks."""
+        here = np.repeat(self.keys, len(self.chunks)), np.tile(self.chunks, len(self.keys))
+        return np.concatenate([keys, here[0]]), np.concatenate([chunks, here[1]])
 
 
 OF_CHUNK: Final = "of chunk"

@@ -19,8 +19,13 @@ def one_of(query: Query, sides: list[Query]) -> Query:
 
 def _keys_of_one(sides: list[Query]) -> tuple[KeyRestriction, ...]:
     """Return the keys of one director that each side is restricted to, together."""
-    first, *others = [{(each.database, each.director): each.keys for each in side.keys} for side in sides]
-    common = [director for director in first if all(director in other for other in others)]
+    found = [{(each.database, each.director): each for each in side.keys} for side in sides]
+    common = [director for director in found[0] if all(director in other for other in found)]
     return tuple(
-        KeyRestriction(*director, tuple({key for side in (first, *others) for key in side[director]})) for director in common
+        KeyRestriction(
+            *director,
+            tuple({key for side in found for key in side[director].keys}),
+            tuple(sorted({chunk for side in found for chunk in side[director].orphan_chunks})),
+        )
+        for director in common
     )

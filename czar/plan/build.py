@@ -9,9 +9,10 @@ from czar.analyse import locality_of
 from czar.analyse.constants import number
 from czar.analyse.counts import count_of
 from czar.analyse.grouping import is_grouped
-from czar.analyse.locality import NotLocalError, Spread
+from czar.analyse.locality import NotLocalError
 from czar.analyse.nesting import relations
 from czar.analyse.query import Query
+from czar.analyse.spreads import Spread
 from czar.parse import place_of
 from czar.plan.grouped import check_decomposable, check_groups, grouped
 from czar.plan.model import ChunkStep, Plan

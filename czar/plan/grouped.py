@@ -7,9 +7,10 @@ from sqlglot import exp
 
 from czar.analyse.grouping import is_of_row, own_aggregates
 from czar.analyse.kinds import Kind
-from czar.analyse.locality import NotLocalError, Spread
+from czar.analyse.locality import NotLocalError
 from czar.analyse.nesting import own
 from czar.analyse.query import Query
+from czar.analyse.spreads import Spread
 from czar.plan.aggregates import EXACT, Split, can_be_split, counted_apart, split, values_of
 from czar.plan.combining import Combining
 from czar.plan.model import ChunkStep, Plan
@@ -157,7 +158,7 @@ def _counts_keys(call: exp.Expr, rows: Spread) -> bool:
     aggregate, values = call.this if isinstance(call, exp.Filter) else call, values_of(call)
     if not isinstance(aggregate, exp.Count) or not isinstance(values, exp.Column):
         return False
-    return any(key[1:] == (values.table, values.name) for key in rows.keys)
+    return any(key[1:] == (values.table, values.name) for key in rows.anchored)
 
 
 def _partial(tree: exp.Select, keys: list[exp.Expr], splits: dict[exp.Expr, Split]) -> exp.Select:

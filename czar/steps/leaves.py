@@ -7,7 +7,7 @@ from sqlglot import exp
 
 from czar.analyse.grouping import is_grouped, is_of_row
 from czar.analyse.inner_conditions import speaks_of, taken_conditions
-from czar.analyse.locality import Locality, same_chunk_groups
+from czar.analyse.locality import Locality
 from czar.analyse.nesting import (
     body,
     conjuncts,
@@ -20,6 +20,7 @@ from czar.analyse.nesting import (
 )
 from czar.analyse.query import Output, Query
 from czar.analyse.scope import qualified
+from czar.analyse.spreads import same_chunk_groups
 from czar.steps.partners import known_values
 
 DUPLICATES_COUNT_NOT: tuple[type[exp.Expr], ...] = (exp.Min, exp.Max)
@@ -99,7 +100,7 @@ def group_leaf(query: Query, locality: Locality, select: exp.Select) -> Leaf:
     whole = [node.alias_or_name for node in readable(locality, select)]
     if any(join.side for join in joins(select)):
         return _table_leaf(query, select, nodes[whole[0]])
-    groups = same_chunk_groups(select, {alias: locality.of_relation(nodes[alias]).keys for alias in whole})
+    groups = same_chunk_groups(select, {alias: locality.of_relation(nodes[alias]) for alias in whole})
     group = max(groups, key=len)
     if len(group) == 1:
         return _table_leaf(query, select, nodes[group[0]])

@@ -57,6 +57,8 @@ class TableInfo(Message):
     seconds: float
     ignored_columns: tuple[str, ...] = Field(description="Columns of the files that the table does not have.")
     rejected: int = Field(description="Rows that were set aside.")
+    orphans: int = Field(default=0, description="Rows that were kept though their director has no row of their key.")
+    orphan_keys: tuple[int | None, ...] = Field(default=(), description="The first of their keys; null is NULL.")
 
 
 class ReportInfo(Message):

@@ -133,5 +133,8 @@ def show(report: "ReportInfo") -> None:
     for table in report.tables:
         if table.rejected:
             console.print(f"{table.table}: {table.rejected:,} bad rows set aside", soft_wrap=True)
+        if table.orphans:
+            keys = ", ".join("NULL" if key is None else str(key) for key in table.orphan_keys)
+            console.print(f"{table.table}: {table.orphans:,} rows kept without a director, of keys such as {keys}", soft_wrap=True)
     count = sum(table.rows for table in report.tables)
     console.print(f"\n{count:,} rows published in {report.seconds:.1f} s, {count / report.seconds:,.0f} rows/s", soft_wrap=True)

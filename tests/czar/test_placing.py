@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from czar.analyse import analyse
+from czar.analyse.query import MAX_ORPHAN_PLACES, KeyRestriction
 from czar.parse import parse
 from czar.placing import assignments
 from czar.plan.build import build
@@ -98,3 +99,21 @@ def test_each_chunk_is_asked_for_its_own_keys(where, slots, catalogue):
     assert plan.step.template.replace("{{keys}}", "").count('("hipparcos"."hip" = ANY({keys}))') == slots
     keys = {each.task.chunk: each.task.keys for each in assignments(plan, "q")}
     assert [keys[chunk] for chunk in (16, 17, 18)] == ([[8], [7, 9], ()] if slots else [None] * 3)
+
+
+def test_keys_that_a_director_lacks_are_asked_of_the_chunks_with_orphans():
+    restriction = KeyRestriction("stars", "object", (7, 8, 2**53 + 1, 2**53), (4, 9))
+    orphans = restriction.among_orphans(np.array([8, 2**53]))
+    assert orphans.with_chunks(np.array([5, 9])).tolist() == [4, 5, 9]
+    keys, chunks = orphans.with_keys(np.array([8, 2**53]), np.array([5, 9]))
+    pairs = sorted(zip(keys.tolist(), chunks.tolist(), strict=True))
+    assert pairs == [(7, 4), (7, 9), (8, 5), (2**53, 9), (2**53 + 1, 4), (2**53 + 1, 9)]
+    assert orphans.are_few
+    known = restriction.among_orphans(np.array([7, 8, 2**53, 2**53 + 1]))
+    assert known.with_chunks(np.array([5, 9])).tolist() == [5, 9]
+
+
+def test_many_keys_are_not_sent_to_many_chunks_one_by_one():
+    restriction = KeyRestriction("stars", "object", tuple(range(MAX_ORPHAN_PLACES // 100)), tuple(range(101)))
+    assert not restriction.among_orphans(np.empty(0, np.int64)).are_few
+    assert len(restriction.among_orphans(np.empty(0, np.int64)).with_chunks(np.array([200]))) == 102

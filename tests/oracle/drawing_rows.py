@@ -87,7 +87,8 @@ class _Making:
     """Rows by table: a director's before those of what refers to it."""
 
     def rows(self, table, drawn):
-        of_directors = {name: self._keys(director, drawn.count) for director, name in table.directors}
+        keys = self._references if table.keeps_orphans else self._keys
+        of_directors = {name: keys(director, drawn.count) for director, name in table.directors}
         count = min([len(keys) for keys in of_directors.values()], default=drawn.count)
         columns = {name: keys[:count] for name, keys in of_directors.items()}
         columns |= {name: self._references(director, count) for name, director in drawn.refers.items()}
@@ -111,18 +112,22 @@ class _Making:
         return keys.take(pa.array(self.random.integers(0, len(keys), count))) if len(keys) else keys
 
     def _references(self, director, count):
-        """Return keys of another director's rows; some are NULL, some are of no row."""
+        """Return keys of a director's rows; some are NULL, some are of no row."""
         keys = self._director(director)[0]
         if not len(keys):
             return pa.nulls(count, keys.type)
         chosen = keys.take(pa.array(self.random.integers(0, len(keys), count), mask=self.random.random(count) < 0.2))
-        nowhere = pa.array(self.random.random(count) < 0.1)
+        nowhere, beside = (pa.array(self.random.random(count) < 0.1) for _ in range(2))
+        chosen = pc.if_else(beside, pc.add(chosen, pa.scalar(1, keys.type)), chosen)
         return pc.if_else(nowhere, pa.scalar(NO_KEY, keys.type), chosen)
 
     def _positions(self, table, columns, count):
         """Return positions: of a dependent, beside its director's and none where that has none; else beside a row or anywhere."""
         if table.role is TableRole.DEPENDENT:
             found = self._beside(table.director, columns[table.director_key], BESIDE_DEG)
+            orphans = ~pc.is_in(columns[table.director_key], self._director(table.director)[0]).to_numpy(zero_copy_only=False)
+            if orphans.any():
+                found = [np.where(orphans, own, near) for own, near in zip(positions(self.random, count), found, strict=True)]
         else:
             known = [self._director(name)[1:] for name in self.made if self.database.by_name[name].role is TableRole.DIRECTOR]
             both = [place for axes in known for place in zip(*(axis.to_pylist() for axis in axes), strict=True)]

@@ -6,7 +6,7 @@ from functools import cached_property
 from hypothesis import strategies as st
 
 from schema.check import problems
-from schema.model import Column, ColumnType, Database, ForeignKey, Frame, Table, TableRole, TimeSystem
+from schema.model import Column, ColumnType, Database, ForeignKey, Frame, Orphans, Table, TableRole, TimeSystem
 from tests.oracle.drawing_rows import rows_of
 from tests.oracle.drawing_values import EMPTY, INTEGERS, PROFILES, TEXTS, WILD, Drawn
 from tests.oracle.loading import Tables
@@ -168,7 +168,8 @@ def _dependents(draw, name, director):
     has_position = draw(st.booleans())
     ra, dec = draw(st.sampled_from(POSITION_NAMES)) if has_position else (None, None)
     columns, drawn = draw(_columns((key_name, ra or "", dec or ""), 2))
-    key = Column(key_name, director.by_name[director.director_key].datatype, nullable=False)
+    keeps_orphans = has_position and draw(st.booleans())
+    key = Column(key_name, director.by_name[director.director_key].datatype, nullable=keeps_orphans)
     place = [Column(each, ColumnType.DOUBLE, unit="deg") for each in (ra, dec) if each]
     table = Table(
         name,
@@ -178,6 +179,7 @@ def _dependents(draw, name, director):
         dec=dec,
         director=director.name,
         director_key=key_name,
+        orphans=Orphans.KEEP if keeps_orphans else Orphans.REJECT,
         frame=FRAME if has_position else None,
         time_system=UTC,
         indexes=((columns[0].name,),) if draw(st.booleans()) else (),

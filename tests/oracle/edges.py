@@ -141,6 +141,55 @@ def marks():
     )
 
 
+def orphans(shift):
+    """Return keys and positions of rows that no point has, or whose key is NULL: at special positions and corners of pixels.
+
+    Some keys are at one place, others all over the sky, the same in ``trails`` and in ``echoes``, at places a bit apart.
+    """
+    ra, dec = np.concatenate([np.array(SPECIAL_POSITIONS).T, corners(1, range(48)), np.full((2, UNPLACED), np.nan)], axis=1)
+    beyond = FIRST_POINT + len(point_positions()[0])
+    keys = [(-5000, None, -5000, beyond, -5000, None, beyond + 1, 2**63 - 1, -5000)[place % 9] for place in range(len(ra))]
+    keys += [-6000 - shift, 2**53 - 1, FEW, -(2**63)]
+    return keys, np.append(ra, [10.0, 200.0, 200.0, 0.0]) + shift, np.append(dec, [5.0, -40.0, -40.0, 90.0])
+
+
+def strays(name, each, shift, seed):
+    """Return rows around points, and orphans, whose keys are NULL or those of no point."""
+    random = np.random.default_rng(seed)
+    place = np.arange(len(points()))
+    keys, ra, dec = around((place + shift) % each, FARTHEST_MARK_DEG, random)
+    more, more_ra, more_dec = orphans(shift)
+    count = len(keys) + len(more)
+    value = random.integers(-1000, 1000, count).astype(np.int32)
+    return pa.table(
+        {
+            name: np.arange(count, dtype=np.int32),
+            "point_id": pa.array([*keys.tolist(), *more], pa.int64()),
+            "ra": pa.array(np.append(ra, more_ra), from_pandas=True),
+            "dec": pa.array(np.append(dec, more_dec), from_pandas=True),
+            "value": pa.array(value, mask=random.random(count) < 0.1),
+        }
+    )
+
+
+def with_points(table):
+    """Return rows with the positions of their points, which are known of those that are there."""
+    known = {
+        key: (ra, dec) for key, ra, dec in zip(*(points()[name].to_pylist() for name in ("point_id", "ra", "dec")), strict=True)
+    }
+    carried = [known.get(key, (12.5, -30.0)) for key in table["point_id"].to_pylist()]
+    for place, name in enumerate(("point_ra", "point_dec")):
+        table = table.append_column(name, pa.array([each[place] for each in carried], pa.float64()))
+    return table
+
+
+def shadows():
+    random = np.random.default_rng(SEED + 4)
+    keys, _, _ = around((np.arange(len(points())) + 2) % 3, 0.0, random)
+    value = random.integers(-9, 9, len(keys)).astype(np.int32)
+    return with_points(pa.table({"point_id": keys, "value": pa.array(value)}))
+
+
 def rows():
     """Return the tables of database ``edges`` by their names."""
     doubles, empty = pa.float64(), pa.array([], pa.int64())
@@ -148,6 +197,9 @@ def rows():
         "points": points(),
         "mates": mates(),
         "marks": marks(),
+        "trails": strays("trail_id", 3, 0, SEED + 2),
+        "echoes": with_points(strays("echo_id", 2, 1, SEED + 3)),
+        "shadows": shadows(),
         "nothing": pa.table(
             {
                 "nothing_id": empty,

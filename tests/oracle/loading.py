@@ -53,7 +53,7 @@ class Tables:
 
     def _without_strays(self, rows):
         for table in self.database.tables:
-            for director, name in table.directors:
+            for director, name in () if table.keeps_orphans else table.directors:
                 keys = rows[director][self.database.by_name[director].director_key]
                 known = pc.is_in(rows[table.name][name], keys.combine_chunks().cast(rows[table.name].schema.field(name).type))
                 rows[table.name] = rows[table.name].filter(known)

@@ -72,6 +72,11 @@ def without_margin_of_partners(catalogue):
     return dataclasses.replace(catalogue, databases=databases)
 
 
+def with_orphans_forgotten(catalogue):
+    """All rows of dependents are taken to lie with their directors."""
+    return each_entry(catalogue, lambda entry: dataclasses.replace(entry, orphan_chunks=entry.orphan_chunks[:0]))
+
+
 class ShrunkMap(ChunkMap):
     """Finds one chunk less for each region."""
 

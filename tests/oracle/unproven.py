@@ -13,15 +13,16 @@ from sqlglot import exp
 import czar.analyse
 import czar.planning
 import czar.session
-from czar.analyse import compared_rows, inner_conditions, locality, nearest
+from czar.analyse import compared_rows, inner_conditions, locality, nearest, spreads
 from czar.analyse import query as queries
 from czar.analyse.functions import called
 from czar.analyse.kinds import Kind
-from czar.analyse.locality import Locality, Spread
+from czar.analyse.locality import Locality
 from czar.analyse.necessity import Needed
 from czar.analyse.nesting import conjuncts, joins, selects
 from czar.analyse.query import Block
 from czar.analyse.separations import Partners
+from czar.analyse.spreads import Spread
 from czar.plan import aggregates, build, grouped, neighbours, scan, select
 from czar.plan.numbers import Numbers
 from czar.plan.select import Window
@@ -53,7 +54,11 @@ def _joined(_locality, _select, spreads):
     if not partitioned:
         return locality.WHOLE
     keys = frozenset(key for spread in partitioned for key in spread.keys)
-    return Spread(partitioned=True, family=partitioned[0].family, keys=keys, whole=keys)
+    return Spread(partitioned=True, family=partitioned[0].family, keys=keys, whole=keys, anchored=keys)
+
+
+def _all_keys(_select, relations):
+    return frozenset(key for spread in relations.values() for key in spread.keys)
 
 
 def _of_set_operation(proof, tree):
@@ -146,8 +151,11 @@ UNPROVEN = {
     "random_numbers_of_a_cte": [(Locality, "of_relation", with_change(_without_cte))],
     "families": [(Locality, "_joined", with_change(_as_one_family))],
     "keys_of_optional_rows": [(locality, "optional", always(frozenset()))],
-    "conditions_of_outer_joins": [(locality, "conditions_for", lambda _: _all_conditions)],
+    "conditions_of_outer_joins": [(spreads, "conditions_for", lambda _: _all_conditions)],
     "membership": [(locality, "_is_membership", lambda _: lambda query, *_: isinstance(query.parent, exp.In))],
+    "keys_tied_to_a_director": [(spreads, "tied_keys", lambda _: _all_keys)],
+    "keys_of_orphans_inside": [(locality, "_meet", lambda _: lambda key, _inside, outside, _rows: key[0] == outside[0])],
+    "groups_of_orphans": [(locality, "tied_keys", lambda _: _all_keys)],
     "overlap_radius": [(locality, "Partners", with_change(lambda tree, tables, _: (tree, tables, math.inf)))],
     "positions": [(Partners, "_is_position", lambda _: lambda partners, point: point[0] in partners.tables)],
     "pairs_once": [(czar.planning, "pruned", with_change(_with_pairs_of_overlap))],

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from schema.check import problems
-from schema.model import Column, ColumnType, Database, ForeignKey, Frame, Table, TableRole
+from schema.model import Column, ColumnType, Database, ForeignKey, Frame, Orphans, Table, TableRole
 
 KEY = Column("id", ColumnType.LONG, nullable=False, ucd="meta.id;meta.main")
 RA = Column("ra", ColumnType.DOUBLE, unit="deg", ucd="pos.eq.ra;meta.main")
@@ -66,6 +66,7 @@ def test_a_good_database_has_no_problem():
     assert problems(GOOD) == []
     assert problems(refers()) == []
     assert problems(matched()) == []
+    assert problems(dependent(director_ra="of_files", director_dec="alone")) == []
 
 
 def test_ucds_are_compared_without_case_or_blanks():
@@ -140,6 +141,17 @@ BROKEN = {
     "director that is none": (dependent(director="visit"), "director: table visit is replicated, not a director"),
     "no director key": (dependent(director_key=None), "names the column that holds its director's key"),
     "unknown director key": (dependent(director_key="x"), "director_key: there is no column x"),
+    "half a position of the director": (dependent(director_ra="x"), "director_ra and director_dec are named both or not at all"),
+    "position of the director in hours": (
+        dependent(columns=(*DEPENDENT.columns, replace(RA, unit="h"), DEC), director_ra="ra", director_dec="dec"),
+        "director_ra: column ra has unit h",
+    ),
+    "position of the director of a director": (
+        director(director_ra="ra", director_dec="dec"),
+        "only a dependent carries the position of its director",
+    ),
+    "orphans without position": (dependent(orphans=Orphans.KEEP), "they are kept by their own position"),
+    "orphans of a replicated table": (replicated(orphans=Orphans.KEEP), "only a dependent has rows that its director lacks"),
     "replicated with a director": (replicated(director="object"), "a replicated table has no director"),
     "a match of nothing": (replicated(role=TableRole.REF_MATCH), "a ref-match table names two directors and the columns that hold"),
     "a match of one": (matched(second_director=None), "a ref-match table names two directors and the columns that hold"),

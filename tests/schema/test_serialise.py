@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qserv.errors import SchemaError
-from schema.model import Column, ColumnType, Database, ForeignKey, Frame, Table, TableRole, TimeSystem
+from schema.model import Column, ColumnType, Database, ForeignKey, Frame, Orphans, Table, TableRole, TimeSystem
 from schema.serialise import (
     column_from_json,
     column_to_json,
@@ -59,6 +59,9 @@ TABLES = st.builds(
     director_key=OPTIONAL,
     second_director=OPTIONAL,
     second_director_key=OPTIONAL,
+    director_ra=OPTIONAL,
+    director_dec=OPTIONAL,
+    orphans=st.sampled_from(Orphans),
     frame=st.none() | st.builds(Frame, NAMES, OPTIONAL, st.none() | st.booleans()),
     time_system=st.none() | st.builds(TimeSystem, NAMES, NAMES, OPTIONAL),
     foreign_keys=st.lists(KEYS, max_size=2).map(tuple),
