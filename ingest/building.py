@@ -22,13 +22,13 @@ Built = Mapping[NodeId, Mapping[ChunkId, BuiltChunk]]
 """What each node made."""
 
 
-async def build(nodes: Nodes, action: BuildTable, total: int, progress: ProgressCallback) -> Built:
+async def build(nodes: Nodes, action: BuildTable, total: int | None, progress: ProgressCallback) -> Built:
     """Make the chunk tables of a table on all nodes.
 
     Parameters
     ----------
     total
-        Chunk tables that are expected, on all nodes together.
+        Chunk tables that are expected, on all nodes together; None where that is not known.
 
     Raises
     ------

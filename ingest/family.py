@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ingest.chunking import make_chunk_map
+from ingest.chunking import finest_order, make_chunk_map
 from ingest.inputs import Input
 from ingest.report import ProgressCallback
 from ingest.rows import SetAside, none_set_aside
@@ -52,15 +52,21 @@ async def open_family(  # noqa: PLR0913 (what is cut, by which rows, how finely,
     *,
     staging: Staging,
     set_aside: SetAside = none_set_aside,
+    order: int | None = None,
 ) -> Family:
     """Return the family of a database, with the chunk map that it has, or one made for the directors of this load.
 
     A family whose partitioned tables are all replaced gets a new one.
 
+    Parameters
+    ----------
+    order
+        HEALPix order of all chunks of a new map; default: finer where the directors' rows are dense.
+
     Raises
     ------
     IngestError
-        The family has another overlap radius.
+        The family has another overlap radius, or chunks of that order would be too narrow for it.
     """
     async with connect(engine) as connection:
         cut = await family_is_cut(connection, database.family, (staging.database, tuple(staging.replaced)))
@@ -73,6 +79,11 @@ async def open_family(  # noqa: PLR0913 (what is cut, by which rows, how finely,
             )
             raise IngestError(msg)
         return Family(database, ChunkMap.from_nuniq(known.chunks))
+    if order is not None:
+        if order > (finest := finest_order(database.overlap_deg)):
+            msg = f"chunks of order {order} are too narrow for an overlap of {database.overlap_deg} degrees: {finest} at the most"
+            raise IngestError(msg)
+        return Family(database, ChunkMap.uniform(order))
     directors = [source for source in inputs if source.table.role is TableRole.DIRECTOR]
     if not directors:
         # Nothing is cut yet; the first director makes the map anew.

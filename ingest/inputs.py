@@ -59,7 +59,7 @@ def open_inputs(database: Database, files: Mapping[str, Sequence[Location]], rea
             msg = f"table {name!r} has no file to load"
             raise IngestError(msg)
     tables = sorted((database.by_name[name] for name in files), key=lambda table: LOAD_ORDER.index(table.role))
-    return tuple(Input(table, tuple(_open(table, path, reading) for path in files[table.name])) for table in tables)
+    return tuple(Input(table, tuple(open_input(table, path, reading) for path in files[table.name])) for table in tables)
 
 
 def check_table(database: Database, name: str) -> None:
@@ -77,6 +77,13 @@ def check_table(database: Database, name: str) -> None:
         raise SchemaError(msg)
 
 
-def _open(table: Table, path: Location, reading: ReadOptions) -> tuple[SourceFile, Matching]:
+def open_input(table: Table, path: Location, reading: ReadOptions) -> tuple[SourceFile, Matching]:
+    """Open a file of a table, and find the table's columns in it.
+
+    Raises
+    ------
+    BadFileError
+        It is not readable, or a column is missing in it.
+    """
     file = open_file(path, reading, [column.name for column in table.columns])
     return file, match_columns(table, file, ignore_units=reading.ignore_units)

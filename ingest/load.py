@@ -10,41 +10,37 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ingest.building import BuiltTable, build
 from ingest.dependents import KeptOrphans
-from ingest.family import Family, open_family
+from ingest.family import open_family
 from ingest.formats.source import DEFAULT, ReadOptions
 from ingest.inputs import Input, open_inputs
 from ingest.leftovers import clear_runs, make_room, withdraw
 from ingest.locations import Location
-from ingest.nodes import Nodes, connected_nodes
+from ingest.making import Making
+from ingest.nodes import connected_nodes
 from ingest.provenance import Load
 from ingest.publication import describe_published, publish, register
 from ingest.references import StrayRowsError, measure
 from ingest.rejects import Rejects
 from ingest.report import LoadReport, Progress, ProgressCallback, Stage, TableReport
 from ingest.sending import Placement, Sender
-from ingest.staging import Staging
 from ingest.swapping import swap
-from ingest.taking import Taking
+from ingest.taking import Taking, Where, name_stray
 from qserv.errors import QservError
 from qserv.ids import NULL_CHUNK
 from qserv.metadata.catalogue import Json
+from qserv.metadata.director_index import begin_index, complete_index
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.loads import Queued
 from qserv.metadata.nodes import list_nodes
-from qserv.metadata.registration import family_lock, record_chunks
+from qserv.metadata.registration import family_lock
 from qserv.placement import place_chunk
-from schema.model import Database
-from schema.serialise import table_to_json
+from schema.model import Database, Table, TableRole
 from schema.types import row_schema
-from workers.client import WorkerClient
-from workers.protocol import BuildTable, PrepareTable
 
 RUN_BYTES = 128 * 1024 * 1024
 """Rows gathered before they are sorted and sent. Some three copies of it exist for a moment, while as many are gathered: with it, a
@@ -130,7 +126,9 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
                 engine, database, inputs, options.chunk_target_rows, progress, staging=staging, set_aside=rejects.unrecorded
             )
             table_ids = await register(engine, family, inputs, staging)
-            tables = _Tables(engine, nodes, family, staging, options, progress, rejects, load)
+            placement = Placement(family.name, nodes, options.replicas)
+            making = Making(engine, nodes, staging, load, placement, progress)
+            tables = _Tables(making, Where(engine, family, staging, load, options.run_bytes), rejects)
             for source in inputs:
                 await tables.take(source, table_ids[source.table.name])
             reports = [await tables.build(source) for source in inputs]
@@ -156,14 +154,9 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
 class _Tables:
     """Loads tables: first the rows of all are taken, then all are built."""
 
-    engine: AsyncEngine
-    nodes: Nodes
-    family: Family
-    staging: Staging
-    options: LoadOptions
-    progress: ProgressCallback
+    making: Making
+    where: Where
     rejects: Rejects
-    load: Load
     _facts: dict[str, Json] = field(default_factory=dict)
     """What was found of the rows of each table, by its name."""
     _senders: dict[str, Sender] = field(default_factory=dict)
@@ -173,13 +166,21 @@ class _Tables:
 
     async def take(self, source: Input, table_id: int) -> None:
         """Read the files of a table, and leave its rows beside the nodes."""
-        started, table = time.monotonic(), source.table
-        prepare = PrepareTable(self.staging.home(table.name), table_to_json(table))
-        await self.nodes.call_all(partial(_prepare, action=prepare))
-        placement = Placement(self.family.name, self.nodes, self.options.replicas)
-        sender = Sender(self.nodes, self.load.transaction_id, table_id, row_schema(table), placement)
-        taking = self._taking()
-        self._rows[table.name] = await taking.take(source, sender)
+        started, table, making = time.monotonic(), source.table, self.making
+        await making.prepare(table)
+        sender = Sender(making.nodes, making.load.transaction_id, table_id, row_schema(table), making.placement)
+        index = (making.staging.home(table.name), table.name)
+        if table.role is TableRole.DIRECTOR:
+            async with changing(making.engine, "ingest.index.begin") as connection:
+                await begin_index(connection, *index)
+        async with Taking(table, sender, self.where, making.progress, source.row_count, trusting=self._trusts(table)) as taking:
+            for file, matching in source.files:
+                await taking.file(file, matching, self.rejects)
+            await taking.flush()
+        if table.role is TableRole.DIRECTOR:
+            async with changing(making.engine, "ingest.index.complete") as connection:
+                await complete_index(connection, *index)
+        self._rows[table.name] = taking.rows
         self._orphans[table.name] = taking.orphans
         self._senders[table.name] = sender
         self._seconds[table.name] += time.monotonic() - started
@@ -187,15 +188,9 @@ class _Tables:
     async def build(self, source: Input) -> TableReport:
         """Let the nodes make the chunk tables of a table, out of its rows."""
         started, table, sender = time.monotonic(), source.table, self._senders[source.table.name]
-        runs = await self.load.runs(sender.table)
-        action = BuildTable(self.staging.home(table.name), table_to_json(table), sender.transaction, sender.table, runs)
-        total = sum(map(len, sender.chunks.values()))
-        made = await build(self.nodes, action, total, self.progress)
-        built = BuiltTable.of(table, made, sender.placement, self._rows[table.name])
+        built = await self.making.build(table, sender.table, self._rows[table.name], sum(map(len, sender.chunks.values())))
         orphans = self._orphans[table.name]
         self._facts[table.name] = built.facts | orphans.fact
-        async with changing(self.engine, "ingest.chunks.record") as connection:
-            await record_chunks(connection, sender.table, built.chunks, built.statistics)
         await sender.forget()
         return TableReport(
             table=table.name,
@@ -217,16 +212,14 @@ class _Tables:
         BadRowError
             A row does not carry the position that its director's row has.
         """
-        trusted = {source.table.name: source for source in inputs if self._taking().trusts(source.table)}
+        making = self.making
+        trusted = {source.table.name: source for source in inputs if self._trusts(source.table)}
         try:
-            return await measure(self.engine, self.nodes, self.family.database, self._facts, self.staging, trusted)
+            return await measure(making.engine, making.nodes, self.where.family.database, self._facts, making.staging, trusted)
         except StrayRowsError as error:
-            await self._taking().name_stray(trusted[error.table])
+            await name_stray(self.where, trusted[error.table])
             raise
 
-    def _taking(self) -> Taking:
-        return Taking(self.engine, self.family, self.staging, self.load, self.rejects, self.progress, self.options.run_bytes)
-
-
-def _prepare(client: WorkerClient, action: PrepareTable) -> None:
-    client.prepare(action)
+    def _trusts(self, table: Table) -> bool:
+        """Whether rows are placed by what they say of their directors: not where a row may be set aside, or kept elsewhere."""
+        return bool(table.position_of_director) and not (table.keeps_orphans or self.rejects.allowed)

@@ -32,18 +32,18 @@ class RemoteFile:
     """A file behind a URL. What stands behind ``?`` in it may be a signature: it is used, and never shown."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
         self._fs, self._place = _file_system(url)
 
     @property
     def name(self) -> str:
         """Last part of its path."""
-        return PurePosixPath(urlsplit(self._url).path).name
+        return PurePosixPath(urlsplit(self.url).path).name
 
     @property
     def suffixes(self) -> list[str]:
         """Endings of its path."""
-        return PurePosixPath(urlsplit(self._url).path).suffixes
+        return PurePosixPath(urlsplit(self.url).path).suffixes
 
     def open(self, mode: Literal["rb"]) -> IO[bytes]:
         """Open it to read bytes; not every server lets any place in it be read.
@@ -60,7 +60,7 @@ class RemoteFile:
     @cached_property
     def _gives_parts(self) -> bool:
         """Whether its server gives parts of it: one of the web need not, and then gives all of it for each."""
-        if urlsplit(self._url).scheme.lower() not in WEB:
+        if urlsplit(self.url).scheme.lower() not in WEB:
             return True
         found = self._fs.info(self._place)
         if not found.get("size") or found.get("partial") is False:
@@ -79,14 +79,19 @@ class RemoteFile:
         return tuple(found.get(key) for key in ("size", "ETag", "mtime", "LastModified", "last_modified"))
 
     def __str__(self) -> str:
-        return shown(self._url)
+        return shown(self.url)
 
     def __repr__(self) -> str:
-        return f"RemoteFile({shown(self._url)!r})"
+        return f"RemoteFile({shown(self.url)!r})"
 
 
 Location = Path | RemoteFile
 """A file to be read. Its text names it in messages, and holds no secret."""
+
+
+def word_of(location: Location) -> str:
+    """Return what `located` finds a file by, with all that may be secret in it."""
+    return location.url if isinstance(location, RemoteFile) else str(location)
 
 
 def shown(url: str) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ingest.locations import Location
 from qserv.errors import LoadCancelledError, MetadataError
 from qserv.metadata import transactions
-from qserv.metadata.director_index import Int64, add_keys
+from qserv.metadata.director_index import Int64, add_keys, pend_keys, settle_keys
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.loads import Queued, begin_queued
 from qserv.metadata.transactions import Contribution, NewTransaction
@@ -57,13 +57,26 @@ class Load:
         async with changing(self._engine, "ingest.run.number") as connection:
             return await transactions.new_run(connection, self.transaction_id, table_id)
 
-    async def take(self, run_id: int, ended: Sequence[Contribution], index: Keys | None) -> None:
-        """Write down, all or nothing, that a run is on the nodes, what ends with it, and where the keys of a director are."""
+    async def take(self, run_id: int, ended: Sequence[Contribution], index: Keys | None, piece_of: int | None = None) -> None:
+        """Write down, all or nothing, that a run is on the nodes, what ends with it, and where the keys of a director are.
+
+        Parameters
+        ----------
+        piece_of
+            The contribution of which it is a piece that does not end it.
+        """
         async with changing(self._engine, "ingest.run.take") as connection:
-            await transactions.take_run(connection, run_id)
+            await transactions.take_run(connection, run_id, piece_of)
             await transactions.contribute(connection, self.transaction_id, ended)
-            if index is not None:
-                await add_keys(connection, *index)
+            if index is None:
+                return
+            database, table, keys, chunks = index
+            if piece_of is not None:
+                await pend_keys(connection, piece_of, keys, chunks)
+                return
+            await add_keys(connection, database, table, keys, chunks)
+            if sent := [one.contribution_id for one in ended if one.contribution_id is not None]:
+                await settle_keys(connection, database, table, sent)
 
     async def runs(self, table_id: int) -> list[int]:
         """Return the runs of a table that are on the nodes."""

@@ -61,5 +61,5 @@ async def _heal(engine: AsyncEngine, nodes: Nodes, load: Queued) -> bool:
             await loads.write_end(connection, load.transaction_id, progress=load.progress or {}, report=None, code=None)
         elif load.attempt >= MAX_ATTEMPTS or not await loads.requeue(connection, load):
             await transactions.end(connection, load.transaction_id, LEFT_OPEN)
-            await loads.give_up(connection, load.name, IngestError.code)
+            await loads.close(connection, load.transaction_id, IngestError.code)
     return True

@@ -42,5 +42,7 @@ class Staging:
         return staged_database(self.database) in str(error)
 
     def as_users_know(self, error: QservError) -> QservError:
-        """Return an error with the name of the database that users know."""
+        """Return an error with the name of the database that users know: itself, if it names no other one."""
+        if not self.names_staged(error):
+            return error
         return type(error)(str(error).replace(staged_database(self.database), self.database))

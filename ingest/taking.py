@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -14,17 +14,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ingest.chunking import ChunkedRows, chunk_director_rows, whole_rows
 from ingest.dependents import Dependents, Directors, KeptOrphans, place_pairs
 from ingest.family import Family
+from ingest.formats.source import SourceFile
 from ingest.inputs import Input
+from ingest.matching import Matching
 from ingest.provenance import Keys, Load, digest
 from ingest.rejects import Rejects
 from ingest.report import Progress, ProgressCallback, Stage
-from ingest.rows import Rows, read_rows
+from ingest.rows import Rows, SetAside, read_rows
 from ingest.sending import Sender
 from ingest.sorting import Gathered, Run
 from ingest.staging import Staging
 from qserv.ids import REPLICATED_CHUNK
-from qserv.metadata.director_index import begin_index, complete_index
-from qserv.metadata.engine import changing
 from qserv.metadata.transactions import Contribution
 from schema.model import Table, TableRole
 from schema.types import row_schema
@@ -33,108 +33,142 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Taking:
-    """Takes the files of one table after the other."""
+class Where:
+    """Where rows go: the family and the tables, and the load that takes them there, in runs of so many bytes."""
 
     engine: AsyncEngine
     family: Family
     staging: Staging
     load: Load
-    rejects: Rejects
-    progress: ProgressCallback
     run_bytes: int
-    orphans: KeptOrphans = field(default_factory=KeptOrphans)
-    """Those of the dependent that is taken."""
 
-    async def take(self, source: Input, sender: Sender) -> int:
-        """Take the files of a table; return how many rows they have. Their rows wait on the nodes then.
+    @property
+    def directors(self) -> Directors:
+        """Where the rows of directors are."""
+        return Directors(self.engine, self.staging)
+
+
+class Taking:
+    """Takes the rows of a table, file after file, within an ``async with`` block; `flush` sends what is left.
+
+    Parameters
+    ----------
+    total
+        Rows of all files, where that is known.
+    trusting
+        Whether dependents are placed by the position that they carry, for the nodes to check.
+    """
+
+    def __init__(  # noqa: PLR0913 (what is taken, where to, who is told)
+        self,
+        table: Table,
+        sender: Sender,
+        where: Where,
+        progress: ProgressCallback,
+        total: int | None = None,
+        *,
+        trusting: bool = False,
+    ) -> None:
+        self.orphans = KeptOrphans()
+        """Rows that were kept though their director is not there."""
+        self._dependents = Dependents(table, where.family.chunk_map, where.directors, trusting, self.orphans)
+        self._table, self._sender, self._where, self._progress, self._total = table, sender, where, progress, total
+        self._gathered = Gathered(row_schema(table), where.run_bytes)
+        self._behind = _Behind()
+        self.rows = 0
+        """Rows that were taken."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
+        await self._behind.end(error)
+
+    async def file(self, file: SourceFile, matching: Matching, rejects: Rejects, contribution_id: int | None = None) -> None:
+        """Take a file; its rows are sent with those of the files after it, or when there are many.
+
+        Parameters
+        ----------
+        contribution_id
+            Of a file that was sent by itself into an open transaction.
 
         Raises
         ------
         BadFileError, BadRowError
-            A file or a row is not what it should be.
+            The file or a row is not what it should be.
         IngestError
             A director's key occurs twice.
         StorageFullError, NodeUnavailableError
             From a node.
         """
-        table, done = source.table, 0
-        gathered = Gathered(row_schema(table), self.run_bytes)
-        index = (self.staging.home(table.name), table.name)
-        if table.role is TableRole.DIRECTOR:
-            async with changing(self.engine, "ingest.index.begin") as connection:
-                await begin_index(connection, *index)
-        async with _Behind() as behind:
-            for file, matching in source.files:
-                before, set_aside = done, self.rejects.counts[table.name]
-                read = read_rows(table, file, matching, self.rejects.of(table.name))
-                async with contextlib.aclosing(_read_ahead(read)) as batches:
-                    async for rows in batches:
-                        chunked = await self._assign(table, rows)
-                        gathered.add(chunked)
-                        done += chunked.batch.num_rows
-                        self.progress(Progress(table.name, Stage.READING, done, source.row_count))
-                        if gathered.full:
-                            await behind.do(self._send(table, await asyncio.to_thread(gathered.take), sender))
-                size_bytes, sha256 = await digest(file.path)
-                rejected = self.rejects.counts[table.name] - set_aside
-                gathered.end(Contribution(table.name, str(file.path), size_bytes, sha256, done - before, rejected))
-            while not gathered.empty:
-                await behind.do(self._send(table, await asyncio.to_thread(gathered.take), sender))
-        if table.role is TableRole.DIRECTOR:
-            async with changing(self.engine, "ingest.index.complete") as connection:
-                await complete_index(connection, *index)
-        return done
+        name = self._table.name
+        before, set_aside, take_aside = self.rows, rejects.counts[name], rejects.of(name)
+        async with contextlib.aclosing(_read_ahead(read_rows(self._table, file, matching, take_aside))) as batches:
+            async for rows in batches:
+                chunked = await self._assign(rows, take_aside)
+                self._gathered.add(chunked)
+                self.rows += chunked.batch.num_rows
+                self._progress(Progress(name, Stage.READING, self.rows, self._total))
+                if self._gathered.full:
+                    await self._send(contribution_id)
+        size_bytes, sha256 = await digest(file.path)
+        rejected = rejects.counts[name] - set_aside
+        taken = Contribution(name, str(file.path), size_bytes, sha256, self.rows - before, rejected, contribution_id)
+        self._gathered.end(taken)
 
-    async def _assign(self, table: Table, rows: Rows) -> ChunkedRows:
+    async def flush(self) -> None:
+        """Send what is left; when this returns, all rows wait on the nodes."""
+        while not self._gathered.empty:
+            await self._send(None)
+        await self._behind.end(None)
+
+    async def _assign(self, rows: Rows, take_aside: SetAside) -> ChunkedRows:
+        table, where = self._table, self._where
         match table.role:
             case TableRole.DIRECTOR:
-                return await asyncio.to_thread(chunk_director_rows, rows, self.family.chunk_map, self.family.overlap_deg)
+                return await asyncio.to_thread(chunk_director_rows, rows, where.family.chunk_map, where.family.overlap_deg)
             case TableRole.DEPENDENT:
-                return await self._dependents(table, trusting=self.trusts(table)).place(rows, self.rejects.of(table.name))
+                return await self._dependents.place(rows, take_aside)
             case TableRole.REF_MATCH:
-                return await place_pairs(rows, table, self._directors, self.rejects.of(table.name))
+                return await place_pairs(rows, table, where.directors, take_aside)
             case TableRole.REPLICATED:
                 return whole_rows(rows, np.full(rows.batch.num_rows, REPLICATED_CHUNK, dtype=np.int64))
 
-    def trusts(self, table: Table) -> bool:
-        """Whether rows are placed by what they say of their directors: not where a row may be set aside, or kept elsewhere."""
-        return bool(table.position_of_director) and not (table.keeps_orphans or self.rejects.allowed)
+    async def _send(self, contribution_id: int | None) -> None:
+        """Begin to send a run, when the one before it is sent."""
+        run = await asyncio.to_thread(self._gathered.take)
+        # A run of whole contributions counts by itself; one without any is a piece of the one that is read.
+        await self._behind.do(self._sent(run, None if run.ended else contribution_id))
 
-    async def name_stray(self, source: Input) -> None:
-        """Read the files of a dependent again, for the row that is not where its director is.
-
-        Raises
-        ------
-        BadRowError
-            The first such row.
-        """
-        dependents = self._dependents(source.table, trusting=False)
-        for file, matching in source.files:
-            async with contextlib.aclosing(_read_ahead(read_rows(source.table, file, matching))) as batches:
-                async for rows in batches:
-                    await dependents.place(rows)
-
-    @property
-    def _directors(self) -> Directors:
-        return Directors(self.engine, self.staging)
-
-    def _dependents(self, table: Table, *, trusting: bool) -> Dependents:
-        return Dependents(table, self.family.chunk_map, self._directors, trusting, self.orphans)
-
-    async def _send(self, table: Table, run: Run, sender: Sender) -> None:
+    async def _sent(self, run: Run, piece_of: int | None) -> None:
         """Send a run and write down that it counts."""
-        number = await self.load.new_run(sender.table)
-        await sender.send(number, run)
+        load, table = self._where.load, self._table
+        number = await load.new_run(self._sender.table)
+        await self._sender.send(number, run)
         keys: Keys | None = None
         if table.role is TableRole.DIRECTOR:
             column = run.base.rows.column(str(table.director_key)).cast(pa.int64())
-            keys = (self.staging.home(table.name), table.name, column.to_numpy(), run.base.chunks)
-        await self.load.take(number, run.ended, keys)
+            keys = (self._where.staging.home(table.name), table.name, column.to_numpy(), run.base.chunks)
+        await load.take(number, run.ended, keys, piece_of)
+
+
+async def name_stray(where: Where, source: Input) -> None:
+    """Read the files of a dependent again, for the row that is not where its director is.
+
+    Raises
+    ------
+    BadRowError
+        The first such row.
+    """
+    dependents = Dependents(source.table, where.family.chunk_map, where.directors, trusting=False)
+    for file, matching in source.files:
+        async with contextlib.aclosing(_read_ahead(read_rows(source.table, file, matching))) as batches:
+            async for rows in batches:
+                await dependents.place(rows)
 
 
 class _Behind:
-    """Does one thing while its caller goes on, who waits for it before the next one begins, and at the end of the block."""
+    """Does one thing while its caller goes on, who waits for it before the next one begins."""
 
     _task: "asyncio.Task[None] | None" = None
 
@@ -147,14 +181,8 @@ class _Behind:
             raise
         self._task = asyncio.ensure_future(work)
 
-    async def _done(self) -> None:
-        if self._task is not None:
-            await self._task
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
+    async def end(self, error: BaseException | None) -> None:
+        """Wait for what was begun; after an error, stop it."""
         try:
             if error is None:
                 await self._done()
@@ -162,6 +190,10 @@ class _Behind:
             if self._task is not None:
                 self._task.cancel()  # does nothing to one that is done
                 await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _done(self) -> None:
+        if self._task is not None:
+            await self._task
 
 
 async def _read_ahead(items: Iterator[T]) -> AsyncGenerator[T, None]:

@@ -253,6 +253,12 @@ class LoadNameError(IngestError):
     code = "ingest.name"
 
 
+class TransactionEndedError(IngestError):
+    """A transaction takes nothing more: it is committed, aborted, or to be committed."""
+
+    code = "ingest.ended"
+
+
 class FamilyHeldError(IngestError):
     """Another load into the same family runs."""
 

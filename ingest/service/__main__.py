@@ -7,9 +7,10 @@ from pathlib import Path
 import structlog
 
 from ingest.service.app import Parts, create_app
+from ingest.service.contributions import Contributions
 from ingest.service.databases import Databases
 from ingest.service.requests import Requests
-from ingest.service.runner import LoadRunner
+from ingest.service.runner import UPLOADS, LoadRunner
 from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
 from qserv.errors import QservError
 from qserv.metadata.engine import make_engine
@@ -31,10 +32,11 @@ async def serve(home: Path) -> None:
     listening = listen(cluster.ingest_host, cluster.ingest_port, service="the ingest service", setting="QSERV_INGEST_PORT")
     url = cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets)
     engine, secret = make_engine(url, settings.metadata_silence_s), secrets.cluster.get_secret_value()
-    runner = LoadRunner(engine, secret, home / "rejects", settings.chunk_target_rows)
+    runner = LoadRunner(engine, secret, home, settings.chunk_target_rows)
     try:
         runner.start()
-        app = create_app(Parts(engine, Requests(engine), runner, Databases(engine, secret)), secrets.cluster)
+        parts = Parts(engine, Requests(engine), Contributions(engine, home / UPLOADS), runner, Databases(engine, secret))
+        app = create_app(parts, secrets.cluster)
         log.info("ingest serves", url=cluster.ingest_url)
         await serve_http(app, listening)
         log.info("ingest stops")

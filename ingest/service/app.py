@@ -1,16 +1,29 @@
 """The web application of the ingest service."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Path, Query
+from fastapi import APIRouter, FastAPI, Path, Query, Request
 from pydantic import SecretStr
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import FileResponse, Response
 
+from ingest.formats.source import DEFAULT
+from ingest.service.contributions import Contributions, Upload, read_options
 from ingest.service.databases import Databases
-from ingest.service.models import MAX_WAIT_S, DatabaseStatus, FileInfo, LoadInfo, LoadName, LoadRequest
+from ingest.service.models import (
+    MAX_WAIT_S,
+    ContributionInfo,
+    ContributionRequest,
+    DatabaseStatus,
+    FileInfo,
+    LoadInfo,
+    LoadName,
+    LoadRequest,
+    TransactionRequest,
+)
 from ingest.service.requests import Requests
 from ingest.service.runner import LoadRunner
 from qserv.api.app import HEALTH_PATH, User, create_api
@@ -32,6 +45,7 @@ class Parts:
 
     engine: AsyncEngine
     requests: Requests
+    contributions: Contributions
     runner: LoadRunner
     databases: Databases
 
@@ -42,7 +56,7 @@ def create_app(parts: Parts, token: SecretStr) -> FastAPI:
         "Qserv ingest",
         "Loads of files into tables of a sharded catalogue. Every answer that is an error is JSON.",
         token,
-        (load_router(parts), database_router(parts)),
+        (load_router(parts), transaction_router(parts), database_router(parts)),
         max_body_bytes=MAX_BODY_BYTES,
     )
 
@@ -99,6 +113,76 @@ def load_router(parts: Parts) -> APIRouter:
         """Stop a load; nothing of it will be visible. Does nothing to one that has ended."""
         await requests.load(name)
         await runner.cancel(name)
+        return await requests.load(name)
+
+    return router
+
+
+def transaction_router(parts: Parts) -> APIRouter:
+    """Return the routes of transactions into which contributions are sent one by one."""
+    router = APIRouter(prefix="/transactions", tags=["transactions"])
+    requests, contributions, runner = parts.requests, parts.contributions, parts.runner
+
+    @router.put("/{name}", status_code=202)
+    async def begin(name: Name, request: TransactionRequest, user: User = ANONYMOUS) -> LoadInfo:
+        """Begin a transaction; what is sent into it is seen together when it is committed, or not at all.
+
+        It is open until it is committed or cancelled, also when the service is started anew. `/loads` tells of it.
+        """
+        load = await requests.submit(name, request, user)
+        runner.wake()
+        return load
+
+    @router.get("/{name}/contributions")
+    async def listed(name: Name) -> list[ContributionInfo]:
+        """List what was sent, in the order in which it was."""
+        return await contributions.listed(name)
+
+    @router.put("/{name}/contributions/{contribution}", status_code=202)
+    async def send(name: Name, contribution: Name, request: ContributionRequest) -> ContributionInfo:
+        """Send files that the service reads. Sending the same again does nothing, unless it failed or was cancelled."""
+        sent = await contributions.send(name, contribution, request)
+        runner.tell(name)
+        return sent
+
+    @router.put("/{name}/contributions/{contribution}/rows", status_code=202, max_body_size=None)
+    async def upload(  # noqa: PLR0913, PLR0917 (the parts of the request)
+        name: Name,
+        contribution: Name,
+        table: str,
+        request: Request,
+        file_name: Annotated[str, Query(description="By whose ending CSV is known.")] = "rows",
+        reading: Annotated[str | None, Query(description="How it is read, as JSON.")] = None,
+    ) -> ContributionInfo:
+        """Send a file as the body of the request."""
+        options = DEFAULT if reading is None else read_options(reading)
+        sent = await contributions.upload(name, contribution, Upload(table, file_name, options), request.stream())
+        runner.tell(name)
+        return sent
+
+    @router.get("/{name}/contributions/{contribution}")
+    async def one(name: Name, contribution: Name, wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0) -> ContributionInfo:
+        """Tell how far a contribution is; with `wait_s`, as soon as it is done or failed, or so many seconds are over."""
+        return await contributions.one(name, contribution, wait_s)
+
+    @router.get("/{name}/contributions/{contribution}/rejects", response_class=Response)
+    async def rejects(name: Name, contribution: Name) -> Response:
+        """Return the rows of a contribution that were set aside, a JSON object a line."""
+        numbers = await contributions.ids(name, contribution)
+        return Response(await asyncio.to_thread(runner.rejects_of_contribution, numbers), media_type="application/jsonl")
+
+    @router.post("/{name}/contributions/{contribution}/cancel", status_code=202)
+    async def cancel(name: Name, contribution: Name) -> ContributionInfo:
+        """Let a contribution not be taken, as far as it is not done."""
+        found = await contributions.cancel(name, contribution)
+        runner.tell(name)
+        return found
+
+    @router.post("/{name}/commit", status_code=202)
+    async def commit(name: Name) -> LoadInfo:
+        """Commit, when all that was sent is done. If a contribution failed, the transaction stays open and its error says so."""
+        await contributions.commit(name)
+        runner.tell(name)
         return await requests.load(name)
 
     return router

@@ -7,24 +7,32 @@
 `AsyncIngest` has the same methods, to be awaited.
 """
 
+import asyncio
 import getpass
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from http import HTTPStatus
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
-from urllib.parse import quote
+from typing import Any, BinaryIO, Self, TypeVar
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
 
-from ingest.service.models import MAX_WAIT_S, DatabaseStatus, FileInfo, LoadInfo, LoadRequest
-from qserv.api.errors import error_of
-from qserv.api.messages import ErrorDocument
+from ingest.formats.source import ReadOptions
+from ingest.service import calls
+from ingest.service.calls import Call
+from ingest.service.models import (
+    MAX_WAIT_S,
+    ContributionInfo,
+    ContributionRequest,
+    DatabaseStatus,
+    FileInfo,
+    LoadInfo,
+    LoadRequest,
+    TransactionRequest,
+)
 from qserv.cluster import Cluster, Secrets
-from qserv.errors import IngestLostError, QservError
+from qserv.errors import IngestLostError
 
 CONNECT_TIMEOUT_S = 5.0
 """A service that runs takes a connection at once."""
@@ -32,73 +40,30 @@ CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = MAX_WAIT_S + 30.0
 """A service that is asked to wait answers within `MAX_WAIT_S`."""
 
+PART_BYTES = 1 << 20
+"""Of a file that is sent, at a time."""
+
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
-class _Call(Generic[Answer]):
-    """A request, and what its answer is."""
-
-    method: str
-    path: str
-    read: Callable[[bytes], Answer]
-    body: LoadRequest | None = None
-    parameters: tuple[tuple[str, str], ...] = ()
-
-    def request(self) -> dict[str, Any]:
-        """Return the arguments of httpx for it."""
-        json = None if self.body is None else self.body.model_dump(mode="json")
-        return {"method": self.method, "url": self.path, "json": json, "params": self.parameters}
-
-    def answer(self, response: httpx.Response) -> Answer:
-        """Return what was answered, or raise the error that it tells of."""
-        if response.status_code < HTTPStatus.BAD_REQUEST:
-            return self.read(response.content)
-        try:
-            raise error_of(ErrorDocument.model_validate_json(response.content).error)
-        except ValidationError as error:
-            msg = f"{response.url} answered {response.status_code}, which is no answer of an ingest service"
-            raise QservError(msg) from error
+@contextmanager
+def _opened(content: Path | bytes | None) -> Iterator[BinaryIO | bytes | None]:
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            yield file
+    else:
+        yield content
 
 
-_LOAD = TypeAdapter(LoadInfo).validate_json
-_LOADS = TypeAdapter(list[LoadInfo]).validate_json
-_FILES = TypeAdapter(list[FileInfo]).validate_json
-_DATABASE = TypeAdapter(DatabaseStatus).validate_json
-_DATABASES = TypeAdapter(list[DatabaseStatus]).validate_json
+def _parts(content: Path | bytes | None) -> AsyncIterator[bytes] | bytes | None:
+    return _read_in_parts(content) if isinstance(content, Path) else content
 
 
-def _nothing(_content: bytes) -> None:
-    return None
-
-
-def _submit(name: str, request: LoadRequest) -> _Call[LoadInfo]:
-    return _Call("PUT", f"/loads/{quote(name, safe='')}", _LOAD, request)
-
-
-def _load(name: str, wait_s: float) -> _Call[LoadInfo]:
-    return _Call("GET", f"/loads/{quote(name, safe='')}", _LOAD, parameters=(("wait_s", str(wait_s)),))
-
-
-def _loads(limit: int) -> _Call[list[LoadInfo]]:
-    return _Call("GET", "/loads", _LOADS, parameters=(("limit", str(limit)),))
-
-
-def _files(name: str) -> _Call[list[FileInfo]]:
-    return _Call("GET", f"/loads/{quote(name, safe='')}/files", _FILES)
-
-
-def _rejects(name: str) -> _Call[bytes]:
-    return _Call("GET", f"/loads/{quote(name, safe='')}/rejects", bytes)
-
-
-def _cancel(name: str) -> _Call[LoadInfo]:
-    return _Call("POST", f"/loads/{quote(name, safe='')}/cancel", _LOAD)
-
-
-def _drop(database: str, table: str | None) -> _Call[None]:
-    path = f"/databases/{quote(database, safe='')}"
-    return _Call("DELETE", path if table is None else f"{path}/tables/{quote(table, safe='')}", _nothing)
+async def _read_in_parts(path: Path) -> AsyncIterator[bytes]:
+    file = await asyncio.to_thread(path.open, "rb")
+    with file:
+        while part := await asyncio.to_thread(file.read, PART_BYTES):
+            yield part
 
 
 class _Client:
@@ -157,14 +122,14 @@ class Ingest(_Client):
 
     def submit(self, name: str, request: LoadRequest) -> LoadInfo:
         """Queue a load. The same request under the same name finds what it made before."""
-        return self._asked(_submit(name, request))
+        return self._asked(calls.submit(name, request))
 
     def load(self, name: str, wait_s: float = 0.0) -> LoadInfo:
         """Return a load: as soon as it has ended, or as it is after so many seconds (60 at the most)."""
-        return self._asked(_load(name, wait_s))
+        return self._asked(calls.load(name, wait_s))
 
     def finished(self, name: str, timeout_s: float | None = None) -> LoadInfo:
-        """Return a load that has ended.
+        """Return a load that has ended, or a transaction whose commit is refused, with the error that says why.
 
         Raises
         ------
@@ -175,7 +140,7 @@ class Ingest(_Client):
         while True:
             left_s = MAX_WAIT_S if until_s is None else until_s - time.monotonic()
             load = self.load(name, min(max(left_s, 0.0), MAX_WAIT_S))
-            if load.ended is not None:
+            if load.settled:
                 return load
             if left_s <= 0:
                 msg = f"load {name} has not ended within {timeout_s} s; it goes on"
@@ -183,35 +148,70 @@ class Ingest(_Client):
 
     def loads(self, limit: int = 100) -> list[LoadInfo]:
         """Return loads, the newest first."""
-        return self._asked(_loads(limit))
+        return self._asked(calls.loads(limit))
 
     def files(self, name: str) -> list[FileInfo]:
         """Return the files from which a load took rows."""
-        return self._asked(_files(name))
+        return self._asked(calls.files(name))
 
     def rejects(self, name: str) -> bytes:
         """Return the rows that a load set aside, a JSON object a line."""
-        return self._asked(_rejects(name))
+        return self._asked(calls.rejects(name))
 
     def cancel(self, name: str) -> LoadInfo:
         """Stop a load; nothing of it will be visible."""
-        return self._asked(_cancel(name))
+        return self._asked(calls.cancel(name))
+
+    def begin(self, name: str, request: TransactionRequest) -> LoadInfo:
+        """Begin a transaction, into which contributions are sent. The same request under the same name finds it again."""
+        return self._asked(calls.begin(name, request))
+
+    def send(self, transaction: str, name: str, request: ContributionRequest) -> ContributionInfo:
+        """Send files, which the service reads, into a transaction."""
+        return self._asked(calls.send(transaction, name, request))
+
+    def upload(
+        self, transaction: str, name: str, table: str, content: Path | bytes, reading: ReadOptions | None = None
+    ) -> ContributionInfo:
+        """Send a file with the request, or what is in one. CSV is known by the ending of a file."""
+        return self._asked(calls.upload(transaction, name, table, content, reading))
+
+    def contributions(self, transaction: str) -> list[ContributionInfo]:
+        """Return what was sent into a transaction."""
+        return self._asked(calls.contributions(transaction))
+
+    def contribution(self, transaction: str, name: str, wait_s: float = 0.0) -> ContributionInfo:
+        """Return a contribution: as soon as it is done or failed, or as it is after so many seconds (60 at the most)."""
+        return self._asked(calls.contribution(transaction, name, wait_s))
+
+    def contribution_rejects(self, transaction: str, name: str) -> bytes:
+        """Return the rows that a contribution set aside, a JSON object a line."""
+        return self._asked(calls.contribution_rejects(transaction, name))
+
+    def cancel_contribution(self, transaction: str, name: str) -> ContributionInfo:
+        """Let a contribution not be taken, as far as it is not done."""
+        return self._asked(calls.cancel_contribution(transaction, name))
+
+    def commit(self, transaction: str) -> LoadInfo:
+        """Ask that a transaction be committed when all that was sent is done."""
+        return self._asked(calls.commit(transaction))
 
     def databases(self) -> list[DatabaseStatus]:
         """Return the databases with their tables, published or not."""
-        return self._asked(_Call("GET", "/databases", _DATABASES))
+        return self._asked(calls.databases())
 
     def database(self, name: str) -> DatabaseStatus:
         """Return a database with its tables."""
-        return self._asked(_Call("GET", f"/databases/{quote(name, safe='')}", _DATABASE))
+        return self._asked(calls.database(name))
 
     def drop(self, database: str, table: str | None = None) -> None:
         """Delete a table, or all tables of a database, from all nodes."""
-        self._asked(_drop(database, table))
+        self._asked(calls.drop(database, table))
 
-    def _asked(self, call: _Call[Answer]) -> Answer:
+    def _asked(self, call: Call[Answer]) -> Answer:
         try:
-            response = self._http.request(**call.request())
+            with _opened(call.content) as content:
+                response = self._http.request(**call.request(), content=content)
         except httpx.HTTPError as error:
             raise self._lost(error) from error
         return call.answer(response)
@@ -236,49 +236,83 @@ class AsyncIngest(_Client):
 
     async def submit(self, name: str, request: LoadRequest) -> LoadInfo:
         """See `Ingest.submit`."""
-        return await self._asked(_submit(name, request))
+        return await self._asked(calls.submit(name, request))
 
     async def load(self, name: str, wait_s: float = 0.0) -> LoadInfo:
         """See `Ingest.load`."""
-        return await self._asked(_load(name, wait_s))
+        return await self._asked(calls.load(name, wait_s))
 
     async def finished(self, name: str) -> LoadInfo:
-        """Return a load that has ended."""
-        while (load := await self.load(name, MAX_WAIT_S)).ended is None:
+        """See `Ingest.finished`."""
+        while not (load := await self.load(name, MAX_WAIT_S)).settled:
             pass
         return load
 
     async def loads(self, limit: int = 100) -> list[LoadInfo]:
         """See `Ingest.loads`."""
-        return await self._asked(_loads(limit))
+        return await self._asked(calls.loads(limit))
 
     async def files(self, name: str) -> list[FileInfo]:
         """See `Ingest.files`."""
-        return await self._asked(_files(name))
+        return await self._asked(calls.files(name))
 
     async def rejects(self, name: str) -> bytes:
         """See `Ingest.rejects`."""
-        return await self._asked(_rejects(name))
+        return await self._asked(calls.rejects(name))
 
     async def cancel(self, name: str) -> LoadInfo:
         """See `Ingest.cancel`."""
-        return await self._asked(_cancel(name))
+        return await self._asked(calls.cancel(name))
+
+    async def begin(self, name: str, request: TransactionRequest) -> LoadInfo:
+        """See `Ingest.begin`."""
+        return await self._asked(calls.begin(name, request))
+
+    async def send(self, transaction: str, name: str, request: ContributionRequest) -> ContributionInfo:
+        """See `Ingest.send`."""
+        return await self._asked(calls.send(transaction, name, request))
+
+    async def upload(
+        self, transaction: str, name: str, table: str, content: Path | bytes, reading: ReadOptions | None = None
+    ) -> ContributionInfo:
+        """See `Ingest.upload`."""
+        return await self._asked(calls.upload(transaction, name, table, content, reading))
+
+    async def contributions(self, transaction: str) -> list[ContributionInfo]:
+        """See `Ingest.contributions`."""
+        return await self._asked(calls.contributions(transaction))
+
+    async def contribution(self, transaction: str, name: str, wait_s: float = 0.0) -> ContributionInfo:
+        """See `Ingest.contribution`."""
+        return await self._asked(calls.contribution(transaction, name, wait_s))
+
+    async def contribution_rejects(self, transaction: str, name: str) -> bytes:
+        """See `Ingest.contribution_rejects`."""
+        return await self._asked(calls.contribution_rejects(transaction, name))
+
+    async def cancel_contribution(self, transaction: str, name: str) -> ContributionInfo:
+        """See `Ingest.cancel_contribution`."""
+        return await self._asked(calls.cancel_contribution(transaction, name))
+
+    async def commit(self, transaction: str) -> LoadInfo:
+        """See `Ingest.commit`."""
+        return await self._asked(calls.commit(transaction))
 
     async def databases(self) -> list[DatabaseStatus]:
         """See `Ingest.databases`."""
-        return await self._asked(_Call("GET", "/databases", _DATABASES))
+        return await self._asked(calls.databases())
 
     async def database(self, name: str) -> DatabaseStatus:
         """See `Ingest.database`."""
-        return await self._asked(_Call("GET", f"/databases/{quote(name, safe='')}", _DATABASE))
+        return await self._asked(calls.database(name))
 
     async def drop(self, database: str, table: str | None = None) -> None:
         """See `Ingest.drop`."""
-        await self._asked(_drop(database, table))
+        await self._asked(calls.drop(database, table))
 
-    async def _asked(self, call: _Call[Answer]) -> Answer:
+    async def _asked(self, call: Call[Answer]) -> Answer:
         try:
-            response = await self._http.request(**call.request())
+            response = await self._http.request(**call.request(), content=_parts(call.content))
         except httpx.HTTPError as error:
             raise self._lost(error) from error
         return call.answer(response)

@@ -7,26 +7,27 @@ from pydantic import Field, StringConstraints, model_validator
 
 from ingest.formats.source import DEFAULT, ReadOptions
 from qserv.api.messages import ErrorInfo, Message
+from qserv.metadata.contributions import ContributionState
 from qserv.metadata.transactions import TransactionState
 
 MAX_WAIT_S = 60.0
 """How long a client may wait for a load's end in one request: proxies break off what is silent for longer."""
 
+WAITING = frozenset({ContributionState.QUEUED, ContributionState.READING})
+"""States of a contribution of which something is still to come."""
+
 LoadName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 """Of a load; it is part of file names."""
 
 
-class LoadRequest(Message):
-    """What is to be loaded, and how. Files are those of the machine on which the service runs, or behind URLs."""
+class SchemaRequest(Message):
+    """The database that is loaded, and how its tables are made. Files are those of the machine on which the service runs."""
 
     schema_file: str | None = Field(default=None, description="Felis file of the database; its partition file stands beside it.")
     felis: str | None = Field(default=None, description="Text of a Felis file, rather than a file.")
     partition: str | None = Field(default=None, description="Text of its partition file.")
-    files: dict[str, tuple[str, ...]] = Field(min_length=1, description="By table: files, directories, patterns, URLs.")
-    reading: ReadOptions = Field(default=DEFAULT, description="How files are read that do not say it themselves.")
     replicas: int = Field(default=1, ge=1, description="Nodes that hold each chunk.")
     replace: bool = Field(default=False, description="Put the rows in place of published tables.")
-    max_bad_rows: int = Field(default=0, ge=0, description="Rows that may be set aside because they cannot be stored.")
     chunk_target_rows: int | None = Field(default=None, ge=1, description="Rows a chunk should have at most, in a new family.")
 
     @model_validator(mode="after")
@@ -36,6 +37,57 @@ class LoadRequest(Message):
             msg = "give either schema_file, or both felis and partition"
             raise ValueError(msg)
         return self
+
+
+class LoadRequest(SchemaRequest):
+    """What is to be loaded, and how."""
+
+    files: dict[str, tuple[str, ...]] = Field(min_length=1, description="By table: files, directories, patterns, URLs.")
+    reading: ReadOptions = Field(default=DEFAULT, description="How files are read that do not say it themselves.")
+    max_bad_rows: int = Field(default=0, ge=0, description="Rows that may be set aside because they cannot be stored.")
+
+
+class TransactionRequest(SchemaRequest):
+    """Which tables a transaction makes, of what will be sent into it."""
+
+    tables: tuple[str, ...] = Field(default=(), description="All tables of the schema, if none is named.")
+    positions: dict[str, tuple[str, ...]] = Field(
+        default={}, description="Files with rows of directors, by table: the sky is cut as they lie, in a new family."
+    )
+    chunk_order: int | None = Field(default=None, ge=0, le=12, description="HEALPix order of all chunks, rather than that.")
+    max_bad_rows: int = Field(default=0, ge=0, description="Rows of each file that may be set aside.")
+
+
+class ContributionRequest(Message):
+    """Rows for a table of a transaction."""
+
+    table: str
+    source: str = Field(min_length=1, description="A file, a directory, a pattern, a URL.")
+    reading: ReadOptions = Field(default=DEFAULT, description="How files are read that do not say it themselves.")
+
+
+class ContributionFile(Message):
+    """A file of a contribution."""
+
+    source: str
+    state: ContributionState
+    attempt: int = Field(description="How often it was begun.")
+    size_bytes: int | None
+    sha256: str | None
+    rows: int
+    rejected: int
+    error: ErrorInfo | None
+
+
+class ContributionInfo(Message):
+    """A contribution: failed if one of its files is, done when all are."""
+
+    name: str
+    table: str
+    state: ContributionState
+    rows: int
+    rejected: int
+    files: tuple[ContributionFile, ...]
 
 
 class StageInfo(Message):
@@ -87,8 +139,10 @@ class LoadInfo(Message):
     """A load."""
 
     name: str
+    kind: str = Field(description="load, or transaction: one into which contributions are sent.")
     database: str
     state: TransactionState
+    committing: bool = Field(description="Whether it is to be committed, when all that was sent is done.")
     begun: datetime
     ended: datetime | None
     user: str
@@ -99,7 +153,12 @@ class LoadInfo(Message):
     rejected: int
     progress: tuple[StageInfo, ...]
     report: ReportInfo | None
-    error: ErrorInfo | None
+    error: ErrorInfo | None = Field(description="Why it was aborted, or why a transaction that is open could not be committed.")
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more comes of it by itself: it has ended, or its commit was refused."""
+        return self.ended is not None or (not self.committing and self.error is not None and self.state is TransactionState.OPEN)
 
 
 class TableStatus(Message):

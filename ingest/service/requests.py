@@ -6,6 +6,7 @@ import json
 import socket
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,10 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ingest.inputs import check_table
 from ingest.locations import located
 from ingest.provenance import new_load
-from ingest.service.models import FileInfo, LoadInfo, LoadRequest, ReportInfo, StageInfo
+from ingest.service.models import FileInfo, LoadInfo, LoadRequest, ReportInfo, SchemaRequest, StageInfo, TransactionRequest
 from qserv.api.errors import told
 from qserv.errors import NoSuchLoadError, QservError, SchemaError, UnknownNameError
 from qserv.metadata import loads
+from qserv.metadata.catalogue import Json
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.loads import LoadFacts
 from qserv.metadata.transactions import Contribution, Transaction, TransactionState, list_transactions, read_transaction
@@ -35,8 +37,8 @@ class Requests:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def submit(self, name: str, request: LoadRequest, user: str) -> LoadInfo:
-        """Queue a load, unless the same one waits, runs or is committed.
+    async def submit(self, name: str, request: LoadRequest | TransactionRequest, user: str) -> LoadInfo:
+        """Queue a load or a transaction, unless the same one waits, runs or is committed.
 
         Raises
         ------
@@ -47,20 +49,20 @@ class Requests:
         LoadNameError
             Something else was asked under this name.
         """
-        asked = request.model_dump(mode="json")
-        digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        asked, kind = request.model_dump(mode="json"), "load" if isinstance(request, LoadRequest) else loads.TRANSACTION
+        digest = digest_of(asked if kind == "load" else {"kind": kind, **asked})
         async with connect(self._engine) as connection:
             if await loads.is_done(connection, name, digest):  # its files may be gone by now
                 return await self.load(name)
         database = await asyncio.to_thread(_checked, request)
         wanted = {"asked": asked, "database": database_to_json(database)}
-        new = new_load(name, database, user, socket.gethostname())
+        new = replace(new_load(name, database, user, socket.gethostname()), kind=kind)
         async with changing(self._engine, "service.load.enqueue") as connection:
             await loads.enqueue(connection, new, wanted, digest)
         return await self.load(name)
 
     async def load(self, name: str, wait_s: float = 0.0) -> LoadInfo:
-        """Return a load; with ``wait_s`` as soon as it has ended, or as it is after so many seconds.
+        """Return a load; with ``wait_s`` as soon as it has ended or its commit is refused, or as it is after so many seconds.
 
         Raises
         ------
@@ -75,7 +77,7 @@ class Requests:
                 facts = (await loads.facts_of(connection, [name]))[name]
             left_s = until_s - time.monotonic()
             found = _info(transaction, facts)
-            if found.ended is not None or left_s <= 0:
+            if found.settled or left_s <= 0:
                 return found
             await asyncio.sleep(min(LOOK_S, left_s))
 
@@ -102,17 +104,25 @@ class Requests:
         return list(map(_file_info, files))
 
 
-def _checked(request: LoadRequest) -> Database:
-    """Return the database of a request whose files are there."""
+def digest_of(asked: Json) -> str:
+    """Return by what the same request is known again."""
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _checked(request: LoadRequest | TransactionRequest) -> Database:
+    """Return the database of a request whose tables and files are there."""
     database = _database(request)
-    for table, words in request.files.items():
+    files = request.files if isinstance(request, LoadRequest) else request.positions
+    for table in request.tables if isinstance(request, TransactionRequest) else ():
+        check_table(database, table)
+    for table, words in files.items():
         check_table(database, table)
         for word in words:
             located(word)
     return database
 
 
-def _database(request: LoadRequest) -> Database:
+def _database(request: SchemaRequest) -> Database:
     if request.schema_file is not None:
         return read_database(Path(request.schema_file))
     with tempfile.TemporaryDirectory() as directory:
@@ -126,9 +136,11 @@ def _database(request: LoadRequest) -> Database:
 
 
 def _info(load: Transaction, facts: LoadFacts) -> LoadInfo:
-    failed = load.state is TransactionState.ABORTED
+    failed = load.state is TransactionState.ABORTED or load.error is not None
     return LoadInfo(
         name=load.name,
+        kind=facts.kind,
+        committing=facts.wish is not None and load.state is TransactionState.OPEN,
         database=load.database,
         state=load.state,
         begun=load.begun,

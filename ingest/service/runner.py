@@ -2,28 +2,32 @@
 
 import asyncio
 import contextlib
+import shutil
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ingest.load import LoadOptions, load_catalogue
+from ingest.contributing import rejects_of
+from ingest.load import RUN_BYTES, LoadOptions, load_catalogue
 from ingest.locations import Location, located
 from ingest.recovery import recover
 from ingest.report import LoadReport, Progress, Stage
-from ingest.service.models import LoadRequest
+from ingest.service.models import LoadRequest, TransactionRequest
+from ingest.transaction import STOPPED, Cluster, TransactionOptions, run_transaction
 from qserv.api.errors import INTERNAL
 from qserv.errors import InternalError, LoadCancelledError, QservError
 from qserv.metadata import loads
 from qserv.metadata.catalogue import Json
 from qserv.metadata.engine import changing, connect
-from qserv.metadata.loads import Queued
+from qserv.metadata.loads import TRANSACTION, Queued
 from qserv.metadata.transactions import TransactionState
+from schema.model import Database
 from schema.serialise import database_from_json
 
 LOADS_AT_A_TIME = 2
@@ -39,7 +43,8 @@ MOST_TRIES = 5
 RETRY_S = 2.0
 """A load that failed for a reason that may pass is tried so often: again after this time, then after twice as long, and so on."""
 
-STOPPED = "the ingest service was stopped"
+UPLOADS = "uploads"
+"""Directory, in the home, of files that came in requests, until their rows are taken."""
 
 log = structlog.get_logger("ingest.loads")
 
@@ -53,16 +58,19 @@ class LoadRunner:
         Of the metadata database.
     secret
         The cluster secret.
-    rejects
-        Directory of the files that name rows which were set aside.
+    home
+        Directory of the cluster: of files that name rows which were set aside, and of files that came in requests.
     chunk_target_rows
         Rows a chunk should have at most, where a load does not say.
     """
 
-    def __init__(self, engine: AsyncEngine, secret: str, rejects: Path, chunk_target_rows: int) -> None:
-        self._engine, self._secret, self._rejects, self._chunk_target_rows = engine, secret, rejects, chunk_target_rows
+    def __init__(self, engine: AsyncEngine, secret: str, home: Path, chunk_target_rows: int) -> None:
+        self._engine, self._secret, self._chunk_target_rows = engine, secret, chunk_target_rows
+        self._rejects, self._uploads = home / "rejects", home / UPLOADS
         self._wake = asyncio.Event()
         self._running: dict[str, tuple[Queued, asyncio.Task[None]]] = {}
+        self._told: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        """Set when something was sent into an open transaction."""
         self._tries: Counter[str] = Counter()
         self._not_before_s: dict[str, float] = {}
         """When a load that failed may be tried again, on the clock of `time.monotonic`."""
@@ -87,6 +95,10 @@ class LoadRunner:
         """Look for loads now."""
         self._wake.set()
 
+    def tell(self, name: str) -> None:
+        """Let a transaction look now at what was sent into it, or asked of it."""
+        self._told[name].set()
+
     async def cancel(self, name: str) -> None:
         """Stop a load; nothing of it will be visible. Does nothing to one that has ended."""
         reason = "it was cancelled"
@@ -99,6 +111,11 @@ class LoadRunner:
     def rejects_of(self, name: str) -> Path:
         """Return the file that names the rows of a load which were set aside."""
         return self._rejects / f"{name}.jsonl"
+
+    def rejects_of_contribution(self, numbers: Sequence[int]) -> bytes:
+        """Return the lines that name the rows of files of a contribution which were set aside."""
+        paths = (rejects_of(self._rejects, number) for number in numbers)
+        return b"".join(path.read_bytes() for path in paths if path.exists())
 
     async def _look_for_loads(self) -> None:
         while True:
@@ -120,13 +137,19 @@ class LoadRunner:
         async with connect(self._engine) as connection:
             waiting = await loads.waiting(connection)
         busy = {load.family for load, _ in self._running.values()}
+        loading = sum(load.kind != TRANSACTION for load, _ in self._running.values())
         waits_s = [POLL_S]
         for load in waiting:
             wait_s = self._not_before_s.get(load.name, 0) - time.monotonic()
             if wait_s > 0:
                 waits_s.append(wait_s)
-            elif load.family not in busy and load.name not in self._running and len(self._running) < LOADS_AT_A_TIME:
+            elif (
+                load.family not in busy
+                and load.name not in self._running
+                and (load.kind == TRANSACTION or loading < LOADS_AT_A_TIME)
+            ):
                 self._running[load.name] = load, asyncio.create_task(self._run(load))
+                loading += load.kind != TRANSACTION
             busy.add(load.family)  # what was asked first is loaded first
         return min(waits_s)
 
@@ -141,6 +164,7 @@ class LoadRunner:
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
             del self._running[load.name]
+            self._told.pop(load.name, None)
             self.wake()
 
     async def _ended(self, load: Queued, progress: "_Stages") -> None:
@@ -162,8 +186,13 @@ class LoadRunner:
         if load.request is None:
             msg = f"load {load.name} is queued, and nobody knows for what"
             raise LoadCancelledError(msg)
-        request = LoadRequest.model_validate(load.request["asked"])
-        database = database_from_json(load.request["database"])
+        log.info("loading", load=load.name, database=load.database, attempt=load.attempt + 1)
+        database, asked = database_from_json(load.request["database"]), load.request["asked"]
+        if load.kind == TRANSACTION:
+            transaction = await self._transaction(database, TransactionRequest.model_validate(asked))
+            cluster = Cluster(self._engine, self._secret)
+            return await run_transaction(cluster, transaction, load, self._told[load.name], progress.note)
+        request = LoadRequest.model_validate(asked)
         files = {table: await asyncio.to_thread(_located, words) for table, words in request.files.items()}
         options = LoadOptions(
             chunk_target_rows=request.chunk_target_rows or self._chunk_target_rows,
@@ -174,12 +203,28 @@ class LoadRunner:
             queued=load,
             rejects=self.rejects_of(load.name),
         )
-        log.info("loading", load=load.name, database=load.database, attempt=load.attempt + 1)
         return await load_catalogue(self._engine, self._secret, database, files, options=options, progress=progress.note)
+
+    async def _transaction(self, database: Database, request: TransactionRequest) -> TransactionOptions:
+        positions = {table: await asyncio.to_thread(_located, words) for table, words in request.positions.items()}
+        return TransactionOptions(
+            database=database,
+            tables=request.tables or tuple(table.name for table in database.tables),
+            positions=positions,
+            order=request.chunk_order,
+            chunk_target_rows=request.chunk_target_rows or self._chunk_target_rows,
+            replicas=request.replicas,
+            replace=request.replace,
+            max_bad_rows=request.max_bad_rows,
+            rejects=self._rejects,
+            run_bytes=RUN_BYTES,
+        )
 
     async def _stopped(self, load: Queued, progress: "_Stages", reason: str) -> None:
         """A load was cancelled, or the service stops: then it waits for the next one."""
         log.info("load stopped", load=load.name, reason=reason)
+        if reason == STOPPED and load.kind == TRANSACTION:
+            return  # it goes on with the next service
         if reason == STOPPED:
             async with changing(self._engine, "service.load.requeue") as connection:
                 if await loads.state_of(connection, load.name) is TransactionState.ABORTED:
@@ -193,8 +238,8 @@ class LoadRunner:
         tries = self._tries[load.name]
         async with changing(self._engine, "service.load.fail") as connection:
             state = await loads.state_of(connection, load.name)
-            if error.retryable and tries < MOST_TRIES:
-                self._not_before_s[load.name] = time.monotonic() + RETRY_S * 2 ** (tries - 1)
+            if error.retryable and (tries < MOST_TRIES or (load.kind == TRANSACTION and state is TransactionState.OPEN)):
+                self._not_before_s[load.name] = time.monotonic() + RETRY_S * 2 ** (min(tries, MOST_TRIES) - 1)
                 log.warning("load is tried again", load=load.name, code=error.code, reason=str(error))
                 if state is not TransactionState.ABORTED or await loads.requeue(connection, load):
                     return
@@ -206,6 +251,7 @@ class LoadRunner:
     async def _end(self, load: Queued, progress: "_Stages", *, report: Json | None = None, code: str | None = None) -> None:
         self._tries.pop(load.name, None)
         self._not_before_s.pop(load.name, None)
+        await asyncio.to_thread(shutil.rmtree, self._uploads / load.name, ignore_errors=True)
         async with changing(self._engine, "service.load.end") as connection:
             await loads.write_end(connection, load.transaction_id, progress=progress.as_json(), report=report, code=code)
 

@@ -17,6 +17,7 @@ from qserv.errors import (
     QueryError,
     SchemaError,
     TooManyQueriesError,
+    TransactionEndedError,
     UserBytesError,
     UserRowsError,
 )
@@ -30,6 +31,7 @@ STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (NoSuchJobError, 404),
     (NoSuchLoadError, 404),
     (LoadNameError, 409),
+    (TransactionEndedError, 409),
     (FamilyHeldError, 409),
     (LoadCancelledError, 409),
     (QueryError, 400),

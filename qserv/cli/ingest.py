@@ -12,6 +12,7 @@ from qserv.cli.options import HomeOption, JsonOption, load_settings
 from qserv.cli.output import console, print_json, print_table
 
 if TYPE_CHECKING:
+    from ingest.formats.source import ReadOptions
     from ingest.service.models import ReportInfo
 
 SchemaArgument = Annotated[Path, typer.Argument(help="Felis file of the database.", show_default=False)]
@@ -23,33 +24,38 @@ FilesArgument = Annotated[
 ]
 
 
+FormatOption = Annotated[
+    str | None,
+    typer.Option("--format", help="parquet, csv, fits, arrow or votable; default: as the files look.", show_default=False),
+]
+DelimiterOption = Annotated[str | None, typer.Option(help="Of CSV files; default: a comma, a tab for .tsv.", show_default=False)]
+QuoteOption = Annotated[str, typer.Option(help="Around values of CSV files; '' for nothing.")]
+NullOption = Annotated[list[str] | None, typer.Option(help="Text of CSV files that is NULL.", show_default="an empty one")]
+EncodingOption = Annotated[str, typer.Option(help="Of CSV files.")]
+HeaderOption = Annotated[bool, typer.Option(help="Whether CSV files begin with names; else columns are in the schema's order.")]
+UnitsOption = Annotated[bool, typer.Option("--ignore-units", help="Whatever unit a file says, take values as they are.")]
+ReplicasOption = Annotated[int, typer.Option(min=1, help="Nodes that hold each chunk.")]
+ReplaceOption = Annotated[bool, typer.Option("--replace", help="Put the rows in place of published tables.")]
+
+
 def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters)
     schema: SchemaArgument,
     files: FilesArgument,
-    file_format: Annotated[
-        str | None,
-        typer.Option("--format", help="parquet, csv, fits, arrow or votable; default: as the files look.", show_default=False),
-    ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option(help="Of CSV files; default: a comma, a tab for .tsv.", show_default=False)
-    ] = None,
-    quote: Annotated[str, typer.Option(help="Around values of CSV files; '' for nothing.")] = '"',
-    null: Annotated[list[str] | None, typer.Option(help="Text of CSV files that is NULL.", show_default="an empty one")] = None,
-    encoding: Annotated[str, typer.Option(help="Of CSV files.")] = "utf-8",
-    header: Annotated[
-        bool, typer.Option(help="Whether CSV files begin with names; else columns are in the schema's order.")
-    ] = True,
-    ignore_units: Annotated[
-        bool, typer.Option("--ignore-units", help="Whatever unit a file says, take values as they are.")
-    ] = False,
+    file_format: FormatOption = None,
+    delimiter: DelimiterOption = None,
+    quote: QuoteOption = '"',
+    null: NullOption = None,
+    encoding: EncodingOption = "utf-8",
+    header: HeaderOption = True,
+    ignore_units: UnitsOption = False,
     max_bad_rows: Annotated[
         int, typer.Option(min=0, help="Rows that may be set aside because they cannot be stored; with more, nothing is loaded.")
     ] = 0,
     rejects: Annotated[
         Path | None, typer.Option(help="Where they are named; default: <schema>.rejects.jsonl.", show_default=False)
     ] = None,
-    replicas: Annotated[int, typer.Option(min=1, help="Nodes that hold each chunk.")] = 1,
-    replace: Annotated[bool, typer.Option("--replace", help="Put the rows in place of published tables.")] = False,
+    replicas: ReplicasOption = 1,
+    replace: ReplaceOption = False,
     name: Annotated[
         str | None,
         typer.Option(help="Of the load: asked for again, it is not done again. Default: one of its own.", show_default=False),
@@ -60,21 +66,7 @@ def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters
 ) -> None:
     """Load files into tables of the running cluster and publish them."""
     settings = load_settings(home=home)
-    from ingest.formats.source import Format, ReadOptions  # noqa: PLC0415 (heavy, not needed for --help)
-
-    if file_format is not None and file_format not in set(Format):
-        msg = f"{file_format!r} is not one of {', '.join(Format)}"
-        raise typer.BadParameter(msg, param_hint="--format")
-    check_encoding(encoding)
-    reading = ReadOptions(
-        format=None if file_format is None else Format(file_format),
-        delimiter=delimiter,
-        quote=quote or None,
-        null_texts=tuple(null) if null is not None else ("",),
-        encoding=encoding,
-        header=header,
-        ignore_units=ignore_units,
-    )
+    reading = read_options(file_format, delimiter, quote, null, encoding, header=header, ignore_units=ignore_units)
     wish = Wish(schema, given_files(files), reading, replicas, replace, max_bad_rows, name)
     if detach:
         load = queue(settings, wish)
@@ -91,6 +83,34 @@ def command(  # noqa: PLR0913, PLR0917 (options of a command line are parameters
         show(report)
         if any(table.rejected for table in report.tables):
             console.print(f"rows that were set aside: {aside}", soft_wrap=True)
+
+
+def read_options(  # noqa: PLR0913 (as many as there are options)
+    file_format: str | None,
+    delimiter: str | None,
+    quote: str,
+    null: Sequence[str] | None,
+    encoding: str,
+    *,
+    header: bool,
+    ignore_units: bool,
+) -> "ReadOptions":
+    """Return how files are read."""
+    from ingest.formats.source import Format, ReadOptions  # noqa: PLC0415 (heavy, not needed for --help)
+
+    if file_format is not None and file_format not in set(Format):
+        msg = f"{file_format!r} is not one of {', '.join(Format)}"
+        raise typer.BadParameter(msg, param_hint="--format")
+    check_encoding(encoding)
+    return ReadOptions(
+        format=None if file_format is None else Format(file_format),
+        delimiter=delimiter,
+        quote=quote or None,
+        null_texts=tuple(null) if null is not None else ("",),
+        encoding=encoding,
+        header=header,
+        ignore_units=ignore_units,
+    )
 
 
 def check_encoding(encoding: str) -> None:

@@ -45,7 +45,7 @@ class Wish:
 
         return LoadRequest(
             schema_file=str(self.schema.absolute()),
-            files={table: tuple(map(_absolute, words)) for table, words in self.files.items()},
+            files={table: tuple(map(absolute, words)) for table, words in self.files.items()},
             reading=self.reading or DEFAULT,
             replicas=self.replicas,
             replace=self.replace,
@@ -55,7 +55,7 @@ class Wish:
 
 def queue(settings: "Settings", wish: Wish) -> "LoadInfo":
     """Ask for a load, and do not wait for it."""
-    with _service(settings) as ingest:
+    with open_ingest(settings) as ingest:
         return ingest.submit(wish.chosen, wish.request())
 
 
@@ -75,10 +75,10 @@ def load_with_progress(settings: "Settings", wish: Wish, *, rejects: Path | None
     from qserv.api.errors import error_of  # noqa: PLC0415 (heavy, not needed for --help)
     from qserv.errors import InternalError  # noqa: PLC0415
 
-    with _service(settings) as ingest:
+    with open_ingest(settings) as ingest:
         load = ingest.submit(wish.chosen, wish.request())
         try:
-            load = _watched(ingest, load, quiet=quiet)
+            load = watched(ingest, load, quiet=quiet)
         except KeyboardInterrupt:
             ingest.cancel(load.name)
             ingest.finished(load.name)
@@ -93,19 +93,20 @@ def load_with_progress(settings: "Settings", wish: Wish, *, rejects: Path | None
     return load.report
 
 
-def _service(settings: "Settings") -> "Ingest":
+def open_ingest(settings: "Settings") -> "Ingest":
+    """Return a client of the ingest service."""
     from ingest.service.client import Ingest  # noqa: PLC0415 (heavy, not needed for --help)
 
     return Ingest.of_home(settings.home)
 
 
-def _watched(ingest: "Ingest", load: "LoadInfo", *, quiet: bool) -> "LoadInfo":
-    """Return a load when it has ended."""
+def watched(ingest: "Ingest", load: "LoadInfo", *, quiet: bool) -> "LoadInfo":
+    """Return a load when it has ended, or a transaction when it cannot be committed; show bars meanwhile."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # Bars go to stderr, so that what is printed can be read by a program.
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as shown:
         bars = _Bars(shown)
-        while load.ended is None:
+        while not load.settled:
             load = ingest.load(load.name, LOOK_S)
             for stage in load.progress:
                 bars.show(stage)
@@ -126,6 +127,6 @@ class _Bars:
         self._bars.update(self._tasks[key], completed=stage.done, total=stage.total)
 
 
-def _absolute(word: str | Path) -> str:
+def absolute(word: str | Path) -> str:
     """Return a word that names the same files in any directory."""
     return str(word) if "://" in str(word) else os.path.abspath(word)  # noqa: PTH100 (a pattern is no path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from qserv.cli.loading import open_ingest
 from qserv.cli.options import HomeOption, JsonOption, load_settings
 from qserv.cli.output import console, print_json
 from qserv.cli.showing import plain_table, show
@@ -28,6 +29,7 @@ def command(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="One load: tell of each file of it.", show_default=False)
     ] = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Stop it; nothing of it will be visible.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,6 +37,13 @@ def command(
     from qserv.metadata.transactions import list_transactions, read_transaction  # noqa: PLC0415 (heavy, not needed for --help)
 
     settings = load_settings(home=home)
+    if cancel:
+        if name is None:
+            msg = "say which load; `qserv loads` lists them"
+            raise typer.BadParameter(msg, param_hint="NAME")
+        with open_ingest(settings) as ingest:
+            ingest.cancel(name)
+            ingest.finished(name)
     if name is None:
         _list(asyncio.run(_asked(settings, partial(list_transactions, limit=LATEST))), as_json=as_json)
     else:

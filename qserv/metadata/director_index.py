@@ -1,6 +1,7 @@
 """The director index: for each director table, in which chunk the row of a key is."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import asyncpg
 import numpy as np
@@ -9,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.errors import IngestError
 from qserv.metadata.engine import asyncpg_connection
-from qserv.metadata.tables import DIRECTOR_INDEX_SCHEMA
+from qserv.metadata.tables import DIRECTOR_INDEX_SCHEMA, pending_keys
 
 Int64 = npt.NDArray[np.int64]
 
@@ -21,8 +22,6 @@ COPIED_KEYS = 65_536
 
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
-_COPY_ROW = np.dtype([("fields", ">i2"), ("key_bytes", ">i4"), ("key", ">i8"), ("chunk_bytes", ">i4"), ("chunk", ">i8")])
-"""A row of PostgreSQL's binary COPY with two bigint fields (documentation of COPY, "Binary Format")."""
 
 
 def index_relation(database: str, table: str) -> str:
@@ -38,15 +37,39 @@ async def begin_index(connection: AsyncConnection, database: str, table: str) ->
 
 
 async def add_keys(connection: AsyncConnection, database: str, table: str, keys: Int64, chunks: Int64) -> None:
-    """Write keys, and the chunk of each, two arrays of shape (n,), into an index that was begun."""
+    """Write keys, and the chunk of each, two arrays of shape (n,), into an index.
+
+    Raises
+    ------
+    IngestError
+        The index can be searched already, and has one of the keys.
+    """
+    with _unique(database, table):
+        await _copy(connection, DIRECTOR_INDEX_SCHEMA, f"{database}.{table}", {"key": keys, "chunk": chunks})
+
+
+async def pend_keys(connection: AsyncConnection, contribution_id: int, keys: Int64, chunks: Int64) -> None:
+    """Keep keys, and the chunk of each, of a contribution that has not ended; see `settle_keys`."""
+    ids = np.full(len(keys), contribution_id, dtype=np.int64)
+    await _copy(connection, "public", pending_keys.name, {"contribution_id": ids, "key": keys, "chunk": chunks})
+
+
+async def settle_keys(connection: AsyncConnection, database: str, table: str, contribution_ids: Sequence[int]) -> None:
+    """Write what was kept of contributions into the index of their director.
+
+    Raises
+    ------
+    IngestError
+        It has one of the keys.
+    """
     driver = await asyncpg_connection(connection)
-    await driver.copy_to_table(
-        f"{database}.{table}",
-        schema_name=DIRECTOR_INDEX_SCHEMA,
-        columns=("key", "chunk"),
-        source=_copy_stream(keys, chunks),
-        format="binary",
-    )
+    kept = "DELETE FROM pending_keys WHERE contribution_id = ANY($1::bigint[]) RETURNING key, chunk"
+    relation = index_relation(database, table)
+    with _unique(database, table):
+        await driver.execute(
+            f"WITH kept AS ({kept}) INSERT INTO {relation} (key, chunk) SELECT key, chunk FROM kept",  # noqa: S608 (quoted)
+            list(contribution_ids),
+        )
 
 
 async def complete_index(connection: AsyncConnection, database: str, table: str) -> None:
@@ -58,14 +81,8 @@ async def complete_index(connection: AsyncConnection, database: str, table: str)
         A key occurs twice.
     """
     driver = await asyncpg_connection(connection)
-    try:
+    with _unique(database, table):
         await driver.execute(f"ALTER TABLE {index_relation(database, table)} ADD PRIMARY KEY (key)")
-    except asyncpg.UniqueViolationError as error:
-        msg = (
-            f"director table {database}.{table}: {_duplicate(error)}; "
-            "a director has one row a key: remove the others from the file, or declare another key"
-        )
-        raise IngestError(msg) from error
 
 
 async def drop_index(connection: AsyncConnection, database: str, table: str) -> None:
@@ -111,17 +128,40 @@ async def look_up(
     return np.array(found[0], dtype=np.int64), np.array(found[1], dtype=np.int64)
 
 
-async def _copy_stream(keys: Int64, chunks: Int64) -> AsyncIterator[bytes]:
+async def _copy(connection: AsyncConnection, schema: str, table: str, columns: Mapping[str, Int64]) -> None:
+    driver = await asyncpg_connection(connection)
+    stream = _copy_stream(columns)
+    await driver.copy_to_table(table, schema_name=schema, columns=tuple(columns), source=stream, format="binary")
+
+
+async def _copy_stream(columns: Mapping[str, Int64]) -> AsyncIterator[bytes]:
+    """Yield columns in PostgreSQL's binary format of COPY, each a bigint field (documentation of COPY, "Binary Format")."""
+    fields = [(f"{name} {part}", kind) for name in columns for part, kind in (("bytes", ">i4"), ("value", ">i8"))]
+    row = np.dtype([("fields", ">i2"), *fields])
+    count = len(next(iter(columns.values())))
     yield _COPY_HEADER
-    for start in range(0, len(keys), COPIED_KEYS):
+    for start in range(0, count, COPIED_KEYS):
         part = slice(start, start + COPIED_KEYS)
-        rows = np.empty(len(keys[part]), dtype=_COPY_ROW)
-        rows["fields"] = 2
-        rows["key_bytes"] = rows["chunk_bytes"] = 8
-        rows["key"] = keys[part]
-        rows["chunk"] = chunks[part]
+        rows = np.empty(min(COPIED_KEYS, count - start), dtype=row)
+        rows["fields"] = len(columns)
+        for name, values in columns.items():
+            rows[f"{name} bytes"] = 8
+            rows[f"{name} value"] = values[part]
         yield rows.tobytes()
     yield _COPY_TRAILER
+
+
+@contextmanager
+def _unique(database: str, table: str) -> Iterator[None]:
+    """Raise our error where a key occurs twice."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        msg = (
+            f"director table {database}.{table}: {_duplicate(error)}; "
+            "a director has one row a key: remove the others from the file, or declare another key"
+        )
+        raise IngestError(msg) from error
 
 
 def _duplicate(error: asyncpg.UniqueViolationError) -> str:

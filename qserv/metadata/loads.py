@@ -6,6 +6,7 @@ queued again when the same is asked once more.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 
 from sqlalchemy import ColumnElement, delete, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -13,11 +14,28 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.errors import LoadNameError, NoSuchLoadError
 from qserv.metadata.catalogue import Json
-from qserv.metadata.tables import contributions, runs, transactions
+from qserv.metadata.tables import contributions, pending_keys, runs, transactions
 from qserv.metadata.transactions import NewTransaction, TransactionState
 
 MAX_ATTEMPTS = 3
 """A load that three services died of is not begun once more."""
+
+
+class Wish(StrEnum):
+    """What is asked of a load, or begun."""
+
+    COMMIT = "commit"
+    """Of a transaction: when all that was sent is done."""
+    SWAP = "swap"
+    """Its tables change places with those that they replace: from then on a transaction cannot go on after a crash."""
+    CANCEL = "cancel"
+
+
+GIVEN_UP = func.coalesce(transactions.c.wish, "") == Wish.CANCEL
+"""Whether a load is not to be begun again."""
+
+TRANSACTION = "transaction"
+"""Kind of a load that takes contributions until it is to be committed."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +51,8 @@ class Queued:
     progress: Json | None
     request: Json | None
     """None of a load that was not asked of the service."""
+    kind: str
+    """``load``, or ``transaction``: one that takes contributions until it is to be committed."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +65,8 @@ class LoadFacts:
     attempt: int
     request: Json | None
     """None once all is written down of its end."""
+    kind: str
+    wish: str | None
 
 
 async def is_done(connection: AsyncConnection, name: str, digest: str) -> bool:
@@ -82,7 +104,7 @@ async def enqueue(connection: AsyncConnection, new: NewTransaction, request: Jso
 
 async def requeue(connection: AsyncConnection, load: Queued) -> bool:
     """Queue a load again that was begun, and of which nothing is visible; return False if it was given up meanwhile."""
-    wanted = select(transactions.c.request.is_not(None)).where(transactions.c.transaction_id == load.transaction_id)
+    wanted = select(~GIVEN_UP & transactions.c.request.is_not(None)).where(transactions.c.transaction_id == load.transaction_id)
     if not (await connection.execute(wanted.with_for_update())).scalar_one():
         return False
     await _anew(connection, load.transaction_id, {"state": TransactionState.QUEUED})
@@ -90,16 +112,19 @@ async def requeue(connection: AsyncConnection, load: Queued) -> bool:
 
 
 async def waiting(connection: AsyncConnection) -> list[Queued]:
-    """Return the loads that wait, in the order in which they were asked."""
-    return await _queued(connection, transactions.c.state == TransactionState.QUEUED)
+    """Return the loads that wait, and the transactions that are open, in the order in which they were asked."""
+    goes_on = (transactions.c.state == TransactionState.OPEN) & (transactions.c.kind == TRANSACTION) & ~GIVEN_UP
+    return await _queued(connection, (transactions.c.state == TransactionState.QUEUED) | goes_on)
 
 
 async def opened(connection: AsyncConnection) -> list[Queued]:
-    """Return the loads that are open, and those of whose end not all is written down."""
+    """Return the loads that are open, and those of whose end not all is written down.
+
+    Open transactions go on by themselves, unless they were given up.
+    """
     ended = transactions.c.state.in_((TransactionState.COMMITTED, TransactionState.ABORTED))
-    return await _queued(
-        connection, (transactions.c.state == TransactionState.OPEN) | (ended & transactions.c.request.is_not(None))
-    )
+    open_load = (transactions.c.state == TransactionState.OPEN) & ((transactions.c.kind != TRANSACTION) | GIVEN_UP)
+    return await _queued(connection, open_load | (ended & transactions.c.request.is_not(None)))
 
 
 async def _queued(connection: AsyncConnection, which: ColumnElement[bool]) -> list[Queued]:
@@ -128,7 +153,15 @@ async def drop_queued(connection: AsyncConnection, name: str, reason: str, code:
 async def give_up(connection: AsyncConnection, name: str, code: str) -> None:
     """Let a load that has not ended not be begun again; if it is aborted, that is for this reason."""
     going = (transactions.c.name == name, transactions.c.request.is_not(None))
-    await connection.execute(update(transactions).where(*going).values(request=null(), error_code=code))
+    await connection.execute(update(transactions).where(*going).values(wish=Wish.CANCEL, error_code=code))
+
+
+async def close(connection: AsyncConnection, transaction_id: int, code: str) -> None:
+    """Write down that all is done of a load that a dead process left and nobody begins anew."""
+    known = func.coalesce(transactions.c.error_code, code)
+    await connection.execute(
+        update(transactions).where(transactions.c.transaction_id == transaction_id).values(request=null(), error_code=known)
+    )
 
 
 async def write_progress(connection: AsyncConnection, transaction_id: int, progress: Json) -> None:
@@ -169,9 +202,19 @@ async def state_of(connection: AsyncConnection, name: str) -> TransactionState:
 
 async def _anew(connection: AsyncConnection, transaction_id: int, values: Json) -> None:
     """Let a load be as if it had not begun. Its runs do not count any more; nodes delete them when it ends."""
+    sent = select(contributions.c.contribution_id).where(contributions.c.transaction_id == transaction_id)
+    await connection.execute(delete(pending_keys).where(pending_keys.c.contribution_id.in_(sent)))
     for table in (contributions, runs):
         await connection.execute(delete(table).where(table.c.transaction_id == transaction_id))
-    fresh = {"ended": None, "error": None, "error_code": None, "cleared": False, "progress": null(), "report": null()}
+    fresh = {
+        "ended": None,
+        "error": None,
+        "error_code": None,
+        "cleared": False,
+        "progress": null(),
+        "report": null(),
+        "wish": null(),
+    }
     await connection.execute(update(transactions).where(transactions.c.transaction_id == transaction_id).values(**fresh, **values))
 
 

@@ -172,6 +172,12 @@ async def table_state(connection: AsyncConnection, database: str) -> dict[str, b
     return {row.name: row.published for row in rows}
 
 
+async def table_ids(connection: AsyncConnection, database: str) -> dict[str, int]:
+    """Return the numbers of a database's tables, by their names."""
+    found = select(tables.tables.c.name, tables.tables.c.table_id).where(tables.tables.c.database == database)
+    return {row.name: row.table_id for row in await connection.execute(found)}
+
+
 async def delete_table(connection: AsyncConnection, database: str, name: str) -> None:
     """Forget a table: its columns, chunks, replicas, statistics and director index. Does nothing where it is not there."""
     await drop_index(connection, database, name)

@@ -222,7 +222,10 @@ transactions = Table(
     Column("progress", JSONB, comment="How far each stage is."),
     Column("report", JSONB, comment="What a committed one did."),
     Column("error_code", Text),
+    Column("kind", Text, nullable=False, server_default="load"),
+    Column("wish", Text, comment="What is asked of an open one: commit; swap once tables change places."),
     CheckConstraint("state IN ('queued', 'open', 'committed', 'aborted')", name="state"),
+    CheckConstraint("kind IN ('load', 'transaction')", name="kind"),
     comment="Loads: the rows of one become visible together, or none of them.",
 )
 
@@ -244,7 +247,23 @@ contributions = Table(
     Column("row_count", BigInteger, nullable=False, comment="Rows that were taken."),
     Column("rejected", BigInteger, nullable=False, comment="Rows that were set aside."),
     Column("ended", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("name", Text, comment="Given by who sent it; NULL of a load's file."),
+    Column("state", Text, nullable=False, server_default="done"),
+    Column("request", JSONB, comment="Where its rows are, and how they are read."),
+    Column("request_hash", Text, comment="SHA-256 of what was asked, by which the same is known again."),
+    Column("attempt", Integer, nullable=False, server_default="0", comment="How often it was begun."),
+    Column("error", Text, comment="Why no row of it was taken."),
+    Column("error_code", Text),
+    CheckConstraint("state IN ('queued', 'reading', 'done', 'failed', 'cancelled')", name="state"),
     comment="Files from which a transaction took rows.",
+)
+Index(
+    "contributions_sent",
+    contributions.c.transaction_id,
+    contributions.c.name,
+    contributions.c.source,
+    unique=True,
+    postgresql_where=contributions.c.name.is_not(None),
 )
 
 runs = Table(
@@ -260,7 +279,17 @@ runs = Table(
     ),
     Column("table_id", Integer, nullable=False),
     Column("taken", Boolean, nullable=False, server_default="false", comment="Whether it is on the disks of all its nodes."),
+    Column("contribution_id", BigInteger, comment="Of which it is a piece."),
     comment="Sorted rows of a transaction, which wait beside the nodes in files.",
+)
+
+pending_keys = Table(
+    "pending_keys",
+    metadata,
+    Column("contribution_id", BigInteger, nullable=False, index=True),
+    Column("key", BigInteger, nullable=False),
+    Column("chunk", BigInteger, nullable=False),
+    comment="Keys of directors' rows whose contribution has not ended.",
 )
 
 DIRECTOR_INDEX_SCHEMA = "director_index"

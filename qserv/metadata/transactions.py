@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from qserv.errors import UnknownNameError
-from qserv.metadata.tables import contributions, runs, transactions
+from qserv.errors import LoadCancelledError, UnknownNameError
+from qserv.metadata.tables import contributions, pending_keys, runs, transactions
 
 LEFT_OPEN = "the process that began it ended before"
 
@@ -33,6 +33,8 @@ class NewTransaction:
     user_name: str
     host: str
     software: str
+    kind: str = "load"
+    """``transaction`` for one that takes contributions until it is to be committed."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Contribution:
     sha256: str | None
     row_count: int
     rejected: int = 0
+    contribution_id: int | None = None
+    """Of one that was sent by itself into an open transaction."""
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,31 @@ async def begin(connection: AsyncConnection, new: NewTransaction) -> int:
 
     One that is open into the same database is of a process that ended without a word: it is aborted.
     """
-    left = update(transactions).where(transactions.c.database == new.database, transactions.c.state == TransactionState.OPEN)
+    opened = (transactions.c.state == TransactionState.OPEN, transactions.c.kind == "load")
+    left = update(transactions).where(transactions.c.database == new.database, *opened)
     await connection.execute(left.values(state=TransactionState.ABORTED, ended=func.clock_timestamp(), error=LEFT_OPEN))
     begun = insert(transactions).values(**asdict(new), state=TransactionState.OPEN).returning(transactions.c.transaction_id)
     return int((await connection.execute(begun)).scalar_one())
 
 
 async def contribute(connection: AsyncConnection, transaction_id: int, taken: Sequence[Contribution]) -> None:
-    """Write down files whose rows have been taken."""
-    if taken:
-        await connection.execute(
-            insert(contributions), [{"transaction_id": transaction_id, **asdict(contribution)} for contribution in taken]
-        )
+    """Write down files whose rows have been taken: a row for each, or in the row that it has.
+
+    Raises
+    ------
+    LoadCancelledError
+        One of them was cancelled meanwhile.
+    """
+    values = [asdict(contribution) for contribution in taken]
+    new = [{"transaction_id": transaction_id, **row} for row in values if row.pop("contribution_id") is None]
+    if new:
+        await connection.execute(insert(contributions), new)
+    for contribution in taken:
+        if contribution.contribution_id is not None:
+            told = {name: getattr(contribution, name) for name in ("size_bytes", "sha256", "row_count", "rejected")}
+            done = {"state": "done", "ended": func.clock_timestamp(), "request": null()}
+            sent = update(contributions).where(*_reading(contribution.contribution_id)).values(**told, **done)
+            _check_read((await connection.execute(sent)).rowcount)
 
 
 async def new_run(connection: AsyncConnection, transaction_id: int, table_id: int) -> int:
@@ -93,14 +110,36 @@ async def new_run(connection: AsyncConnection, transaction_id: int, table_id: in
     return int((await connection.execute(made)).scalar_one())
 
 
-async def take_run(connection: AsyncConnection, run_id: int) -> None:
-    """Write down that a run is on the disks of all its nodes."""
-    await connection.execute(update(runs).where(runs.c.run_id == run_id).values(taken=True))
+async def take_run(connection: AsyncConnection, run_id: int, piece_of: int | None = None) -> None:
+    """Write down that a run is on the disks of all its nodes.
+
+    Parameters
+    ----------
+    piece_of
+        The contribution of which it is a piece, and without whose end it does not count.
+
+    Raises
+    ------
+    LoadCancelledError
+        That was cancelled meanwhile.
+    """
+    if piece_of is not None:
+        sent = select(contributions.c.contribution_id).where(*_reading(piece_of)).with_for_update()
+        _check_read(len((await connection.execute(sent)).all()))
+    await connection.execute(update(runs).where(runs.c.run_id == run_id).values(taken=True, contribution_id=piece_of))
 
 
 async def taken_runs(connection: AsyncConnection, transaction_id: int, table_id: int) -> list[int]:
     """Return the runs of a table that count, in their order."""
-    found = select(runs.c.run_id).where(runs.c.transaction_id == transaction_id, runs.c.table_id == table_id, runs.c.taken)
+    ended = select(contributions.c.contribution_id).where(
+        contributions.c.transaction_id == transaction_id, contributions.c.state == "done"
+    )
+    found = select(runs.c.run_id).where(
+        runs.c.transaction_id == transaction_id,
+        runs.c.table_id == table_id,
+        runs.c.taken,
+        runs.c.contribution_id.is_(None) | runs.c.contribution_id.in_(ended),
+    )
     return list((await connection.execute(found.order_by(runs.c.run_id))).scalars())
 
 
@@ -113,6 +152,8 @@ async def uncleared(connection: AsyncConnection) -> list[int]:
 async def clear(connection: AsyncConnection, ended: Sequence[int]) -> None:
     """Write down that no node has runs of some transactions any more."""
     await connection.execute(update(transactions).where(transactions.c.transaction_id.in_(ended)).values(cleared=True))
+    sent = select(contributions.c.contribution_id).where(contributions.c.transaction_id.in_(ended))
+    await connection.execute(delete(pending_keys).where(pending_keys.c.contribution_id.in_(sent)))
     await connection.execute(delete(runs).where(runs.c.transaction_id.in_(ended)))
 
 
@@ -169,8 +210,17 @@ async def read_transaction(connection: AsyncConnection, name: str) -> tuple[Tran
     if not found:
         msg = f"there is no load {name}; `qserv loads` lists them"
         raise UnknownNameError(msg)
-    columns = [contributions.c[each] for each in Contribution.__dataclass_fields__]
-    of_it = (
-        select(*columns).where(contributions.c.transaction_id == found[0].transaction_id).order_by(contributions.c.contribution_id)
-    )
+    columns = [contributions.c[each] for each in Contribution.__dataclass_fields__ if each != "contribution_id"]
+    done = (contributions.c.transaction_id == found[0].transaction_id, contributions.c.state == "done")
+    of_it = select(*columns).where(*done).order_by(contributions.c.contribution_id)
     return found[0], [Contribution(**row) for row in (await connection.execute(of_it)).mappings()]
+
+
+def _reading(contribution_id: int) -> tuple[ColumnElement[bool], ...]:
+    return contributions.c.contribution_id == contribution_id, contributions.c.state == "reading"
+
+
+def _check_read(found: int) -> None:
+    if not found:
+        msg = "a contribution was cancelled while it was read"
+        raise LoadCancelledError(msg)

@@ -17,6 +17,7 @@ from ingest.service.models import LoadRequest
 from qserv.cluster import NODE_DATABASE, Cluster, Role, Secrets
 from qserv.embedded.processes import run_records
 from qserv.settings import Settings
+from qserv.supervisor import backoff
 from qserv.supervisor.services import ingest_services, worker_services
 from qserv.supervisor.supervisor import embedded_cluster
 from tests.support.steps import failpoints
@@ -51,6 +52,10 @@ tables:
 
 HELD = "worker.run.write.before"
 """Where a load can be held: a worker waits there, the service does not."""
+
+
+LONGEST_DELAY_S = 1.0
+"""Before a process that died is started again."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,10 @@ def ingest_cluster(cluster_home, tmp_path_factory):
     settings = Settings(
         home=cluster_home / "ingest", nodes=2, tap_port=0, memory_share=0.1, chunk_target_rows=100, failpoints=actions
     )
-    with embedded_cluster(settings, services=lambda found: worker_services(found) + ingest_services(found)) as cluster:
+    services = lambda found: worker_services(found) + ingest_services(found)  # noqa: E731 (an argument)
+    # Tests kill the service over and over: it need not wait ever longer before it is started again.
+    with pytest.MonkeyPatch.context() as patched, embedded_cluster(settings, services=services) as cluster:
+        patched.setattr(backoff, "LONGEST_DELAY_S", LONGEST_DELAY_S)
         yield IngestCluster(cluster, Secrets.load(cluster.home), tokens)
 
 

@@ -9,7 +9,7 @@ from qserv.metadata.transactions import TransactionState
 from tests.support.steps import failpoints
 from tests.support.waiting import until
 
-POINTS = [point for point in failpoints() if point.startswith("service.")]
+POINTS = [point for point in failpoints() if point.startswith("service.load.")]
 
 SOME = ("service.load.enqueue.after", "service.load.end.before", "service.load.recover.after")
 """Points at which `make test` kills; the nightly checks kill at all."""

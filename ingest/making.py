@@ -1,0 +1,72 @@
+"""The tables of a load on the nodes: their prototypes first, and chunk tables of the rows that wait beside the nodes at the end."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ingest.building import BuiltTable, build
+from ingest.nodes import Nodes
+from ingest.provenance import Load
+from ingest.report import ProgressCallback
+from ingest.sending import Placement
+from ingest.staging import Staging
+from qserv.metadata.engine import changing
+from qserv.metadata.registration import record_chunks
+from schema.model import Table
+from schema.serialise import table_to_json
+from workers.client import WorkerClient
+from workers.protocol import BuildTable, DropTable, PrepareTable
+
+
+@dataclass(frozen=True)
+class Making:
+    """Makes the tables of a load."""
+
+    engine: AsyncEngine
+    nodes: Nodes
+    staging: Staging
+    load: Load
+    placement: Placement
+    progress: ProgressCallback
+
+    async def prepare(self, table: Table) -> None:
+        """Make an empty table on all nodes, unless it is there."""
+        await self.nodes.call_all(partial(_prepare, action=PrepareTable(self.staging.home(table.name), table_to_json(table))))
+
+    async def prepare_anew(self, table: Table) -> None:
+        """Make an empty table on all nodes, in place of what an attempt to build it left."""
+        await self.nodes.call_all(partial(_drop, action=DropTable(self.staging.home(table.name), table.name)))
+        await self.prepare(table)
+
+    async def build(self, table: Table, table_id: int, rows: int, expected: int | None = None) -> BuiltTable:
+        """Let the nodes make the chunk tables of a table, and write down what they made.
+
+        Parameters
+        ----------
+        rows
+            How many were read.
+        expected
+            Chunk tables on all nodes together, where that is known.
+
+        Raises
+        ------
+        IngestError
+            A key occurs twice, or rows are missing.
+        StorageFullError, NodeUnavailableError
+            From a node.
+        """
+        runs = await self.load.runs(table_id)
+        action = BuildTable(self.staging.home(table.name), table_to_json(table), self.load.transaction_id, table_id, runs)
+        built = BuiltTable.of(table, await build(self.nodes, action, expected, self.progress), self.placement, rows)
+        async with changing(self.engine, "ingest.chunks.record") as connection:
+            await record_chunks(connection, table_id, built.chunks, built.statistics)
+        return built
+
+
+def _prepare(client: WorkerClient, action: PrepareTable) -> None:
+    client.prepare(action)
+
+
+def _drop(client: WorkerClient, action: DropTable) -> None:
+    client.drop(action)
