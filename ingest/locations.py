@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
-from qserv.errors import BadFileError
+from qserv.errors import BadFileError, RemoteFileError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -22,6 +22,13 @@ STORES: Final = frozenset({"s3", "gs", "gcs", "az", "abfs"})
 
 BLOCK_BYTES: Final = 8 << 20
 """Of a file that is elsewhere, read at a time."""
+
+PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+"""What a server says, beside its own errors, that it may not say the next time."""
+
+CONNECT_S: Final = 10.0
+SILENCE_S: Final = 60.0
+"""How long a web server may take to be connected to, and may send nothing. All of a file may take as long as it likes."""
 
 SCHEME_END: Final = "://"
 HIDDEN: Final = (".", "_")
@@ -140,6 +147,9 @@ def _remote(url: str) -> list[Location]:
                 found = [each for each in fs.find(place) if not _is_hidden(PurePosixPath(each).relative_to(place))]
             else:
                 return [RemoteFile(url)]
+    except UnansweredError as error:
+        msg = f"{shown(url)} cannot be listed: {error}; try again"
+        raise RemoteFileError(msg) from error
     except OSError as error:
         msg = f"{shown(url)} cannot be listed: {error}"
         raise BadFileError(msg) from error
@@ -169,10 +179,23 @@ def _file_system(url: str) -> "tuple[AbstractFileSystem, str]":
     from fsspec.core import url_to_fs  # noqa: PLC0415 (who reads paths alone need not load it)
 
     try:
-        return cast("tuple[AbstractFileSystem, str]", url_to_fs(url))
+        return cast("tuple[AbstractFileSystem, str]", url_to_fs(url, **_patience(scheme)))
     except ImportError as error:
         msg = f"{shown(url)} needs a package that is not installed: {error}"
         raise BadFileError(msg) from error
+
+
+def _patience(scheme: str) -> dict[str, Any]:
+    """Return what tells a file system of the web how long to wait; those of stores have limits of their own."""
+    if scheme not in WEB:
+        return {}
+    from aiohttp import ClientTimeout  # noqa: PLC0415 (as above)
+
+    return {"client_kwargs": {"timeout": ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)}}
+
+
+class UnansweredError(OSError):
+    """A server does not answer, or not now: trying again may help."""
 
 
 @contextmanager
@@ -183,17 +206,19 @@ def _as_os_errors() -> Iterator[None]:
     except FileNotFoundError as error:
         if error.__cause__ is None or getattr(error.__cause__, "status", None) == HTTPStatus.NOT_FOUND:
             raise FileNotFoundError from None
-        raise OSError(_said(error.__cause__)) from None
+        raise _told(error.__cause__) from None
     except Exception as error:  # noqa: BLE001 (each package of a store has its own)
-        raise OSError(_said(error)) from None
+        raise _told(error) from None
 
 
-def _said(error: BaseException) -> str:
+def _told(error: BaseException) -> OSError:
     status, reason = getattr(error, "status", None), getattr(error, "message", "")
     if status:
-        return f"its server says {status} {reason}".strip()
+        may_pass = status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return (UnansweredError if may_pass else OSError)(f"its server says {status} {reason}".strip())
     why = error.strerror if isinstance(error, OSError) else None
-    return f"its server does not answer as it should ({why or type(error).__name__})"
+    kind = OSError if isinstance(error, PermissionError) else UnansweredError
+    return kind(f"its server does not answer as it should ({why or type(error).__name__})")
 
 
 class _Remote(io.RawIOBase):

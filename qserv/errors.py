@@ -278,6 +278,13 @@ class BadFileError(IngestError):
     code = "ingest.bad_file"
 
 
+class RemoteFileError(IngestError):
+    """A server or a store does not give a file, and may do so later."""
+
+    code = "ingest.remote_file"
+    retryable = True
+
+
 class BadRowError(IngestError):
     """A row holds a value that must not be stored; the message gives file, row number, column, value and reason."""
 

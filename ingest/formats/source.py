@@ -11,8 +11,8 @@ from typing import Final, Protocol
 
 import pyarrow as pa
 
-from ingest.locations import Location
-from qserv.errors import BadFileError
+from ingest.locations import Location, UnansweredError
+from qserv.errors import BadFileError, RemoteFileError
 
 BATCH_BYTES: Final = 16 * 1024 * 1024
 """Aim for the size of a batch: large enough that the cost a batch does not count, small beside the memory of a load."""
@@ -144,6 +144,9 @@ def explained(path: Location) -> Iterator[None]:
     except FileNotFoundError as error:
         msg = f"{path} does not exist"
         raise BadFileError(msg) from error
+    except UnansweredError as error:
+        msg = f"{path} cannot be read: {error}; try again when it answers"
+        raise RemoteFileError(msg) from error
     except (OSError, EOFError, UnicodeError, zlib.error, lzma.LZMAError, csv.Error, ValueError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         msg = f"{path} cannot be read: {reason}; it is damaged, cut off, or of another format: get or write it again"

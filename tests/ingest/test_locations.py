@@ -1,5 +1,6 @@
 """Files behind a web server, in directories, by patterns, in an object store; and those that change while they are read."""
 
+import asyncio
 import gzip
 import importlib.util
 import os
@@ -21,7 +22,7 @@ from starlette.routing import Route
 from ingest import locations
 from ingest.files import open_file
 from ingest.locations import RemoteFile, located
-from qserv.errors import BadFileError
+from qserv.errors import BadFileError, RemoteFileError
 
 ROWS = pa.table({"id": pa.array(range(200_000)), "ra": pa.array([number / 7 for number in range(200_000)])})
 
@@ -61,7 +62,17 @@ def url(directory):
     async def denied(_):
         return PlainTextResponse("no", 403)
 
-    routes = [Route(f"/{each.__name__}/{{name}}", each) for each in (parts, whole, cut, denied)]
+    async def busy(_):
+        return PlainTextResponse("later", 503)
+
+    async def silent(_):
+        async def content():
+            yield b"id,ra\n"
+            await asyncio.sleep(60)
+
+        return StreamingResponse(content())
+
+    routes = [Route(f"/{each.__name__}/{{name}}", each) for each in (parts, whole, cut, denied, busy, silent)]
     server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=0, log_level="critical"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -93,13 +104,13 @@ def test_of_a_parquet_file_the_columns_that_are_asked_for_are_read(url, director
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_of_which_half_comes_is_not_loaded(url, name):
-    with pytest.raises(BadFileError, match=r"cannot be read|does not end"):
+    with pytest.raises((BadFileError, RemoteFileError), match=r"cannot be read|does not end"):
         rows_of(RemoteFile(f"{url}/cut/{name}"))
 
 
 @pytest.mark.parametrize(
     ("place", "told"),
-    [("parts/none.csv", "does not exist"), ("denied/rows.csv", "its server says 403"), ("whole/none.csv", "its server says 500")],
+    [("parts/none.csv", "does not exist"), ("denied/rows.csv", "its server says 403")],
 )
 def test_what_a_server_refuses_is_told_without_the_signature(url, place, told):
     with pytest.raises(BadFileError, match=told) as caught:
@@ -108,8 +119,16 @@ def test_what_a_server_refuses_is_told_without_the_signature(url, place, told):
     assert "secret" not in str(caught.value) + repr(caught.value.__cause__)
 
 
+@pytest.mark.parametrize("place", ["busy/rows.csv", "whole/none.csv", "silent/rows.csv"])
+def test_a_server_that_may_answer_later_is_told_as_such(url, place, monkeypatch):
+    monkeypatch.setattr(locations, "SILENCE_S", 0.5)
+    with pytest.raises(RemoteFileError, match=r"its server (says 50|does not answer)") as caught:
+        list(open_file(RemoteFile(f"{url}/{place}?silence=short")).batches(["id", "ra"]))
+    assert caught.value.retryable
+
+
 def test_a_server_that_is_not_there_is_told():
-    with pytest.raises(BadFileError, match="does not answer as it should"):
+    with pytest.raises(RemoteFileError, match="does not answer as it should"):
         open_file(RemoteFile("http://127.0.0.1:1/rows.csv"))
 
 

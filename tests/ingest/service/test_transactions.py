@@ -3,6 +3,8 @@
 import asyncio
 import json
 import signal
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import numpy as np
@@ -26,6 +28,9 @@ from qserv.errors import (
 from qserv.metadata.contributions import ContributionState
 from qserv.metadata.transactions import TransactionState
 from tests.support.waiting import until
+
+BUSY = 3
+"""Requests that a moody server does not answer."""
 
 DONE, FAILED, CANCELLED = ContributionState.DONE, ContributionState.FAILED, ContributionState.CANCELLED
 
@@ -192,6 +197,43 @@ def test_files_may_come_with_the_request(ingest, ingest_cluster, sky):
     assert committed(ingest, sky).state is TransactionState.COMMITTED
     assert ingest_cluster.rows(sky.name, "object") == 102
     assert not (ingest_cluster.cluster.home / "uploads" / sky.name).exists()
+
+
+@pytest.fixture
+def moody(sky):
+    """A web server that gives a file after some requests; yields its URL, and what it was asked."""
+    asked = []
+
+    class Moody(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            content = b"" if len(asked) <= BUSY else (sky.directory / "a.csv").read_bytes()
+            self.send_response(503 if len(asked) <= BUSY else 200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_HEAD = do_GET  # noqa: N815 (a name of the server)
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    (sky.directory / "a.csv").write_text("id,ra,dec\n1,1,1\n")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Moody) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/a.csv?signature=secret", asked
+        server.shutdown()
+
+
+def test_a_server_that_does_not_answer_is_asked_again(ingest, ingest_cluster, sky, moody):
+    began(ingest, sky)
+    url, asked = moody
+    found = sent(ingest, sky, "one", "object", url)
+    assert (found.state, found.rows, found.files[0].attempt) == (DONE, 1, 2)
+    assert found.files[0].source == url.partition("?")[0]
+    assert len(asked) > 1
+    assert committed(ingest, sky).state is TransactionState.COMMITTED
+    assert ingest_cluster.rows(sky.name, "object") == 1
 
 
 def test_a_directory_is_one_contribution(ingest, ingest_cluster, sky):
