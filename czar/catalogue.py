@@ -69,6 +69,8 @@ class TableEntry:
     """Of a dependent: sorted numbers of the chunks that have rows of keys which its director does not have, or of NULL. Rows of one
     such key may be in several chunks."""
 
+    table_id: int = 0
+    """Of the metadata database: a table that takes the place of another one has another."""
     is_large: bool = False
     """Of the rows of a step: whether they are too many to be sent to the nodes."""
 

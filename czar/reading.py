@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from czar.catalogue import Catalogue, ColumnStatistics, Ranges, TableEntry
 from partitioner.chunkmap import ChunkMap
-from qserv.ids import NodeId
+from partitioner.healpix import nuniq_of, pixels_of_nuniq, range_starts
+from qserv.ids import NULL_CHUNK, NodeId
 from qserv.metadata import catalogue as metadata
-from schema.model import ColumnType, Database, Table
+from schema.model import HEALPIX, ColumnType, Database, Table, TableRole
 from schema.serialise import column_from_json, table_from_json
 
 Element = TypeVar("Element", bound=np.generic)
@@ -99,11 +100,12 @@ def _entry(row: metadata.TableRow, family: str) -> TableEntry:
         chunks=chunks,
         row_counts=np.array(row.row_counts, dtype=np.int64),
         overlap_row_counts=np.array(row.overlap_row_counts, dtype=np.int64),
-        statistics=_statistics(row, table, chunks),
+        statistics=_statistics(row, table, chunks) | _pixels(row, table, chunks),
         max_separation_deg=row.facts.get("max_separation_deg"),
         nearest_deg=row.facts.get("nearest_deg"),
         friends_deg=np.array(row.friends_deg, dtype=np.float64),
         orphan_chunks=np.array(row.facts.get("orphans", {}).get("chunks", ()), dtype=np.int64),
+        table_id=row.table_id,
         local_references=frozenset(name for name, fact in references.items() if fact.get("complete")),
     )
 
@@ -126,6 +128,24 @@ def _statistics(row: metadata.TableRow, table: Table, chunks: NDArray[np.int64])
             has_nan=_spread(np.array(ranges.has_nan, dtype=np.bool_), places, len(chunks)),
         )
     return found
+
+
+def _pixels(row: metadata.TableRow, table: Table, chunks: NDArray[np.int64]) -> dict[str, ColumnStatistics]:
+    """Return the range of the pixel column: a director's rows are in the pixel of their chunk, or without a position in chunk 0."""
+    if table.role is not TableRole.DIRECTOR:
+        return {}
+    has_pixel = chunks != NULL_CHUNK
+    orders, pixels = pixels_of_nuniq(np.where(has_pixel, chunks, nuniq_of(0, 0)))
+    counts = np.array(row.row_counts, dtype=np.int64)
+    return {
+        HEALPIX.name: ColumnStatistics(
+            minimum=range_starts(orders, pixels),
+            maximum=range_starts(orders, pixels + 1) - 1,
+            is_known=has_pixel,
+            null_count=np.where(has_pixel, 0, counts),
+            has_nan=np.zeros(len(chunks), dtype=np.bool_),
+        )
+    }
 
 
 def _spread(values: NDArray[Element], places: NDArray[np.int64], length: int) -> NDArray[Element]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ingest.files import open_file
 from ingest.formats.source import DEFAULT, ReadOptions, SourceFile
+from ingest.hats import places_of
 from ingest.locations import Location
 from ingest.matching import Matching, match_columns
 from qserv.errors import IngestError, SchemaError
@@ -30,8 +31,10 @@ class Input:
 
     @property
     def ignored_columns(self) -> tuple[str, ...]:
-        """Columns of the files that the table does not have."""
-        return tuple(dict.fromkeys(name for _, matching in self.files for name in matching.ignored))
+        """Columns of the files that the table does not have, but for those of places in a HATS catalogue."""
+        names = dict.fromkeys(name for _, matching in self.files for name in matching.ignored)
+        places = frozenset[str]().union(*(places_of(file.columns) for file, _ in self.files))
+        return tuple(name for name in names if name not in places)
 
 
 def open_inputs(database: Database, files: Mapping[str, Sequence[Location]], reading: ReadOptions = DEFAULT) -> tuple[Input, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
+from ingest.hats import hats_files
 from qserv.errors import BadFileError, RemoteFileError
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ SILENCE_S: Final = 60.0
 """How long a web server may take to be connected to, and may send nothing. All of a file may take as long as it likes."""
 
 SCHEME_END: Final = "://"
+MOST_TEXT_BYTES: Final = 64 << 20
+"""Of a file that describes others, such as a list of some millions of them."""
+
 HIDDEN: Final = (".", "_")
 """Begins of names that are passed over in a directory: writers put what is no row of the table into such files (``_SUCCESS``)."""
 
@@ -118,6 +122,8 @@ def identity(location: Location) -> tuple[object, ...]:
 def located(text: str) -> list[Location]:
     """Return the files that a text names: one, those below a directory, or those that match a pattern, in the order of their names.
 
+    Of a directory that is a HATS catalogue, they are those of its rows.
+
     Raises
     ------
     BadFileError
@@ -127,6 +133,8 @@ def located(text: str) -> list[Location]:
         return _remote(text)
     path = Path(text)
     if path.is_dir():
+        if (partitions := hats_files(_LocalDirectory(path))) is not None:
+            return [path / name for name in partitions]
         return _any([each for each in sorted(path.rglob("*")) if each.is_file() and not _is_hidden(each.relative_to(path))], text)
     if path.exists() or not glob.has_magic(text):
         return [path]
@@ -135,9 +143,13 @@ def located(text: str) -> list[Location]:
 
 
 def _remote(url: str) -> list[Location]:
+    fs, place = _file_system(url)
+    if not glob.has_magic(place) and not PurePosixPath(urlsplit(url).path).suffix:
+        directory = _RemoteDirectory(url)
+        if (partitions := hats_files(directory)) is not None:
+            return [directory.file(name) for name in partitions]
     if urlsplit(url).scheme.lower() in WEB:
         return [RemoteFile(url)]
-    fs, place = _file_system(url)
     scheme = url.partition(SCHEME_END)[0]
     try:
         with _as_os_errors():
@@ -154,6 +166,67 @@ def _remote(url: str) -> list[Location]:
         msg = f"{shown(url)} cannot be listed: {error}"
         raise BadFileError(msg) from error
     return _any([RemoteFile(f"{scheme}{SCHEME_END}{each}") for each in sorted(found)], shown(url))
+
+
+class _LocalDirectory:
+    """A directory of this machine; see `ingest.hats.Directory`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def text(self, name: str) -> str | None:
+        try:
+            return _text(self._path / name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            msg = f"{self._path / name} cannot be read: {error.strerror or error}"
+            raise BadFileError(msg) from error
+
+    def names(self, name: str) -> list[str]:
+        base = self._path / name
+        return sorted(each.relative_to(base).as_posix() for each in base.rglob("*") if each.is_file())
+
+
+class _RemoteDirectory:
+    """A directory behind a URL, which its server need not list."""
+
+    def __init__(self, url: str) -> None:
+        path, mark, query = url.partition("?")
+        self._path, self._query = path.rstrip("/"), f"{mark}{query}"
+
+    def __str__(self) -> str:
+        return shown(self._path)
+
+    def file(self, name: str) -> RemoteFile:
+        """Return a file below it, be it there or not."""
+        return RemoteFile(f"{self._path}/{name}{self._query}")
+
+    def text(self, name: str) -> str | None:
+        try:
+            return _text(self.file(name))
+        except OSError:  # servers of stores say of a file that is not there that nobody may read it
+            return None
+
+    def names(self, name: str) -> list[str]:
+        fs, place = _file_system(f"{self._path}/{name}".rstrip("/"))
+        if urlsplit(self._path).scheme.lower() in WEB:
+            msg = f"{self}: nobody can list the files of {name} there; a catalogue that is read from the web names them all"
+            raise BadFileError(msg)
+        with _as_os_errors():
+            return sorted(PurePosixPath(each).relative_to(place).as_posix() for each in fs.find(place))
+
+
+def _text(file: Location) -> str:
+    with file.open("rb") as opened:
+        content: bytes = opened.read(MOST_TEXT_BYTES + 1)
+    if len(content) > MOST_TEXT_BYTES:
+        msg = f"{file} has more than {MOST_TEXT_BYTES >> 20} MiB, which is no description of other files"
+        raise BadFileError(msg)
+    return content.decode("utf-8", errors="replace")
 
 
 def _any(found: list[Any], text: str) -> list[Location]:

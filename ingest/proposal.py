@@ -18,6 +18,7 @@ from ingest.convert import ConversionError, TypeMismatchError, convert
 from ingest.files import open_file
 from ingest.formats.source import DEFAULT, ReadOptions, SourceFile
 from ingest.guesses import guessed_ucd, guessed_unit, key_rank, position_names
+from ingest.hats import places_of
 from ingest.locations import Location
 from ingest.units import as_vounit, unit_factor
 from qserv.errors import BadFileError, IngestError
@@ -129,8 +130,10 @@ def _alone(name: str, files: Sequence[SourceFile], rows: int) -> ProposedTable:
     sample = _sample(files, rows)
     plain = bool(sample.columns) and all(types.is_string(each) or types.is_null(each) for each in sample.schema.types)
     columns: list[Proposed] = []
-    left_out: dict[str, str] = {}
+    left_out = dict.fromkeys(places_of(first.columns), "it tells where in a HATS catalogue the row lies, which is computed anew")
     for source in first.columns:
+        if source in left_out:
+            continue
         values = sample.column(source).combine_chunks()
         datatype = _datatype(values, plain=plain)
         if datatype is None:

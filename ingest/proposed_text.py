@@ -16,7 +16,12 @@ OVERLAP_DEG: Final = 1 / 60
 def felis_text(name: str, tables: Sequence[ProposedTable]) -> str:
     """Return the Felis file of a database."""
     lines = ["# Proposed from the files: look at the comments, and write what the columns mean.", f"name: {name}"]
-    lines += [f'"@id": "#{name}"', 'version: "1"', f"description: {_quoted(f'{name}, as its files were found.')}", "tables:"]
+    lines += [
+        f'"@id": "#{name}-database"',
+        'version: "1"',
+        f"description: {_quoted(f'{name}, as its files were found.')}",
+        "tables:",
+    ]
     for table in tables:
         lines += _table(table)
     return "\n".join(lines) + "\n"
@@ -85,12 +90,20 @@ def _entry(table: ProposedTable) -> Iterator[str]:
             yield "      proper_motion_ra_includes_cos_dec: true  # guessed: most catalogues have it so"
     if table.partitioned and any(each.column.datatype is ColumnType.TIMESTAMP for each in table.columns):
         yield "    time_system: {timescale: UTC, refposition: UNKNOWN}  # guessed"
-    renamed = [each for each in table.columns if each.column.name != each.source]
-    if renamed:
+    yield from _columns(table)
+
+
+def _columns(table: ProposedTable) -> Iterator[str]:
+    """Yield what is said of columns that are not as the files have them."""
+    told = [each for each in table.columns if each.column.name != each.source or each.column.keep_nan]
+    if told:
         yield "    columns:"
-    for each in renamed:
+    for each in told:
         yield f"      {each.column.name}:"
-        yield f"        derive: {{function: renamed, from: [{_exactly(each.source)}]}}"
+        if each.column.keep_nan:
+            yield "        nan: keep"
+        if each.column.name != each.source:
+            yield f"        derive: {{function: renamed, from: [{_exactly(each.source)}]}}"
 
 
 def _quoted(text: str) -> str:

@@ -289,3 +289,12 @@ class BadRowError(IngestError):
     """A row holds a value that must not be stored; the message gives file, row number, column, value and reason."""
 
     code = "ingest.bad_row"
+
+
+# -- export -----------------------------------------------------------------------------------------------------------------------
+
+
+class ExportError(QservError):
+    """Rows cannot be written as they were asked for. Nothing is left where they were to be."""
+
+    code = "export"

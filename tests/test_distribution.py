@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DISTRIBUTION = "qserv-healpix"
-PACKAGES = ("czar", "ingest", "partitioner", "pipelines", "qserv", "schema", "tap", "workers")
+PACKAGES = ("czar", "export", "ingest", "partitioner", "pipelines", "qserv", "schema", "tap", "workers")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

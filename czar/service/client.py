@@ -14,14 +14,24 @@ from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID, uuid4
 
 import pyarrow as pa
 import urllib3
 from pydantic import BaseModel, ValidationError
 
-from czar.service.models import MAX_WAIT_S, ExplainRequest, JobInfo, JobRequest, Plan, QueryInfo, QueryRequest, TableInfo
+from czar.service.models import (
+    MAX_WAIT_S,
+    ExplainRequest,
+    JobInfo,
+    JobRequest,
+    Plan,
+    QueryInfo,
+    QueryRequest,
+    TableDeclaration,
+    TableInfo,
+)
 from qserv.api.errors import error_of
 from qserv.api.messages import ANONYMOUS, ErrorDocument
 from qserv.cluster import Cluster, Secrets
@@ -136,6 +146,10 @@ class Czar:
     def tables(self) -> list[TableInfo]:
         """Return the published tables."""
         return [TableInfo.model_validate(one) for one in self._asked("GET", "/tables")]
+
+    def declaration(self, database: str, table: str) -> TableDeclaration:
+        """Return all that was declared of a published table."""
+        return TableDeclaration.model_validate(self._asked("GET", f"/tables/{quote(database, safe='')}/{quote(table, safe='')}"))
 
     def queries(self) -> list[QueryInfo]:
         """Return what runs now on all czars, the oldest first."""

@@ -1,15 +1,17 @@
 """What the API tells of jobs, queries and tables, made from what the metadata database and the catalogue hold."""
 
 from collections.abc import Iterator
+from hashlib import blake2b
 
-from czar.catalogue import Catalogue
+from czar.catalogue import Catalogue, TableEntry
 from czar.execution import Execution
-from czar.service.models import ColumnInfo, JobInfo, QueryInfo, TableInfo
+from czar.service.models import ColumnInfo, JobInfo, QueryInfo, TableDeclaration, TableInfo
 from qserv.api.errors import error_info, told
 from qserv.api.messages import ErrorInfo, PlaceInfo
 from qserv.metadata.czars import LoggedQuery, Progress
 from qserv.metadata.jobs import Job, JobError
 from qserv.metadata.query_log import EXECUTING
+from schema.serialise import table_to_json
 
 
 def job_info(job: Job) -> JobInfo:
@@ -104,6 +106,22 @@ def table_infos(catalogue: Catalogue) -> Iterator[TableInfo]:
                 for column in table.columns
             ),
         )
+
+
+def declaration(catalogue: Catalogue, entry: TableEntry) -> TableDeclaration:
+    """Return what was declared of a table."""
+    database = next(each for each in catalogue.databases if each.name == entry.database)
+    rows = blake2b(entry.chunks.tobytes() + entry.row_counts.tobytes(), digest_size=8).hexdigest()
+    return TableDeclaration(
+        database=database.name,
+        description=database.description,
+        version=database.version,
+        family=database.family,
+        overlap_deg=database.overlap_deg,
+        table=table_to_json(entry.table),
+        rows=entry.row_count,
+        edition=f"{entry.table_id}-{rows}",
+    )
 
 
 def job_error(error: BaseException) -> JobError:

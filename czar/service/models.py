@@ -112,3 +112,16 @@ class TableInfo(Message):
     description: str
     rows: int
     columns: tuple[ColumnInfo, ...]
+
+
+class TableDeclaration(Message):
+    """All that was declared of a published table, and where it stands."""
+
+    database: str
+    description: str = Field(description="Of the database.")
+    version: str = Field(description="Of the database.")
+    family: str
+    overlap_deg: float
+    table: dict[str, Any] = Field(description="As `schema.serialise` writes it.")
+    rows: int
+    edition: str = Field(description="Another one as soon as the table has other rows.")

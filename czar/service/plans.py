@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from czar.service.facts import table_infos
-from czar.service.models import ExplainRequest, Plan, TableInfo
+from czar.service.facts import declaration, table_infos
+from czar.service.models import ExplainRequest, Plan, TableDeclaration, TableInfo
 from czar.service.parts import Parts
 from czar.service.queries import opened_or_error
 from czar.service.streaming import Opened, WatchedResponse
@@ -35,5 +35,11 @@ def plan_router(parts: Parts) -> APIRouter:
     async def tables() -> list[TableInfo]:
         """List the published tables with their columns."""
         return list(table_infos(await session.catalogue()))
+
+    @router.get("/tables/{database}/{table}")
+    async def one(database: str, table: str) -> TableDeclaration:
+        """Tell all that was declared of a published table. Its name may be in upper or lower case."""
+        catalogue = await session.catalogue()
+        return declaration(catalogue, catalogue.find(database, table, quoted=False))
 
     return router

@@ -5,6 +5,7 @@ from qserv.api.messages import ErrorInfo, PlaceInfo
 from qserv.errors import (
     AccessError,
     ClusterError,
+    ExportError,
     FamilyHeldError,
     IngestError,
     LoadCancelledError,
@@ -39,6 +40,7 @@ STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (QueryError, 400),
     (SchemaError, 400),
     (IngestError, 400),
+    (ExportError, 400),
     (ClusterError, 503),
     (QservError, 500),
 )

@@ -34,6 +34,7 @@ COMMANDS = {
     "send": LazyCommand("qserv.cli.send", "Send files into a transaction, and tell of them."),
     "commit": LazyCommand("qserv.cli.commit", "Commit a transaction: publish all that was sent."),
     "drop": LazyCommand("qserv.cli.drop", "Delete a table, or a database, from all nodes."),
+    "export": LazyCommand("qserv.cli.export", "Write a table, or an answer, as a HATS catalogue for LSDB."),
     "loads": LazyCommand("qserv.cli.loads", "List what was loaded; with a name, from which files."),
     "sql": LazyCommand("qserv.cli.sql", "Ask a query and print the answer; without one, a prompt."),
     "explain": LazyCommand("qserv.cli.explain", "Show how a query would be answered."),

@@ -7,6 +7,7 @@ from qserv.errors import (
     BadFileError,
     BadRowError,
     ClusterNotRunningError,
+    ExportError,
     PortInUseError,
     QservError,
     QueryError,
@@ -30,6 +31,7 @@ EXIT_CODES: tuple[tuple[type[QservError], int], ...] = (
     (SchemaError, 4),
     (BadFileError, 4),
     (BadRowError, 4),
+    (ExportError, 4),
     (PortInUseError, 7),
     (StorageFullError, 7),
 )

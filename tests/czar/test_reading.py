@@ -49,20 +49,39 @@ def test_bytes_have_no_ranges():
     assert not entry_of(ColumnType.BINARY, ranges).statistics
 
 
+def test_pixels_of_a_director_are_those_of_its_chunks():
+    """Chunk 0 has the rows without a position; that of 18 is a third of order 1, that of 4 the first base pixel."""
+    table = Table("star", TableRole.DIRECTOR, (Column("id", ColumnType.LONG),), director_key="id")
+    found = read(table, {}, chunks=(0, 4, 18)).statistics["_healpix_29"]
+    assert found.is_known.tolist() == [False, True, True]
+    assert found.null_count.tolist() == [5, 0, 0]
+    assert found.minimum.tolist()[1:] == [0, 2 * 4**28]
+    assert found.maximum.tolist()[1:] == [4**29 - 1, 3 * 4**28 - 1]
+
+
+def test_pixels_of_a_dependent_are_not_known_of_its_chunks():
+    """It lies where its director does, and its own position may be beyond the edge."""
+    table = Table("source", TableRole.DEPENDENT, (Column("id", ColumnType.LONG),), director="star", director_key="id")
+    assert not read(table, {}, chunks=(4,)).statistics
+
+
 def entry_of(datatype, ranges):
-    table = Table("values", TableRole.REPLICATED, (Column("value", datatype),))
+    return read(Table("values", TableRole.REPLICATED, (Column("value", datatype),)), {"value": ranges})
+
+
+def read(table, statistics, chunks=(16, 17, 18, 19)):
     row = TableRow(
         table_id=1,
         database="stars",
-        name="values",
+        name=table.name,
         published=True,
         declaration=table_to_json(table, columns=False),
         columns=(column_to_json(table.columns[0]),),
         facts={},
-        chunks=(16, 17, 18, 19),
-        row_counts=(5,) * 4,
-        overlap_row_counts=(0,) * 4,
-        statistics={"value": ranges},
+        chunks=chunks,
+        row_counts=(5,) * len(chunks),
+        overlap_row_counts=(0,) * len(chunks),
+        statistics=statistics,
     )
     rows = CatalogueRows(1, (), (FamilyRow("stars", 0.1, ()),), (DatabaseRow("stars", "stars", "", "1"),), (row,))
     return read_catalogue(rows).entries[0]

@@ -24,6 +24,9 @@ from qserv.errors import (
     QueryValueError,
     UnknownNameError,
 )
+from schema.catalogues import schema_path
+from schema.felis import read_database
+from schema.serialise import table_from_json
 from tests.czar.service.conftest import Nodes, running
 from tests.support.waiting import PATIENCE_S, until
 
@@ -122,7 +125,7 @@ def test_who_does_not_know_the_token_learns_nothing(archive):
 def test_the_documentation_names_all_there_is(asked):
     document = asked.get("/openapi.json").json()
     operations = [operation for path in document["paths"].values() for operation in path.values()]
-    assert len(operations) == 14
+    assert len(operations) == 15
     assert all(operation["description"] for operation in operations)
     assert set(document["components"]["securitySchemes"]) == {"HTTPBearer"}
 
@@ -134,6 +137,16 @@ def test_plans_and_tables(czar):
     (stars,) = [table for table in czar.tables() if table.name == "hipparcos"]
     assert (stars.database, stars.role, stars.rows) == ("stars", "director", 118_218)
     assert {"ra_degrees": "deg"}.items() <= {column.name: column.unit for column in stars.columns}.items()
+
+
+def test_declaration_of_a_table(czar):
+    found = czar.declaration("stars", "HIPPARCOS")
+    expected = next(table for table in read_database(schema_path("stars")).tables if table.name == "hipparcos")
+    assert table_from_json(found.table) == expected
+    assert (found.database, found.family, found.overlap_deg, found.rows) == ("stars", "stars", 0.05, 118_218)
+    assert found.edition == czar.declaration("stars", "hipparcos").edition
+    with pytest.raises(UnknownNameError, match="did you mean"):
+        czar.declaration("stars", "hiparcos")
 
 
 def test_an_error_in_the_middle_of_an_answer_is_told(czar):
