@@ -208,6 +208,9 @@ class _RemoteDirectory:
     def text(self, name: str) -> str | None:
         try:
             return _text(self.file(name))
+        except UnansweredError as error:
+            msg = f"{self}/{name} cannot be read: {error}; try again"
+            raise RemoteFileError(msg) from error
         except OSError:  # servers of stores say of a file that is not there that nobody may read it
             return None
 

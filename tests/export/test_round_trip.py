@@ -103,7 +103,7 @@ def test_few_rows_or_none(exporting, odd, condition, rows):
         ("odd.part", {}, r"export the answer of: SELECT t.\*, d.ra, d.dec FROM odd.part AS t JOIN odd.thing AS d ON t.id = d.id"),
         ("SELECT id, kept FROM odd.thing", {}, "none of id, kept is known to be the position"),
         ("SELECT id AS Npix, ra, dec FROM odd.thing", {}, "Npix has a name that HATS keeps"),
-        ("SELECT ra, dec * 2 AS dec FROM odd.thing", {"position": ("ra", "dec")}, "dec = -180.0, which is no position"),
+        ("SELECT ra, dec * 2 AS dec FROM odd.thing", {"position": ("ra", "dec")}, "dec = -?180.0, which is no position"),
         ("SELECT ra, dec FROM odd.thing", {"position": ("ra", "declination")}, "no column declination"),
         ("SELECT id, ra, dec FROM odd.thing", {"position": ("ra", "name")}, "no column name"),
         ("SELECT kept, dec FROM odd.thing", {"position": ("kept", "dec")}, "kept is in mag"),

@@ -16,7 +16,7 @@ from ingest.hats import read_properties
 from ingest.inputs import open_inputs
 from ingest.locations import located
 from ingest.proposal import proposed_tables
-from qserv.errors import BadFileError
+from qserv.errors import BadFileError, RemoteFileError
 from schema.model import Column, ColumnType, Database, Table, TableRole
 
 PIXELS = [(0, 3), (1, 20), (5, 12_000)]
@@ -149,6 +149,8 @@ def test_catalogue_behind_a_web_server(tmp_path):
     finally:
         server.should_exit = True
         thread.join()
+    with pytest.raises(RemoteFileError, match=r"collection\.properties cannot be read: its server does not answer"):
+        located(f"{url}/sky")
 
 
 @pytest.mark.parametrize("suffix", [".parquet", "/"])
