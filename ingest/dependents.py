@@ -9,15 +9,16 @@ import pyarrow.compute as pc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.chunking import ChunkedRows, chunks_at, whole_rows
+from ingest.family import Family
 from ingest.rows import Bools, Rows, SetAside, none_set_aside
 from ingest.staging import Staging
-from partitioner.chunkmap import ChunkMap
 from partitioner.healpix import Pixels
+from partitioner.overlap import overlap_chunks
 from qserv.ids import NULL_CHUNK
 from qserv.metadata.catalogue import Json
 from qserv.metadata.director_index import LOOKUP_KEYS, find_chunks
 from qserv.metadata.engine import connect
-from schema.model import Table
+from schema.model import HEALPIX_COLUMN, Table
 
 SHOWN_KEYS = 10
 """Keys of orphans that a report names: enough to see what they have in common."""
@@ -81,13 +82,13 @@ class Dependents:
     """
 
     table: Table
-    chunk_map: ChunkMap
+    family: Family
     directors: Directors
     trusting: bool
     orphans: KeptOrphans = field(default_factory=KeptOrphans)
 
     async def place(self, rows: Rows, set_aside: SetAside = none_set_aside) -> ChunkedRows:
-        """Return rows with the chunks of their director's rows, orphans with those of their own positions. They have no overlap.
+        """Return rows with the chunks of their director's rows, orphans with those of their own positions.
 
         Raises
         ------
@@ -98,7 +99,7 @@ class Dependents:
         table, count = self.table, rows.batch.num_rows
         ((director, name),) = table.directors
         lost, known = np.zeros(count, dtype=np.bool_), np.ones(count, dtype=np.bool_)
-        carried = chunks_at(rows.director_ra, rows.director_dec, self.chunk_map) if table.position_of_director else None
+        carried = chunks_at(rows.director_ra, rows.director_dec, self.family.chunk_map) if table.position_of_director else None
         if carried is not None and self.trusting:
             chunks = carried
         else:
@@ -106,7 +107,7 @@ class Dependents:
             if carried is not None:
                 _lose_misplaced(rows, table, known & (carried != chunks), set_aside, lost)
         if table.keeps_orphans:
-            chunks[~known] = chunks_at(rows.ra[~known], rows.dec[~known], self.chunk_map)
+            chunks[~known] = chunks_at(rows.ra[~known], rows.dec[~known], self.family.chunk_map)
             self.orphans.add(rows.batch.column(name).filter(pa.array(~known)), chunks[~known])
         else:
             _lose(rows, ~known, name, f"table {director} has no row of this key", set_aside, lost)
@@ -114,7 +115,18 @@ class Dependents:
             # A region never leads to chunk 0: a row with a position would be lost there.
             apart = (chunks == NULL_CHUNK) & ~np.isnan(rows.ra) & ~lost
             _lose(rows, apart, name, f"the row has a position, but that of its {director} is NULL", set_aside, lost)
-        return whole_rows(rows.without(lost), chunks[~lost])
+        kept = rows.without(lost)
+        return self._with_overlap(kept, chunks[~lost]) if table.overlap else whole_rows(kept, chunks[~lost])
+
+    def _with_overlap(self, rows: Rows, chunks: Pixels) -> ChunkedRows:
+        """Return rows with copies for each chunk that their own position is in or near, but where they are not at home."""
+        placed = np.flatnonzero(~np.isnan(rows.ra))
+        pixels = rows.batch.column(HEALPIX_COLUMN).drop_null().to_numpy()
+        near, neighbours = overlap_chunks(rows.ra[placed], rows.dec[placed], pixels, self.family.chunk_map, self.family.overlap_deg)
+        copied = np.concatenate([placed, placed[near]])
+        there = np.concatenate([self.family.chunk_map.chunk_of(pixels), neighbours])
+        away = there != chunks[copied]
+        return ChunkedRows(rows.batch, chunks, rows.batch.take(pa.array(copied[away])), there[away])
 
 
 async def place_pairs(rows: Rows, table: Table, directors: Directors, set_aside: SetAside = none_set_aside) -> ChunkedRows:

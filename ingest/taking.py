@@ -71,7 +71,7 @@ class Taking:
     ) -> None:
         self.orphans = KeptOrphans()
         """Rows that were kept though their director is not there."""
-        self._dependents = Dependents(table, where.family.chunk_map, where.directors, trusting, self.orphans)
+        self._dependents = Dependents(table, where.family, where.directors, trusting, self.orphans)
         self._table, self._sender, self._where, self._progress, self._total = table, sender, where, progress, total
         self._gathered = Gathered(row_schema(table), where.run_bytes)
         self._behind = _Behind()
@@ -160,7 +160,7 @@ async def name_stray(where: Where, source: Input) -> None:
     BadRowError
         The first such row.
     """
-    dependents = Dependents(source.table, where.family.chunk_map, where.directors, trusting=False)
+    dependents = Dependents(source.table, where.family, where.directors, trusting=False)
     for file, matching in source.files:
         async with contextlib.aclosing(_read_ahead(read_rows(source.table, file, matching))) as batches:
             async for rows in batches:

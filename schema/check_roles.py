@@ -28,6 +28,8 @@ def role_problems(database: Database, table: Table) -> Iterator[str]:
         yield "only a dependent carries the position of its director; leave director_ra and director_dec out"
     if table.role is not TableRole.DEPENDENT and table.orphans is not Orphans.REJECT:
         yield "only a dependent has rows that its director lacks; leave orphans out"
+    if table.role is not TableRole.DEPENDENT and table.overlap:
+        yield "only a dependent is asked for overlap, a director always has it; leave overlap out"
 
 
 def _director(table: Table) -> Iterator[str]:
@@ -58,6 +60,8 @@ def _dependent(database: Database, table: Table) -> Iterator[str]:
     yield from _position_of_director(table)
     if table.keeps_orphans and table.ra is None:
         yield "orphans: keep: they are kept by their own position; name its columns, ra and dec"
+    if table.overlap and table.ra is None:
+        yield "overlap: it is that of positions; name their columns, ra and dec"
 
 
 def _ref_match(database: Database, table: Table) -> Iterator[str]:

@@ -152,6 +152,7 @@ def _table(table: datamodel.Table, entry: TableEntry, ids: Mapping[str, tuple[st
         director_ra=entry.director_ra,
         director_dec=entry.director_dec,
         orphans=entry.orphans,
+        overlap=entry.overlap,
         frame=entry.frame.frame() if entry.frame else None,
         time_system=entry.time_system.time_system() if entry.time_system else None,
         foreign_keys=tuple(

@@ -152,6 +152,9 @@ class Table:
     director_dec: str | None = None
     """Likewise the latitude. Where these are not columns of the table, they are not stored."""
     orphans: Orphans = Orphans.REJECT
+    overlap: bool = False
+    """Of a dependent: whether chunks keep copies of the rows that lie near or in them, by their own positions, and are at home
+    elsewhere. Directors always have them."""
     frame: Frame | None = None
     time_system: TimeSystem | None = None
     foreign_keys: tuple[ForeignKey, ...] = ()

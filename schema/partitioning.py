@@ -90,6 +90,7 @@ class TableEntry(_Entry):
     director_ra: str | None = None
     director_dec: str | None = None
     orphans: Orphans = Orphans.REJECT
+    overlap: bool = False
     frame: FrameEntry | None = None
     time_system: TimeSystemEntry | None = None
     columns: dict[str, ColumnEntry] = {}

@@ -65,7 +65,7 @@ class Partners:
             return True
         if optional(self.select) & set(home):
             return False  # an answer row without a row of a home relation is made in no chunk, or in several
-        reached = dict.fromkeys(home, 0.0)
+        reached = {alias: self._beyond(alias) for alias in home}
         waiting = [alias for alias in others if self._has_overlap(alias)]
         if len(waiting) < len(others):
             return False
@@ -104,7 +104,17 @@ class Partners:
     def _has_overlap(self, alias: str) -> bool:
         source = self.tables.get(alias)
         kept = any(join.side in {"RIGHT", "FULL"} for join in joins(self.select))
-        return source is not None and source.entry.table.role in {TableRole.DIRECTOR, TableRole.REF_MATCH} and not kept
+        if source is None or kept:
+            return False
+        return source.entry.table.overlap or source.entry.table.role in {TableRole.DIRECTOR, TableRole.REF_MATCH}
+
+    def _beyond(self, alias: str) -> float:
+        """Return how far outside of its chunk the position of a home relation's row can be: that of a dependent is its own."""
+        source = self.tables.get(alias)
+        if source is None or source.entry.table.role is not TableRole.DEPENDENT:
+            return 0.0
+        known = source.entry.max_separation_deg
+        return math.inf if known is None else known
 
     def _matches(self, alias: str, target_alias: str) -> bool:
         """Whether one table holds pairs of which the other is the second: in either order, the partner is in the overlap.
@@ -127,9 +137,9 @@ class Partners:
         return False
 
     def _is_position(self, point: tuple[str, str, str]) -> bool:
-        """Whether a point is the position that says in which chunk a row is."""
+        """Whether a point is the position of a row, of which it is known how near to its chunk it is."""
         source = self.tables.get(point[0])
-        if source is None or source.entry.table.role is not TableRole.DIRECTOR:
+        if source is None or source.entry.table.role not in {TableRole.DIRECTOR, TableRole.DEPENDENT}:
             return False
         return point[1:] == (source.entry.table.ra, source.entry.table.dec)
 

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from ingest.dependents import KeptOrphans
 from ingest.references import facts_of
 from partitioner.healpix import pixel_of
+from partitioner.overlap import overlap_chunks
 from qserv.errors import BadRowError
 from schema.model import Column, ColumnType, Orphans, Table, TableRole
 
@@ -203,7 +205,7 @@ async def test_a_table_that_keeps_orphans_is_told_where_its_objects_are(archive,
     rows = sources(objects()).slice(0, 50).drop_columns(["unused"])
     rows = rows.rename_columns(["detection_id", "object_id", "object_ra", "object_dec"])
     rows = rows.append_column("ra", pa.array([200.5] * 50)).append_column("dec", pa.array([-40.5] * 50))
-    placed = rows.filter(pa.compute.is_valid(rows["object_ra"]))
+    placed = rows.filter(pc.is_valid(rows["object_ra"]))
     report = await load(table, changed(placed, 7, object_id=12, object_ra=1.0))
     assert (report.tables[1].rows, report.tables[1].orphans, report.tables[1].orphan_keys) == (len(placed), 1, (12,))
     stored = archive.rows(await archive.table("detection"))
@@ -211,6 +213,31 @@ async def test_a_table_that_keeps_orphans_is_told_where_its_objects_are(archive,
     assert orphan == (await archive.chunk_map()).chunk_of(pixel_of([200.5], [-40.5]))[0]
     with pytest.raises(BadRowError, match=r"row 7, column 'object_ra', value 1\.0: this is not where"):
         await load(table, changed(placed, 7, object_ra=1.0), replace=True)
+
+
+async def test_overlap_holds_what_lies_in_or_near_a_chunk_and_is_at_home_elsewhere(archive, load):
+    of = objects()
+    rows = pa.table(
+        {
+            "detection_id": np.arange(2 * COUNT),
+            "object_id": pa.array([*of["id"].to_pylist(), *[5] * COUNT]),
+            # Half of them are far from their objects, so none of these is where it is at home.
+            "ra": pa.concat_arrays([pc.if_else(pc.is_null(of["ra"]), None, 123.25).combine_chunks(), *of["ra"].chunks]),
+            "dec": pa.concat_arrays([pc.if_else(pc.is_null(of["dec"]), None, -12.5).combine_chunks(), *of["dec"].chunks]),
+        }
+    )
+    report = await load(replace(DETECTION, overlap=True), rows)
+    of_object, chunk_map = await chunks_of_objects(archive), await archive.chunk_map()
+    expected = set()
+    for number, key, ra, dec in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+        if ra is not None:
+            pixel = pixel_of([ra], [dec])
+            _, near = overlap_chunks([ra], [dec], pixel, chunk_map, archive.database().overlap_deg)
+            home = of_object.get(key, chunk_map.chunk_of(pixel)[0])
+            expected |= {(chunk, number) for chunk in {*near.tolist(), int(chunk_map.chunk_of(pixel)[0])} - {home}}
+    stored = archive.rows(await archive.table("detection"), overlap=True)
+    assert {(chunk, row[0]) for chunk, found in stored.items() for row in found} == expected
+    assert report.tables[1].overlap_rows == sum(map(len, stored.values())) == len(expected) > COUNT // 2
 
 
 async def test_a_key_that_may_not_be_null_is_not(load):

@@ -180,6 +180,7 @@ def _dependents(draw, name, director):
         director=director.name,
         director_key=key_name,
         orphans=Orphans.KEEP if keeps_orphans else Orphans.REJECT,
+        overlap=has_position and draw(st.booleans()),
         frame=FRAME if has_position else None,
         time_system=UTC,
         indexes=((columns[0].name,),) if draw(st.booleans()) else (),

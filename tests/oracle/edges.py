@@ -17,6 +17,9 @@ FARTHEST_MATE_DEG = 0.9
 
 FARTHEST_MARK_DEG = 5.0
 
+FARTHEST_TRAIL_DEG = 0.2
+"""With it, and the overlap, near neighbours of trails are found within 0.8 degrees."""
+
 UNPLACED = 5
 
 FEW = 64
@@ -153,11 +156,11 @@ def orphans(shift):
     return keys, np.append(ra, [10.0, 200.0, 200.0, 0.0]) + shift, np.append(dec, [5.0, -40.0, -40.0, 90.0])
 
 
-def strays(name, each, shift, seed):
+def strays(name, each, shift, farthest_deg, seed):
     """Return rows around points, and orphans, whose keys are NULL or those of no point."""
     random = np.random.default_rng(seed)
     place = np.arange(len(points()))
-    keys, ra, dec = around((place + shift) % each, FARTHEST_MARK_DEG, random)
+    keys, ra, dec = around((place + shift) % each, farthest_deg, random)
     more, more_ra, more_dec = orphans(shift)
     count = len(keys) + len(more)
     value = random.integers(-1000, 1000, count).astype(np.int32)
@@ -197,8 +200,8 @@ def rows():
         "points": points(),
         "mates": mates(),
         "marks": marks(),
-        "trails": strays("trail_id", 3, 0, SEED + 2),
-        "echoes": with_points(strays("echo_id", 2, 1, SEED + 3)),
+        "trails": strays("trail_id", 3, 0, FARTHEST_TRAIL_DEG, SEED + 2),
+        "echoes": with_points(strays("echo_id", 2, 1, FARTHEST_MARK_DEG, SEED + 3)),
         "shadows": shadows(),
         "nothing": pa.table(
             {

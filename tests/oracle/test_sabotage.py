@@ -23,6 +23,8 @@ CATALOGUES = {
         "neighbours/cross_match",
         "neighbours/nearest_only",
         "neighbours/points_at_the_pole",
+        "near_dependents/among_themselves",
+        "near_dependents/of_directors",
     ],
     sabotage.without_margin_of_dependents: [
         "dependents/far_marks_in_small_circles",
@@ -99,7 +101,8 @@ PROOFS = {
     ],
     "groups_of_orphans": ["orphans/grouped_by_key", "orphans/keys_counted", "orphans/window_by_key"],
     "overlap_radius": ["neighbours/beyond_the_overlap", "neighbours/points_and_mates_beyond_the_overlap"],
-    "positions": ["neighbours/marks_near_mates"],
+    "distance_from_directors": ["neighbours/marks_near_mates"],
+    "positions": ["neighbours/by_another_column"],
     "pairs_once": ["matches/pairs", "matches/pairs_grouped"],
     "numeric_apart": ["traps/numeric_beyond_38_digits_merged"],
     "numeric_partials": ["traps/numeric_beyond_38_digits_merged"],

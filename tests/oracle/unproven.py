@@ -157,6 +157,7 @@ UNPROVEN = {
     "keys_of_orphans_inside": [(locality, "_meet", lambda _: lambda key, _inside, outside, _rows: key[0] == outside[0])],
     "groups_of_orphans": [(locality, "tied_keys", lambda _: _all_keys)],
     "overlap_radius": [(locality, "Partners", with_change(lambda tree, tables, _: (tree, tables, math.inf)))],
+    "distance_from_directors": [(Partners, "_beyond", always(0.0))],
     "positions": [(Partners, "_is_position", lambda _: lambda partners, point: point[0] in partners.tables)],
     "pairs_once": [(czar.planning, "pruned", with_change(_with_pairs_of_overlap))],
     "shape": [(build, "check_shape", always(None)), (czar.planning, "check_shape", always(None))],

@@ -150,6 +150,8 @@ BROKEN = {
         director(director_ra="ra", director_dec="dec"),
         "only a dependent carries the position of its director",
     ),
+    "overlap without position": (dependent(overlap=True), "overlap: it is that of positions"),
+    "overlap of a director": (director(overlap=True), "only a dependent is asked for overlap"),
     "orphans without position": (dependent(orphans=Orphans.KEEP), "they are kept by their own position"),
     "orphans of a replicated table": (replicated(orphans=Orphans.KEEP), "only a dependent has rows that its director lacks"),
     "replicated with a director": (replicated(director="object"), "a replicated table has no director"),

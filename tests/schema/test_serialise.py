@@ -62,6 +62,7 @@ TABLES = st.builds(
     director_ra=OPTIONAL,
     director_dec=OPTIONAL,
     orphans=st.sampled_from(Orphans),
+    overlap=st.booleans(),
     frame=st.none() | st.builds(Frame, NAMES, OPTIONAL, st.none() | st.booleans()),
     time_system=st.none() | st.builds(TimeSystem, NAMES, NAMES, OPTIONAL),
     foreign_keys=st.lists(KEYS, max_size=2).map(tuple),
