@@ -2,19 +2,22 @@
 
 import json
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from czar.service.client import Czar
 from export.asking import AskedTable
 from export.collection import export
 from export.options import ExportOptions
 from ingest.locations import located
 from qserv.cli import main
-from qserv.errors import ExportError, RowLimitError, UnknownNameError
+from qserv.errors import CzarLostError, ExportError, UnknownNameError, UserRowsError
 from schema.felis import read_database
+from tests.export.conftest import Exporting
 
 
 def test_nothing_is_lost_on_the_way(exporting, odd, same, partitions):
@@ -160,5 +163,59 @@ def test_command_tells_what_it_wrote(exporting, odd, monkeypatch, capsys):
     assert (code, told["rows"], told["table"], told["schema_file"]) == (0, 9, "some", "some.yaml")
     code, shown = run(f"{odd}.thing", str(target), "--ra", "ra")
     assert code == 2
-    assert RowLimitError.code not in shown.err
     assert np.array_equal([each.name for each in exporting.directory.iterdir()], ["things"])
+
+
+class Flaky(Czar):
+    """A czar that is lost in the middle of its first answers."""
+
+    lost = 0
+
+    @contextmanager
+    def answer(self, query, **options):
+        with super().answer(query, **options) as rows:
+            self.lost += 1
+            yield rows if self.lost > 2 else self.half_of(rows)
+
+    def half_of(self, rows):
+        class Half:
+            schema = rows.schema
+
+            def __iter__(self):
+                yield next(rows)
+                msg = "it is gone"
+                raise CzarLostError(msg)
+
+        return Half()
+
+
+@pytest.mark.parametrize("attempts", [2, 3])
+def test_part_that_was_lost_is_asked_for_again(exporting, odd, monkeypatch, same, attempts):
+    monkeypatch.setattr("export.writer.WAIT_S", 0.01)
+    monkeypatch.setattr("export.writer.ATTEMPTS", attempts)
+    with Flaky.of_home(exporting.archive.home) as czar:
+        flaky = Exporting(exporting.archive, czar, exporting.directory)
+        if attempts == 2:
+            with pytest.raises(CzarLostError):
+                flaky.export(f"{odd}.thing", "flaky")
+            assert list(exporting.directory.iterdir()) == []
+            return
+        found, done = flaky.export(f"{odd}.thing", "flaky")
+    whole, expected = exporting.export(f"{odd}.thing", "whole")
+    assert done == expected
+    for one, other in zip(located(str(found)), located(str(whole)), strict=True):
+        same(pq.read_table(one, partitioning=None), pq.read_table(other, partitioning=None))
+
+
+def test_limit_of_an_hour_is_waited_for(exporting, odd, monkeypatch):
+    waits = []
+    monkeypatch.setattr("export.writer.time.sleep", waits.append)
+    monkeypatch.setattr(Flaky, "half_of", lambda _self, _rows: _refused())
+    with Flaky.of_home(exporting.archive.home) as czar:
+        _, done = Exporting(exporting.archive, czar, exporting.directory).export(f"{odd}.thing", "patient")
+    assert (done.rows, waits) == (9, [60, 60])
+
+
+def _refused():
+    msg = "enough for this hour"
+    raise UserRowsError(msg)
