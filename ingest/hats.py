@@ -4,6 +4,7 @@ A catalogue is read by what its own files say of it, never by a listing: its dir
 `_metadata`, a thumbnail, and in a collection the margins, whose rows are those of the main catalogue once more.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Final, Protocol
@@ -21,6 +22,9 @@ COMMON_METADATA: Final = "_common_metadata"
 KIND: Final = "dataproduct_type"
 WITH_ROWS: Final = ("object", "source")
 """Kinds of catalogues whose rows are a table."""
+
+SUFFIX: Final = re.compile(r"/|\.[A-Za-z0-9_.]+")
+"""What files of partitions end in; a slash where they are directories of files."""
 
 WITHOUT_POSITION: Final = "qserv_without_position"
 """Our own property: the file of rows that have no position, which HATS has no place for."""
@@ -80,6 +84,9 @@ def hats_files(directory: Directory) -> list[str] | None:
         msg = f"{directory} is a HATS catalogue of kind {kind!r}, whose rows are no table of their own; name the catalogue it is of"
         raise BadFileError(msg)
     suffix = found.get("hats_npix_suffix", ".parquet")
+    if SUFFIX.fullmatch(suffix) is None:
+        msg = f"{directory} says that its files end in {suffix!r}, which is no ending of a file; get it again"
+        raise BadFileError(msg)
     names = [f"{below}{name}" for name in _partitions(directory, below, suffix)]
     if lost := found.get(WITHOUT_POSITION):
         names.append(f"{below}{_inner(directory, lost).rstrip('/')}")

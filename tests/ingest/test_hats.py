@@ -102,6 +102,7 @@ def test_catalogue_without_rows_has_columns(tmp_path):
         ("collection.properties", "hats_primary_table_url=gone", "its main catalogue 'gone' is not there"),
         ("stars/partition_info.csv", "order,pixel\n1,2\n", "no list of partitions"),
         ("stars/partition_info.csv", "Norder,Npix\n1,../../x\n", "no list of partitions"),
+        ("stars/hats.properties", "dataproduct_type=object\nhats_npix_suffix=/../../../x", "end in '/../../../x'"),
         ("stars/hats.properties", "dataproduct_type=object\nqserv_without_position=/etc/passwd", "names '/etc/passwd'"),
     ],
 )
