@@ -33,7 +33,7 @@ def find_keys(query: Query) -> Query:
                     keys = _joined_keys(query, select, condition, source)
                 if keys is not None and len(keys) <= MAX_KEYS:
                     director = table.director or table.name
-                    orphans = tuple(source.entry.orphan_chunks.tolist())
+                    orphans = source.entry.orphan_chunks
                     found.append(KeyRestriction(source.entry.database, director, keys, orphans, condition if is_list else None))
     return query.with_keys(tuple(found))
 

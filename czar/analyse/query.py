@@ -81,22 +81,23 @@ class Access(IntEnum):
 class KeyRestriction:
     """Only rows of these director keys can match; the director index says in which chunks they are.
 
-    Rows of keys that it does not know are in ``orphan_chunks``, if anywhere.
+    Rows of keys that it does not know are in ``orphan_chunks``, which ascend, if anywhere. Of two restrictions that differ in these
+    alone, each is one by itself: they are equal.
     """
 
     database: str
     director: str
     keys: tuple[int, ...]
-    orphan_chunks: tuple[int, ...] = ()
+    orphan_chunks: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64), compare=False)
     condition: exp.Expr | None = field(default=None, compare=False)
     """What says so of a column of whole numbers, if one part of the tree does."""
 
     def among_orphans(self, known: NDArray[np.int64]) -> "OrphanKeys":
         """Return the keys that can be those of orphans: all but the known ones of the director, which are ascending."""
-        if not self.orphan_chunks:
+        if not len(self.orphan_chunks):
             return OrphanKeys()
         unknown = np.setdiff1d(np.array(self.keys, dtype=np.int64), known)
-        return OrphanKeys(unknown, np.array(self.orphan_chunks, dtype=np.int64)) if len(unknown) else OrphanKeys()
+        return OrphanKeys(unknown, self.orphan_chunks) if len(unknown) else OrphanKeys()
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ def _keys_of_one(sides: list[Query]) -> tuple[KeyRestriction, ...]:
         KeyRestriction(
             *director,
             tuple({key for side in found for key in side[director].keys}),
-            tuple(sorted({chunk for side in found for chunk in side[director].orphan_chunks})),
+            functools.reduce(np.union1d, (side[director].orphan_chunks for side in found)),
         )
         for director in common
     )

@@ -102,7 +102,7 @@ def test_each_chunk_is_asked_for_its_own_keys(where, slots, catalogue):
 
 
 def test_keys_that_a_director_lacks_are_asked_of_the_chunks_with_orphans():
-    restriction = KeyRestriction("stars", "object", (7, 8, 2**53 + 1, 2**53), (4, 9))
+    restriction = KeyRestriction("stars", "object", (7, 8, 2**53 + 1, 2**53), np.array([4, 9]))
     orphans = restriction.among_orphans(np.array([8, 2**53]))
     assert orphans.with_chunks(np.array([5, 9])).tolist() == [4, 5, 9]
     keys, chunks = orphans.with_keys(np.array([8, 2**53]), np.array([5, 9]))
@@ -114,6 +114,6 @@ def test_keys_that_a_director_lacks_are_asked_of_the_chunks_with_orphans():
 
 
 def test_many_keys_are_not_sent_to_many_chunks_one_by_one():
-    restriction = KeyRestriction("stars", "object", tuple(range(MAX_ORPHAN_PLACES // 100)), tuple(range(101)))
+    restriction = KeyRestriction("stars", "object", tuple(range(MAX_ORPHAN_PLACES // 100)), np.arange(101))
     assert not restriction.among_orphans(np.empty(0, np.int64)).are_few
     assert len(restriction.among_orphans(np.empty(0, np.int64)).with_chunks(np.array([200]))) == 102
