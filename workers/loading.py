@@ -10,8 +10,9 @@ from qserv.errors import IngestError
 from qserv.ids import ChunkId
 from schema.serialise import table_from_json
 from workers.postgresql import tables
-from workers.postgresql.loads import Batches, Sessions, Target
+from workers.postgresql.loads import Batches, Sessions
 from workers.postgresql.loads import load as load_rows
+from workers.postgresql.target import Target
 from workers.protocol import PARTS, BuildTable, BuiltChunk, ChunkLoad, DropRuns, DropTable, MoveTable, PrepareTable, RunLoad
 from workers.runs.building import Build
 from workers.runs.files import RunFiles

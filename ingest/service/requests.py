@@ -70,16 +70,16 @@ class Requests:
             There is none of the name.
         """
         until_s = time.monotonic() + wait_s
-        while True:
+        while (left_s := until_s - time.monotonic()) > 0:
             async with connect(self._engine) as connection:
-                await loads.state_of(connection, name)
-                (transaction,) = await list_transactions(connection, limit=1, name=name)
-                facts = (await loads.facts_of(connection, [name]))[name]
-            left_s = until_s - time.monotonic()
-            found = _info(transaction, facts)
-            if found.settled or left_s <= 0:
-                return found
+                if await loads.is_settled(connection, name):
+                    break
             await asyncio.sleep(min(LOOK_S, left_s))
+        async with connect(self._engine) as connection:
+            await loads.state_of(connection, name)
+            (transaction,) = await list_transactions(connection, limit=1, name=name)
+            facts = (await loads.facts_of(connection, [name]))[name]
+        return _info(transaction, facts)
 
     async def latest(self, limit: int) -> list[LoadInfo]:
         """Return loads, the newest first."""

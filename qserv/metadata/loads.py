@@ -200,6 +200,13 @@ async def state_of(connection: AsyncConnection, name: str) -> TransactionState:
     return TransactionState(found)
 
 
+async def is_settled(connection: AsyncConnection, name: str) -> bool:
+    """Whether nothing more comes of a load by itself: it has ended, or its commit was refused, or it is not there."""
+    refused = transactions.c.wish.is_(None) & transactions.c.error.is_not(None) & (transactions.c.state == TransactionState.OPEN)
+    settled = select(transactions.c.request.is_(None) | refused).where(transactions.c.name == name)
+    return bool((await connection.execute(settled)).scalar_one_or_none() in {True, None})
+
+
 async def _anew(connection: AsyncConnection, transaction_id: int, values: Json) -> None:
     """Let a load be as if it had not begun. Its runs do not count any more; nodes delete them when it ends."""
     sent = select(contributions.c.contribution_id).where(contributions.c.transaction_id == transaction_id)

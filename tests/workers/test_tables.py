@@ -10,7 +10,7 @@ from qserv.errors import IngestError, QueryEvaluationError, QueryLimitError, Sch
 from schema.model import Column, ColumnType, Table, TableRole
 from schema.serialise import table_to_json
 from tests.support.waiting import PATIENCE_S
-from workers.postgresql.indexes import STATISTICS_TARGET
+from workers.postgresql.indexes import STATISTICS_TARGETS
 from workers.postgresql.reads import remaining_ms
 from workers.protocol import ChunkLoad, DropTable, MoveTable, PrepareTable
 
@@ -79,7 +79,7 @@ def test_loaded_chunks_are_indexed_analysed_and_frozen(prepared, load, loader):
     assert loader.execute(text).fetchone() == (1000.0, True)
     # The planner's statistics are there, and short.
     text = "SELECT cardinality(histogram_bounds::text::bigint[]) FROM pg_stats WHERE tablename = 'star_20' AND attname = 'id'"
-    assert loader.execute(text).fetchone() == (STATISTICS_TARGET + 1,)
+    assert loader.execute(text).fetchone() == (STATISTICS_TARGETS[0] + 1,)
 
 
 def test_replicated_tables_are_replaced_as_a_whole_and_keep_their_indexes(prepared, load, loader, ask):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
 
 import psycopg
@@ -15,12 +14,13 @@ from qserv.failpoints import durable
 from qserv.ids import ChunkId
 from schema.ddl import chunk_statements, drop_statements
 from schema.model import Table
-from schema.physical import quote, relation, table_name
+from schema.physical import quote, table_name
 from schema.types import arrow_schema
 from workers.postgresql.connections import Pool
 from workers.postgresql.failures import load_error
 from workers.postgresql.indexes import index
 from workers.postgresql.statements import run
+from workers.postgresql.target import Target
 
 ENCODE_ROWS: Final = 65_536
 """Rows encoded at a time: bounds the memory of a load whatever size of batches the sender chose."""
@@ -91,28 +91,13 @@ class Sessions:
         self._pool.close()
 
 
-@dataclass(frozen=True)
-class Target:
-    """The physical table that is loaded; ``chunk`` None is a replicated table."""
-
-    database: str
-    table: Table
-    chunk: ChunkId | None
-    overlap: bool = False
-
-    @property
-    def relation(self) -> str:
-        """Its quoted name."""
-        return relation(self.database, self.table.name, self.chunk, overlap=self.overlap)
-
-
 def load(session: psycopg.Connection, target: Target, rows: "Batches") -> int:
     """Fill and index a table with these rows and no others, in one transaction; return their number. Loading twice loads once."""
     with durable("worker.table.load"), session.transaction():
         # Two loads of one table at once would both create it, and one would fail.
         session.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [target.relation])
         count = _replace(session, target.relation, rows) if target.chunk is None else _make(session, target, target.chunk, rows)
-        index(session, target.database, target.table, target.chunk, overlap=target.overlap)
+        index(session, target, count)
         return count
 
 

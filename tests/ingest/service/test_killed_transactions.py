@@ -14,7 +14,10 @@ from tests.support.waiting import until
 
 POINTS = [point for point in failpoints() if point.startswith("service.") and not point.startswith("service.load.")]
 
-SOME = ("service.contribution.begin.after", "service.commit.ask.after", "service.swap.begin.after")
+SOME = (
+    *("service.contribution.begin.after", "service.commit.ask.after", "service.swap.begin.after"),
+    *("service.upload.keep.after", "service.contribution.send.after"),
+)
 """Points at which `make test` kills; the nightly checks kill at all."""
 
 STEPS = {
