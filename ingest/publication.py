@@ -19,7 +19,7 @@ from ingest.leftovers import drop_tables
 from ingest.nodes import Nodes, all_or_first_error
 from ingest.staging import Staging, staged_database
 from partitioner.chunkmap import ChunkMap
-from qserv.errors import QservError
+from qserv.errors import QservError, UnknownNameError
 from qserv.failpoints import durable
 from qserv.ids import REPLICATED_CHUNK
 from qserv.metadata import registration, transactions
@@ -114,6 +114,23 @@ async def _rewrite_tap_schema(engine: AsyncEngine, nodes: Nodes, *, showing: set
             statistics = [registration.StatisticsRecord(REPLICATED_CHUNK, *column) for column in ranges.statistics()]
             await registration.record_chunks(connection, table_id, [chunk], statistics)
     return ids
+
+
+async def published_database(engine: AsyncEngine, name: str, table: str) -> Database:
+    """Return a database with its published tables.
+
+    Raises
+    ------
+    UnknownNameError
+        It has no such table.
+    """
+    async with connect(engine) as connection:
+        catalogue = await load_catalogue(connection)
+    tables = [row for row in catalogue.tables if row.database == name]
+    if name == NAME or table not in {row.name for row in tables}:
+        msg = f"there is no published table {name}.{table}"
+        raise UnknownNameError(msg)
+    return described(next(row for row in catalogue.databases if row.database == name), tables)
 
 
 def described(database: DatabaseRow, tables: list[TableRow]) -> Database:

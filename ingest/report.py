@@ -12,6 +12,7 @@ class Stage(StrEnum):
     READING = "reading"
     BUILDING = "making chunk tables"
     PUBLISHING = "publishing"
+    INDEXING = "indexing"
 
 
 @dataclass(frozen=True)

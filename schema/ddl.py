@@ -69,9 +69,13 @@ def index_statements(database: str, table: Table, chunk: ChunkId | None, *, over
 
     Which they are says `indexes`.
     """
-    on = relation(database, table.name, chunk, overlap=overlap)
-    physical = table_name(table.name, chunk, overlap=overlap)
-    return [each.statement(index_name(physical, each.columns), on) for each in indexes(table)]
+    return list(index_statements_by_name(database, table, table_name(table.name, chunk, overlap=overlap)).values())
+
+
+def index_statements_by_name(database: str, table: Table, physical: str) -> dict[str, str]:
+    """Return the statements that index a physical table, given by its unquoted name, by the names of the indexes."""
+    on = f"{quote(database)}.{quote(physical)}"
+    return {name: each.statement(name, on) for each in indexes(table) for name in [index_name(physical, each.columns)]}
 
 
 def indexes(table: Table) -> list[Index]:

@@ -26,6 +26,8 @@ from workers.protocol import (
     DropRuns,
     DropTable,
     Health,
+    Indexed,
+    IndexTable,
     LoadEnd,
     LoadReceipt,
     MoveTable,
@@ -211,6 +213,12 @@ class WorkerClient:
         with self._heartbeat.during(), self._errors():
             for result in self._client.do_action(flight.Action(action.kind, action.encode()), self._options(None)):
                 yield BuiltChunk.decode(result.body.to_pybytes())
+
+    def index(self, action: IndexTable) -> Iterator[Indexed]:
+        """Make the indexes that a table should have, and drop the others; yield how far that is."""
+        with self._heartbeat.during(), self._errors():
+            for result in self._client.do_action(flight.Action(action.kind, action.encode()), self._options(None)):
+                yield Indexed.decode(result.body.to_pybytes())
 
     def drop_runs(self, action: DropRuns) -> None:
         """Delete the runs of a transaction, or those of one table of it."""

@@ -9,11 +9,23 @@ import pyarrow as pa
 from qserv.errors import IngestError
 from qserv.ids import ChunkId
 from schema.serialise import table_from_json
-from workers.postgresql import tables
+from workers.postgresql import indexes, tables
 from workers.postgresql.loads import Batches, Sessions
 from workers.postgresql.loads import load as load_rows
 from workers.postgresql.target import Target
-from workers.protocol import PARTS, BuildTable, BuiltChunk, ChunkLoad, DropRuns, DropTable, MoveTable, PrepareTable, RunLoad
+from workers.protocol import (
+    PARTS,
+    BuildTable,
+    BuiltChunk,
+    ChunkLoad,
+    DropRuns,
+    DropTable,
+    Indexed,
+    IndexTable,
+    MoveTable,
+    PrepareTable,
+    RunLoad,
+)
 from workers.runs.building import Build
 from workers.runs.files import RunFiles
 
@@ -66,6 +78,13 @@ class Loader:
         table = table_from_json(action.declaration)
         with self._sessions.session(f"{action.database}.{table.name}") as session:
             tables.prepare(session, action.database, table)
+
+    def index(self, action: IndexTable) -> Iterator[Indexed]:
+        """Make the indexes that a table should have, and drop the others; yield how far that is."""
+        table = table_from_json(action.declaration)
+        with self._sessions.session(f"{action.database}.{table.name}") as session:
+            for done, total in indexes.reindex(session, action.database, table):
+                yield Indexed(done, total)
 
     def move(self, action: MoveTable) -> int:
         """Move all physical tables of a table to another database; return how many there were."""

@@ -337,6 +337,23 @@ class MoveTable(Action):
 
 
 @dataclass(frozen=True)
+class IndexTable(Action):
+    """Make the indexes that a table should have, and drop the others. Answer: an `Indexed` for each physical table that is done."""
+
+    kind: ClassVar[str] = "index-table"
+    database: str
+    declaration: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Indexed(Message):
+    """Physical tables whose indexes are as they should be, and all of them."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class DropTable(Action):
     """Drop the prototype and every chunk and overlap table of a table, if there. Answer: ``{"dropped": count}``."""
 

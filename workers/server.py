@@ -146,6 +146,8 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
             body = action.body.to_pybytes()
             if action.type == protocol.BuildTable.kind:
                 return self._build(protocol.BuildTable.decode(body))
+            if action.type == protocol.IndexTable.kind:
+                return self._index(protocol.IndexTable.decode(body))
             answer = self._act(action.type, body)
             return [json.dumps(answer).encode()]
 
@@ -153,6 +155,11 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
         with _FlightErrors(action.kind):
             for chunk in self._loader.build(action):
                 yield chunk.encode()
+
+    def _index(self, action: protocol.IndexTable) -> Iterator[bytes]:
+        with _FlightErrors(action.kind):
+            for done in self._loader.index(action):
+                yield done.encode()
 
     def _act(self, kind: str, body: bytes) -> dict[str, Any]:
         match kind:

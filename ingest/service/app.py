@@ -19,6 +19,7 @@ from ingest.service.models import (
     ContributionRequest,
     DatabaseStatus,
     FileInfo,
+    IndexRequest,
     LoadInfo,
     LoadName,
     LoadRequest,
@@ -202,6 +203,13 @@ def database_router(parts: Parts) -> APIRouter:
     async def one(database: str) -> DatabaseStatus:
         """Tell of the tables of a database, published or not."""
         return await databases.one(database)
+
+    @router.put("/{database}/tables/{table}/indexes/{name}", status_code=202)
+    async def index(name: Name, database: str, table: str, request: IndexRequest, user: User = ANONYMOUS) -> LoadInfo:
+        """Make an index of a published table, or drop one, while queries go on. `/loads` tells how far that is."""
+        load = await parts.requests.submit_index(name, database, table, request, user)
+        parts.runner.wake()
+        return load
 
     @router.delete("/{database}", status_code=204)
     async def drop_database(database: str) -> None:

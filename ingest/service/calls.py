@@ -16,6 +16,7 @@ from ingest.service.models import (
     ContributionRequest,
     DatabaseStatus,
     FileInfo,
+    IndexRequest,
     LoadInfo,
     LoadRequest,
     TransactionRequest,
@@ -103,6 +104,11 @@ def drop(database: str, table: str | None) -> Call[None]:
     """Delete tables."""
     path = f"/databases/{_part(database)}"
     return Call("DELETE", path if table is None else f"{path}/tables/{_part(table)}", _nothing)
+
+
+def index(name: str, database: str, table: str, request: IndexRequest) -> Call[LoadInfo]:
+    """Make or drop an index."""
+    return Call("PUT", f"/databases/{_part(database)}/tables/{_part(table)}/indexes/{_part(name)}", _LOAD, request)
 
 
 def databases() -> Call[list[DatabaseStatus]]:

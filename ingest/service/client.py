@@ -27,6 +27,7 @@ from ingest.service.models import (
     ContributionRequest,
     DatabaseStatus,
     FileInfo,
+    IndexRequest,
     LoadInfo,
     LoadRequest,
     TransactionRequest,
@@ -204,6 +205,10 @@ class Ingest(_Client):
         """Return a database with its tables."""
         return self._asked(calls.database(name))
 
+    def index(self, name: str, database: str, table: str, request: IndexRequest) -> LoadInfo:
+        """Queue the making or dropping of an index of a published table, under a name as loads have."""
+        return self._asked(calls.index(name, database, table, request))
+
     def drop(self, database: str, table: str | None = None) -> None:
         """Delete a table, or all tables of a database, from all nodes."""
         self._asked(calls.drop(database, table))
@@ -305,6 +310,10 @@ class AsyncIngest(_Client):
     async def database(self, name: str) -> DatabaseStatus:
         """See `Ingest.database`."""
         return await self._asked(calls.database(name))
+
+    async def index(self, name: str, database: str, table: str, request: IndexRequest) -> LoadInfo:
+        """See `Ingest.index`."""
+        return await self._asked(calls.index(name, database, table, request))
 
     async def drop(self, database: str, table: str | None = None) -> None:
         """See `Ingest.drop`."""

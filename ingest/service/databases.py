@@ -11,6 +11,9 @@ from qserv.metadata.catalogue import CatalogueRows, TableRow, load_catalogue
 from qserv.metadata.engine import connect
 from qserv.metadata.nodes import list_nodes
 from qserv.metadata.registration import family_lock
+from schema.ddl import indexes
+from schema.model import Table
+from schema.serialise import column_from_json, table_from_json
 from schema.tap_schema import NAME
 
 
@@ -95,4 +98,13 @@ def _status(table: TableRow) -> TableStatus:
         overlap_rows=sum(table.overlap_row_counts),
         chunks=len(table.chunks),
         columns=len(table.columns),
+        indexes=tuple(index.columns for index in indexes(_declared(table)) if set(index.columns) <= _names(table)),
     )
+
+
+def _declared(table: TableRow) -> Table:
+    return table_from_json(table.declaration, map(column_from_json, table.columns))
+
+
+def _names(table: TableRow) -> set[str]:
+    return {column["name"] for column in table.columns}

@@ -58,6 +58,13 @@ class TransactionRequest(SchemaRequest):
     max_bad_rows: int = Field(default=0, ge=0, description="Rows of each file that may be set aside.")
 
 
+class IndexRequest(Message):
+    """An index of a published table."""
+
+    columns: tuple[str, ...] = Field(min_length=1, description="The first one matters most.")
+    drop: bool = Field(default=False, description="Drop it rather than make it.")
+
+
 class ContributionRequest(Message):
     """Rows for a table of a transaction."""
 
@@ -139,7 +146,7 @@ class LoadInfo(Message):
     """A load."""
 
     name: str
-    kind: str = Field(description="load, or transaction: one into which contributions are sent.")
+    kind: str = Field(description="load; transaction: one into which contributions are sent; index: of a table, made or dropped.")
     database: str
     state: TransactionState
     committing: bool = Field(description="Whether it is to be committed, when all that was sent is done.")
@@ -171,6 +178,7 @@ class TableStatus(Message):
     overlap_rows: int
     chunks: int
     columns: int
+    indexes: tuple[tuple[str, ...], ...] = Field(description="Columns of each index.")
 
 
 class DatabaseStatus(Message):

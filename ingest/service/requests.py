@@ -11,10 +11,21 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ingest.indexing import IndexWish, indexed
 from ingest.inputs import check_table
 from ingest.locations import located
 from ingest.provenance import new_load
-from ingest.service.models import FileInfo, LoadInfo, LoadRequest, ReportInfo, SchemaRequest, StageInfo, TransactionRequest
+from ingest.publication import published_database
+from ingest.service.models import (
+    FileInfo,
+    IndexRequest,
+    LoadInfo,
+    LoadRequest,
+    ReportInfo,
+    SchemaRequest,
+    StageInfo,
+    TransactionRequest,
+)
 from qserv.api.errors import told
 from qserv.errors import NoSuchLoadError, QservError, SchemaError, UnknownNameError
 from qserv.metadata import loads
@@ -59,6 +70,28 @@ class Requests:
         new = replace(new_load(name, database, user, socket.gethostname()), kind=kind)
         async with changing(self._engine, "service.load.enqueue") as connection:
             await loads.enqueue(connection, new, wanted, digest)
+        return await self.load(name)
+
+    async def submit_index(self, name: str, database: str, table: str, request: IndexRequest, user: str) -> LoadInfo:
+        """Queue the making or dropping of an index, unless the same waits, runs or is done.
+
+        Raises
+        ------
+        UnknownNameError, SchemaError, IngestError
+            There is no such table, column or index.
+        LoadNameError
+            Something else was asked under this name.
+        """
+        asked: Json = {"table": table, "columns": list(request.columns), "drop": request.drop}
+        digest = digest_of({"kind": loads.INDEX, "database": database, **asked})
+        async with connect(self._engine) as connection:
+            known = await loads.is_done(connection, name, digest)
+        if not known:
+            found = await published_database(self._engine, database, table)
+            indexed(found.by_name[table], IndexWish(table, request.columns, request.drop))
+            new = replace(new_load(name, found, user, socket.gethostname()), kind=loads.INDEX)
+            async with changing(self._engine, "service.indexing.enqueue") as connection:
+                await loads.enqueue(connection, new, {"asked": asked}, digest)
         return await self.load(name)
 
     async def load(self, name: str, wait_s: float = 0.0) -> LoadInfo:

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.contributing import rejects_of
+from ingest.indexing import IndexWish, index_table
 from ingest.load import RUN_BYTES, LoadOptions, load_catalogue
 from ingest.locations import Location, located
 from ingest.recovery import recover
@@ -25,7 +26,7 @@ from qserv.errors import InternalError, LoadCancelledError, QservError
 from qserv.metadata import loads
 from qserv.metadata.catalogue import Json
 from qserv.metadata.engine import changing, connect
-from qserv.metadata.loads import TRANSACTION, Queued
+from qserv.metadata.loads import INDEX, TRANSACTION, Queued
 from qserv.metadata.transactions import TransactionState
 from schema.model import Database
 from schema.serialise import database_from_json
@@ -187,7 +188,11 @@ class LoadRunner:
             msg = f"load {load.name} is queued, and nobody knows for what"
             raise LoadCancelledError(msg)
         log.info("loading", load=load.name, database=load.database, attempt=load.attempt + 1)
-        database, asked = database_from_json(load.request["database"]), load.request["asked"]
+        asked = load.request["asked"]
+        if load.kind == INDEX:
+            wish = IndexWish(asked["table"], tuple(asked["columns"]), drop=asked["drop"])
+            return await index_table(self._engine, self._secret, wish, load, progress.note)
+        database = database_from_json(load.request["database"])
         if load.kind == TRANSACTION:
             transaction = await self._transaction(database, TransactionRequest.model_validate(asked))
             cluster = Cluster(self._engine, self._secret)

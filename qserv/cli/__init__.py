@@ -33,6 +33,7 @@ COMMANDS = {
     "begin": LazyCommand("qserv.cli.begin", "Begin a transaction, into which files are sent."),
     "send": LazyCommand("qserv.cli.send", "Send files into a transaction, and tell of them."),
     "commit": LazyCommand("qserv.cli.commit", "Commit a transaction: publish all that was sent."),
+    "index": LazyCommand("qserv.cli.index", "Make or drop an index of a published table, or list them."),
     "drop": LazyCommand("qserv.cli.drop", "Delete a table, or a database, from all nodes."),
     "export": LazyCommand("qserv.cli.export", "Write a table, or an answer, as a HATS catalogue for LSDB."),
     "loads": LazyCommand("qserv.cli.loads", "List what was loaded; with a name, from which files."),

@@ -37,6 +37,9 @@ GIVEN_UP = func.coalesce(transactions.c.wish, "") == Wish.CANCEL
 TRANSACTION = "transaction"
 """Kind of a load that takes contributions until it is to be committed."""
 
+INDEX = "index"
+"""Kind of what makes or drops an index of a published table."""
+
 
 @dataclass(frozen=True)
 class Queued:
@@ -52,7 +55,7 @@ class Queued:
     request: Json | None
     """None of a load that was not asked of the service."""
     kind: str
-    """``load``, or ``transaction``: one that takes contributions until it is to be committed."""
+    """``load``; `TRANSACTION`; `INDEX`."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from asyncpg import InterfaceError
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import cast, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -248,6 +249,15 @@ async def publish(connection: AsyncConnection, facts: Mapping[int, Json], transa
                 update(tables.tables).where(tables.tables.c.table_id == table_id).values(published=True, facts=measured),
             )
         return await _raise_version(connection)
+
+
+async def declare_indexes(connection: AsyncConnection, database: str, name: str, indexes: Sequence[Sequence[str]]) -> int:
+    """Write which further indexes a table has; return the new version of the catalogue."""
+    column = tables.tables.c
+    listed = {"indexes": [list(columns) for columns in indexes]}
+    declared = update(tables.tables).where(column.database == database, column.name == name)
+    await connection.execute(declared.values(declaration=column.declaration.op("||")(cast(listed, JSONB))))
+    return await _raise_version(connection)
 
 
 async def unpublish(connection: AsyncConnection, database: str, names: Sequence[str]) -> None:

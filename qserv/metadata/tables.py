@@ -225,7 +225,7 @@ transactions = Table(
     Column("kind", Text, nullable=False, server_default="load"),
     Column("wish", Text, comment="What is asked of an open one: commit; swap once tables change places."),
     CheckConstraint("state IN ('queued', 'open', 'committed', 'aborted')", name="state"),
-    CheckConstraint("kind IN ('load', 'transaction')", name="kind"),
+    CheckConstraint("kind IN ('load', 'transaction', 'index')", name="kind"),
     comment="Loads: the rows of one become visible together, or none of them.",
 )
 

@@ -12,7 +12,7 @@ def folder(blocks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     for block in blocks:
         language, _, name = block.kind.partition(" ")
-        if block.page == "data-engineer.md" and language in {"yaml", "csv"}:
+        if block.page == "data-engineers.md" and language in {"yaml", "csv"}:
             (folder / name).write_text(block.text)
     return folder
 

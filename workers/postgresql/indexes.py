@@ -1,12 +1,17 @@
 """Indexes and the planner's statistics of a physical table, made in the transaction that fills it."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import psycopg
 
 from qserv.errors import IngestError
-from schema.ddl import index_statements
+from qserv.failpoints import durable
+from schema.ddl import index_statements, index_statements_by_name
+from schema.model import Table
+from schema.physical import quote
 from workers.postgresql.statements import run
+from workers.postgresql.tables import physical_tables
 from workers.postgresql.target import Target
 
 STATISTICS_TARGETS: Final = (2, 10)
@@ -16,6 +21,29 @@ statistics of our own."""
 
 ROWS_PER_TARGET: Final = 10_000
 """Rows of a table for each unit of detail: a sample of 3 % of them."""
+
+
+def reindex(session: psycopg.Connection, database: str, table: Table) -> Iterator[tuple[int, int]]:
+    """Make the indexes that a table should have and drop the others, on all its physical tables; queries go on meanwhile.
+
+    Yields
+    ------
+    Number of physical tables that are done, and of all.
+    """
+    names = [name for name in physical_tables(session, database, table.name) if name != table.name or not table.partitioned]
+    sql = "SELECT tablename, indexname FROM pg_catalog.pg_indexes WHERE schemaname = %s"
+    found: dict[str, set[str]] = {}
+    for physical, index_name in session.execute(sql, [database]).fetchall():
+        found.setdefault(physical, set()).add(index_name)
+    for done, physical in enumerate(names, 1):
+        wanted, there = index_statements_by_name(database, table, physical), found.get(physical, set())
+        with durable("worker.indexing.table"):
+            for index_name in sorted(wanted.keys() - there):
+                run(session, wanted[index_name])
+            for index_name in sorted(there - wanted.keys()):
+                # It waits for the queries that use it, and lets others through.
+                run(session, f"DROP INDEX CONCURRENTLY IF EXISTS {quote(database)}.{quote(index_name)}")
+        yield done, len(names)
 
 
 def index(session: psycopg.Connection, target: Target, rows: int) -> None:

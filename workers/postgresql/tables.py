@@ -30,7 +30,7 @@ def move(session: psycopg.Connection, source: str, database: str, table: str) ->
     drop(session, database, table)
     with durable("worker.schema.make"), session.transaction():
         _make_schema(session, database)
-    names = _physical(session, source, table)
+    names = physical_tables(session, source, table)
     for start in range(0, len(names), DROP_BATCH_TABLES):
         with durable("worker.tables.move"), session.transaction():
             for name in names[start : start + DROP_BATCH_TABLES]:
@@ -44,13 +44,21 @@ def drop(session: psycopg.Connection, database: str, table: str) -> int:
 
     A database that is empty then is dropped as well.
     """
-    names = _physical(session, database, table)
+    names = physical_tables(session, database, table)
     for start in range(0, len(names), DROP_BATCH_TABLES):
         with durable("worker.tables.drop"):
             for statement in drop_statements(database, names[start : start + DROP_BATCH_TABLES]):
                 run(session, statement)
     _leave(session, database)
     return len(names)
+
+
+def physical_tables(session: psycopg.Connection, database: str, table: str) -> list[str]:
+    """Return the unquoted names of the physical tables of a table."""
+    found = session.execute(
+        'SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = %s ORDER BY tablename COLLATE "C"', [database]
+    ).fetchall()
+    return [name for (name,) in found if name == table or chunk_of(table, name) is not None]
 
 
 def _make_schema(session: psycopg.Connection, database: str) -> None:
@@ -78,11 +86,3 @@ def _held(session: psycopg.Connection, database: str) -> bool:
     """
     session.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [database])
     return session.execute("SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s", [database]).fetchone() is not None
-
-
-def _physical(session: psycopg.Connection, database: str, table: str) -> list[str]:
-    """Return the unquoted names of the physical tables of a table."""
-    found = session.execute(
-        'SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = %s ORDER BY tablename COLLATE "C"', [database]
-    ).fetchall()
-    return [name for (name,) in found if name == table or chunk_of(table, name) is not None]

@@ -12,7 +12,10 @@ from tests.ingest.service.test_killed_service import insist
 from tests.support.steps import failpoints
 from tests.support.waiting import until
 
-POINTS = [point for point in failpoints() if point.startswith("service.") and not point.startswith("service.load.")]
+OTHERS = ("service.load.", "service.indexing.")
+"""Steps that other files kill at."""
+
+POINTS = [point for point in failpoints() if point.startswith("service.") and not point.startswith(OTHERS)]
 
 SOME = (
     *("service.contribution.begin.after", "service.commit.ask.after", "service.swap.begin.after"),

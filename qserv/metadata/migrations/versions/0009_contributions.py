@@ -28,7 +28,7 @@ def upgrade() -> None:
     """Add what open transactions need."""
     for column in TRANSACTIONS:
         op.add_column("transactions", column)
-    op.create_check_constraint(op.f("transactions_kind_check"), "transactions", "kind IN ('load', 'transaction')")
+    op.create_check_constraint(op.f("transactions_kind_check"), "transactions", "kind IN ('load', 'transaction', 'index')")
     for column in CONTRIBUTIONS:
         op.add_column("contributions", column)
     states = "state IN ('queued', 'reading', 'done', 'failed', 'cancelled')"
