@@ -15,6 +15,7 @@ from ingest.service.contributions import Contributions, Upload, read_options
 from ingest.service.databases import Databases
 from ingest.service.models import (
     MAX_WAIT_S,
+    ChunkStatus,
     ContributionInfo,
     ContributionRequest,
     DatabaseStatus,
@@ -23,6 +24,7 @@ from ingest.service.models import (
     LoadInfo,
     LoadName,
     LoadRequest,
+    TableStatistics,
     TransactionRequest,
 )
 from ingest.service.requests import Requests
@@ -33,6 +35,9 @@ from qserv.metadata.engine import connect
 
 MAX_BODY_BYTES = 16 * 2**20
 """Largest request: a schema of thousands of columns, or a list of a hundred thousand files."""
+
+LISTED_CHUNKS = 10_000
+"""Chunks of one page at the most."""
 
 LISTED_LOADS = 1000
 """Loads of one list at the most."""
@@ -203,6 +208,21 @@ def database_router(parts: Parts) -> APIRouter:
     async def one(database: str) -> DatabaseStatus:
         """Tell of the tables of a database, published or not."""
         return await databases.one(database)
+
+    @router.get("/{database}/tables/{table}")
+    async def statistics(database: str, table: str) -> TableStatistics:
+        """Tell of a table, with the ranges of its columns."""
+        return await databases.table(database, table)
+
+    @router.get("/{database}/tables/{table}/chunks")
+    async def chunks(
+        database: str,
+        table: str,
+        after: Annotated[int | None, Query(description="The last chunk of the page before.")] = None,
+        limit: Annotated[int, Query(ge=1, le=LISTED_CHUNKS)] = 1000,
+    ) -> list[ChunkStatus]:
+        """List the chunks in which a table has rows, and the nodes that hold them."""
+        return await databases.chunks(database, table, after, limit)
 
     @router.put("/{database}/tables/{table}/indexes/{name}", status_code=202)
     async def index(name: Name, database: str, table: str, request: IndexRequest, user: User = ANONYMOUS) -> LoadInfo:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ingest.formats.source import ReadOptions
 from ingest.service.models import (
+    ChunkStatus,
     ContributionInfo,
     ContributionRequest,
     DatabaseStatus,
@@ -19,6 +20,7 @@ from ingest.service.models import (
     IndexRequest,
     LoadInfo,
     LoadRequest,
+    TableStatistics,
     TransactionRequest,
 )
 from qserv.api.errors import error_of
@@ -119,6 +121,18 @@ def databases() -> Call[list[DatabaseStatus]]:
 def database(name: str) -> Call[DatabaseStatus]:
     """Tell of a database."""
     return Call("GET", f"/databases/{_part(name)}", _DATABASE)
+
+
+def table(database: str, name: str) -> Call[TableStatistics]:
+    """Tell of a table."""
+    return Call("GET", f"/databases/{_part(database)}/tables/{_part(name)}", TypeAdapter(TableStatistics).validate_json)
+
+
+def chunks(database: str, table: str, after: int | None, limit: int) -> Call[list[ChunkStatus]]:
+    """List the chunks of a table."""
+    parameters = (("limit", str(limit)), *((("after", str(after)),) if after is not None else ()))
+    path = f"/databases/{_part(database)}/tables/{_part(table)}/chunks"
+    return Call("GET", path, TypeAdapter(list[ChunkStatus]).validate_json, parameters=parameters)
 
 
 def begin(name: str, request: TransactionRequest) -> Call[LoadInfo]:

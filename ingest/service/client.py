@@ -23,6 +23,7 @@ from ingest.service import calls
 from ingest.service.calls import Call
 from ingest.service.models import (
     MAX_WAIT_S,
+    ChunkStatus,
     ContributionInfo,
     ContributionRequest,
     DatabaseStatus,
@@ -30,6 +31,7 @@ from ingest.service.models import (
     IndexRequest,
     LoadInfo,
     LoadRequest,
+    TableStatistics,
     TransactionRequest,
 )
 from qserv.cluster import Cluster, Secrets
@@ -205,6 +207,14 @@ class Ingest(_Client):
         """Return a database with its tables."""
         return self._asked(calls.database(name))
 
+    def table(self, database: str, name: str) -> TableStatistics:
+        """Return a table with the ranges of its columns."""
+        return self._asked(calls.table(database, name))
+
+    def chunks(self, database: str, table: str, after: int | None = None, limit: int = 1000) -> list[ChunkStatus]:
+        """Return chunks in which a table has rows, those behind one."""
+        return self._asked(calls.chunks(database, table, after, limit))
+
     def index(self, name: str, database: str, table: str, request: IndexRequest) -> LoadInfo:
         """Queue the making or dropping of an index of a published table, under a name as loads have."""
         return self._asked(calls.index(name, database, table, request))
@@ -310,6 +320,14 @@ class AsyncIngest(_Client):
     async def database(self, name: str) -> DatabaseStatus:
         """See `Ingest.database`."""
         return await self._asked(calls.database(name))
+
+    async def table(self, database: str, name: str) -> TableStatistics:
+        """See `Ingest.table`."""
+        return await self._asked(calls.table(database, name))
+
+    async def chunks(self, database: str, table: str, after: int | None = None, limit: int = 1000) -> list[ChunkStatus]:
+        """See `Ingest.chunks`."""
+        return await self._asked(calls.chunks(database, table, after, limit))
 
     async def index(self, name: str, database: str, table: str, request: IndexRequest) -> LoadInfo:
         """See `Ingest.index`."""

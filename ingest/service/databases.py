@@ -5,10 +5,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ingest.leftovers import drop_tables
 from ingest.nodes import connected_nodes
 from ingest.publication import describe_published, described
-from ingest.service.models import DatabaseStatus, TableStatus
+from ingest.service.models import ChunkStatus, ColumnStatus, DatabaseStatus, TableStatistics, TableStatus
 from qserv.errors import IngestError, UnknownNameError
-from qserv.metadata.catalogue import CatalogueRows, TableRow, load_catalogue
+from qserv.metadata.catalogue import CatalogueRows, Json, TableRow, load_catalogue
 from qserv.metadata.engine import connect
+from qserv.metadata.measured import ColumnRange, chunk_rows, column_ranges
 from qserv.metadata.nodes import list_nodes
 from qserv.metadata.registration import family_lock
 from schema.ddl import indexes
@@ -41,6 +42,46 @@ class Databases:
                 return database
         known = ", ".join(database.name for database in found)
         msg = f"there is no database {name}; there is {known}" if known else f"there is no database {name}, nor any other"
+        raise UnknownNameError(msg)
+
+    async def table(self, name: str, table: str) -> TableStatistics:
+        """Return a table with the ranges of its columns.
+
+        Raises
+        ------
+        UnknownNameError
+            There is none of the name.
+        """
+        row = await self._row(name, table)
+        datatypes = {column["name"]: column["datatype"] for column in row.columns}
+        async with connect(self._engine) as connection:
+            ranges = await column_ranges(connection, row.table_id, datatypes)
+        none = ColumnRange(None, None, 0, has_nan=False, has_infinity=False)
+        statistics = tuple(_column_status(column, ranges.get(column["name"], none)) for column in row.columns)
+        return TableStatistics(**_status(row).model_dump(), statistics=statistics)
+
+    async def chunks(self, name: str, table: str, after: int | None, limit: int) -> list[ChunkStatus]:
+        """Return chunks in which a table has rows, those behind one.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no table of the name.
+        """
+        row = await self._row(name, table)
+        async with connect(self._engine) as connection:
+            found = await chunk_rows(connection, row.table_id, after, limit)
+        return [
+            ChunkStatus(chunk=each.chunk, rows=each.row_count, overlap_rows=each.overlap_row_count, nodes=each.nodes)
+            for each in found
+        ]
+
+    async def _row(self, name: str, table: str) -> TableRow:
+        rows = [row for row in (await self._catalogue()).tables if row.database == name]
+        for row in rows:
+            if row.name == table:
+                return row
+        msg = f"there is no table {name}.{table}; {', '.join(row.name for row in rows) or 'nothing'} is in {name}"
         raise UnknownNameError(msg)
 
     async def drop(self, name: str, table: str | None = None) -> None:
@@ -99,6 +140,20 @@ def _status(table: TableRow) -> TableStatus:
         chunks=len(table.chunks),
         columns=len(table.columns),
         indexes=tuple(index.columns for index in indexes(_declared(table)) if set(index.columns) <= _names(table)),
+    )
+
+
+def _column_status(column: Json, found: ColumnRange) -> ColumnStatus:
+    return ColumnStatus(
+        name=column["name"],
+        datatype=column["datatype"],
+        unit=column.get("unit"),
+        ucd=column.get("ucd"),
+        minimum=found.minimum,
+        maximum=found.maximum,
+        nulls=found.null_count,
+        has_nan=found.has_nan,
+        has_infinity=found.has_infinity,
     )
 
 

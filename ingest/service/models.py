@@ -181,6 +181,35 @@ class TableStatus(Message):
     indexes: tuple[tuple[str, ...], ...] = Field(description="Columns of each index.")
 
 
+class ColumnStatus(Message):
+    """A column over all rows of its table. What NaN is among its values counts neither as smallest nor as largest."""
+
+    name: str
+    datatype: str
+    unit: str | None
+    ucd: str | None
+    minimum: str | None = Field(description="As PostgreSQL writes it; null where there is no value.")
+    maximum: str | None
+    nulls: int
+    has_nan: bool
+    has_infinity: bool
+
+
+class TableStatistics(TableStatus):
+    """A table with what is known of its columns."""
+
+    statistics: tuple[ColumnStatus, ...]
+
+
+class ChunkStatus(Message):
+    """A chunk in which a table has rows."""
+
+    chunk: int = Field(description="NUNIQ of its pixel; 0 for rows without position; -1 for a replicated table.")
+    rows: int
+    overlap_rows: int
+    nodes: tuple[str, ...] = Field(description="Nodes that hold it.")
+
+
 class DatabaseStatus(Message):
     """A database with its tables."""
 

@@ -40,6 +40,24 @@ def test_a_load_is_asked_for_and_waited_for(ingest, ingest_cluster, sky):
     assert tables == {"object": ("director", True, 300), "source": ("dependent", True, 600)}
 
 
+def test_statistics_and_chunks_of_a_table_are_told(ingest, sky):
+    text = "id,ra,dec\n-9007199254740993,0,-90\n9007199254740993,359.5,2\n7,12.25,\n5,,\n"
+    (sky.directory / "objects.csv").write_text(text.replace("12.25,\n", "12.25,10\n"))
+    ingest.submit(sky.name, sky.request({"object": (str(sky.directory / "objects.csv"),)}))
+    assert ingest.finished(sky.name).state is TransactionState.COMMITTED
+    table = ingest.table(sky.name, "object")
+    assert (table.rows, table.published, {column.ucd for column in table.statistics} >= {"meta.id;meta.main"}) == (4, True, True)
+    ranges = {column.name: (column.minimum, column.maximum, column.nulls) for column in table.statistics}
+    assert ranges == {"id": ("-9007199254740993", "9007199254740993", 0), "ra": ("0", "359.5", 1), "dec": ("-90", "10", 1)}
+    chunks = ingest.chunks(sky.name, "object")
+    assert sum(chunk.rows for chunk in chunks) == 4
+    assert [chunk.chunk for chunk in chunks] == sorted(chunk.chunk for chunk in chunks)
+    assert all(chunk.nodes in {("node-1",), ("node-2",)} for chunk in chunks)
+    assert ingest.chunks(sky.name, "object", after=chunks[0].chunk, limit=1) == chunks[1:2]
+    with pytest.raises(UnknownNameError, match="object is in"):
+        ingest.table(sky.name, "objects")
+
+
 def test_the_same_request_is_done_once(ingest, ingest_cluster, sky):
     files = sky.write(20)
     request = sky.request(files)
