@@ -45,9 +45,6 @@ from qserv.metadata.transactions import LEFT_OPEN, TransactionState
 from qserv.placement import place_chunk
 from schema.model import Database, Table, TableRole
 
-STOPPED = "the ingest service was stopped"
-"""Why a transaction is left as it is, to go on with the next service."""
-
 LOOK_S = 15.0
 """How often an idle transaction looks for what was sent, if nobody tells it."""
 
@@ -99,10 +96,11 @@ class TransactionOptions:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The doors of the cluster: its metadata database, and the secret for its workers."""
+    """The doors of the cluster: its metadata database, and the secret for its workers; and room for so many that work at a time."""
 
     engine: AsyncEngine
     secret: str
+    slots: asyncio.Semaphore
 
 
 async def run_transaction(
@@ -124,17 +122,17 @@ async def run_transaction(
     QservError
         A part of the cluster does not answer. It can be gone on with.
     asyncio.CancelledError
-        With `STOPPED`, it is left as it is; else it is aborted.
+        If it was cancelled, it is aborted; else it is left as it is, to go on with the next service.
     """
     database = options.database
-    _check_tables(options)
     async with connect(cluster.engine) as connection:
         listed = await list_nodes(connection)
-    place_chunk(database.family, NULL_CHUNK, {node.node_id: node.weight for node in listed}, options.replicas)
     async with family_lock(cluster.engine, database.family), connected_nodes(listed, cluster.secret) as nodes:
         async with _aborted_if_wrong(cluster.engine, nodes, database, Load(cluster.engine, queued.transaction_id, queued.name)):
+            _check_tables(options)
+            place_chunk(database.family, NULL_CHUNK, {node.node_id: node.weight for node in listed}, options.replicas)
             transaction = await _opened(cluster.engine, nodes, options, queued, progress)
-            report = await transaction.run(wake)
+            report = await transaction.run(wake, cluster.slots)
         await clear_runs(cluster.engine, nodes)
     return report
 
@@ -145,8 +143,8 @@ async def _aborted_if_wrong(engine: AsyncEngine, nodes: Nodes, database: Databas
     try:
         yield
     except BaseException as error:
-        goes_on = str(error) == STOPPED if isinstance(error, asyncio.CancelledError) else getattr(error, "retryable", False)
-        if (not goes_on or await _wish(engine, load) is Wish.SWAP) and await load.abort(error):
+        goes_on = isinstance(error, asyncio.CancelledError) or getattr(error, "retryable", False)
+        if (not goes_on or await _wish(engine, load) in {Wish.SWAP, Wish.CANCEL}) and await load.abort(error):
             with contextlib.suppress(QservError):
                 await remove_hidden(engine, nodes, database.name)
             await describe_published(engine, nodes)
@@ -253,7 +251,7 @@ class _Transaction:
     table_ids: Mapping[str, int]
     inputs: Sequence[Input]
 
-    async def run(self, wake: asyncio.Event) -> LoadReport:
+    async def run(self, wake: asyncio.Event, slots: asyncio.Semaphore) -> LoadReport:
         """Take what is sent, until a commit is asked and done."""
         if await _wish(self.making.engine, self.making.load) is Wish.SWAP:
             raise IngestError(LEFT_OPEN)
@@ -264,10 +262,12 @@ class _Transaction:
             wish, sent = await _wish(self.making.engine, self.making.load), await self.taking.sent()
             wait_s = LOOK_S
             if waiting := [file for file in sent if waits(file)]:
-                wait_s = await self.taking.take(waiting)
+                async with slots:
+                    wait_s = await self.taking.take(waiting)
             elif wish is Wish.COMMIT:
                 try:
-                    return await self._commit(sent)
+                    async with slots:
+                        return await self._commit(sent)
                 except QservError as error:
                     if await _wish(self.making.engine, self.making.load) is Wish.SWAP:
                         raise

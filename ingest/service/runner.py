@@ -20,7 +20,7 @@ from ingest.locations import Location, located
 from ingest.recovery import recover
 from ingest.report import LoadReport, Progress, Stage
 from ingest.service.models import LoadRequest, TransactionRequest
-from ingest.transaction import STOPPED, Cluster, TransactionOptions, run_transaction
+from ingest.transaction import Cluster, TransactionOptions, run_transaction
 from qserv.api.errors import INTERNAL
 from qserv.errors import InternalError, LoadCancelledError, QservError
 from qserv.metadata import loads
@@ -43,6 +43,8 @@ PROGRESS_S = 0.5
 MOST_TRIES = 5
 RETRY_S = 2.0
 """A load that failed for a reason that may pass is tried so often: again after this time, then after twice as long, and so on."""
+
+STOPPED = "the ingest service was stopped"
 
 UPLOADS = "uploads"
 """Directory, in the home, of files that came in requests, until their rows are taken."""
@@ -69,6 +71,8 @@ class LoadRunner:
         self._engine, self._secret, self._chunk_target_rows = engine, secret, chunk_target_rows
         self._rejects, self._uploads = home / "rejects", home / UPLOADS
         self._wake = asyncio.Event()
+        self._slots = asyncio.Semaphore(LOADS_AT_A_TIME)
+        """Transactions that read files or make tables at a time; others wait, though they are open."""
         self._running: dict[str, tuple[Queued, asyncio.Task[None]]] = {}
         self._told: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         """Set when something was sent into an open transaction."""
@@ -195,7 +199,7 @@ class LoadRunner:
         database = database_from_json(load.request["database"])
         if load.kind == TRANSACTION:
             transaction = await self._transaction(database, TransactionRequest.model_validate(asked))
-            cluster = Cluster(self._engine, self._secret)
+            cluster = Cluster(self._engine, self._secret, self._slots)
             return await run_transaction(cluster, transaction, load, self._told[load.name], progress.note)
         request = LoadRequest.model_validate(asked)
         files = {table: await asyncio.to_thread(_located, words) for table, words in request.files.items()}
@@ -228,12 +232,15 @@ class LoadRunner:
     async def _stopped(self, load: Queued, progress: "_Stages", reason: str) -> None:
         """A load was cancelled, or the service stops: then it waits for the next one."""
         log.info("load stopped", load=load.name, reason=reason)
-        if reason == STOPPED and load.kind == TRANSACTION:
+        async with connect(self._engine) as connection:
+            state = await loads.state_of(connection, load.name)
+        if load.kind == TRANSACTION and state is TransactionState.OPEN:
             return  # it goes on with the next service
-        if reason == STOPPED:
+        if reason == STOPPED and state is TransactionState.ABORTED:
             async with changing(self._engine, "service.load.requeue") as connection:
-                if await loads.state_of(connection, load.name) is TransactionState.ABORTED:
-                    await loads.requeue(connection, load)
+                await loads.requeue(connection, load)
+        elif reason == STOPPED:
+            return  # it waits still, or is committed
         else:
             await self._end(load, progress, code=LoadCancelledError.code)
 
