@@ -5,7 +5,8 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -32,6 +33,9 @@ from schema.serialise import database_from_json
 
 _READING = TypeAdapter(ReadOptions)
 
+UNFINISHED = ".new"
+"""Ending of a file that has not come wholly."""
+
 STATES = (
     ContributionState.FAILED,
     ContributionState.READING,
@@ -57,7 +61,7 @@ class Contributions:
     Parameters
     ----------
     uploads
-        Directory of the files that came in requests, until their rows are taken.
+        Directory of the files that came in requests, until their transaction ends.
     """
 
     def __init__(self, engine: AsyncEngine, uploads: Path) -> None:
@@ -80,10 +84,8 @@ class Contributions:
             There is no such file.
         """
         asked = request.model_dump(mode="json")
-        number = await self._checked(transaction, request.table)
-        async with connect(self._engine) as connection:
-            known = await contributions.is_sent(connection, number, name, digest_of(asked))
-        if not known:
+        if not await self._is_sent(transaction, name, digest_of(asked)):
+            number = await self._checked(transaction, request.table)
             files = await asyncio.to_thread(located, request.source)
             requests = [(request.table, str(file), {"word": word_of(file), "reading": asked["reading"]}) for file in files]
             await self._send(number, name, digest_of(asked), requests)
@@ -99,12 +101,17 @@ class Contributions:
         StorageFullError
             There is no room for it.
         """
-        table, file_name, reading = upload.table, upload.file_name, upload.reading
-        number = await self._checked(transaction, table)
-        path, sha256 = await _received(self._uploads / transaction, f"{name}-", file_name, content)
-        words = {"word": str(path), "reading": _READING.dump_python(reading, mode="json"), "uploaded": True}
-        digest = digest_of({"table": table, "sha256": sha256, "reading": words["reading"]})
-        await self._send(number, name, digest, [(table, f"upload:{Path(file_name).name}", words)])
+        if not await self._is_known(transaction, name):
+            await self._checked(transaction, upload.table)  # before all of it has come
+        async with _received(self._uploads, content) as (path, sha256):
+            reading = _READING.dump_python(upload.reading, mode="json")
+            digest = digest_of({"table": upload.table, "sha256": sha256, "reading": reading})
+            if not await self._is_sent(transaction, name, digest):
+                number = await self._checked(transaction, upload.table)
+                kept = self._uploads / transaction / f"{name}-{digest}{''.join(Path(Path(upload.file_name).name).suffixes[-2:])}"
+                await asyncio.to_thread(_keep, path, kept)
+                words = {"word": str(kept), "reading": reading}
+                await self._send(number, name, digest, [(upload.table, f"upload:{Path(upload.file_name).name}", words)])
         return await self.one(transaction, name)
 
     async def listed(self, transaction: str) -> list[ContributionInfo]:
@@ -173,6 +180,15 @@ class Contributions:
         async with changing(self._engine, "service.commit.ask") as connection:
             await contributions.ask_commit(connection, await _number(connection, transaction))
 
+    async def _is_sent(self, transaction: str, name: str, digest: str) -> bool:
+        """Return whether the same contribution is there, and waits, is read, or is done."""
+        async with connect(self._engine) as connection:
+            return await contributions.is_sent(connection, await _number(connection, transaction), name, digest)
+
+    async def _is_known(self, transaction: str, name: str) -> bool:
+        async with connect(self._engine) as connection:
+            return bool(await contributions.of_transaction(connection, await _number(connection, transaction), name))
+
     async def _send(self, number: int, name: str, digest: str, files: Sequence[tuple[str, str, Json]]) -> None:
         async with changing(self._engine, "service.contribution.send") as connection:
             await contributions.send(connection, number, name, digest, files)
@@ -227,11 +243,10 @@ async def _number(connection: AsyncConnection, name: str) -> int:
     return int(found)
 
 
-async def _received(directory: Path, begin: str, file_name: str, content: AsyncIterable[bytes]) -> tuple[Path, str]:
-    """Write what comes to a file, which is on the disk then; return its path and SHA-256, which is part of its name."""
-    found = hashlib.sha256()
-    suffixes = "".join(Path(Path(file_name).name).suffixes[-2:])
-    new = directory / f"{secrets.token_hex(8)}.new"
+@asynccontextmanager
+async def _received(directory: Path, content: AsyncIterable[bytes]) -> AsyncIterator[tuple[Path, str]]:
+    """Write what comes to a file, which is on the disk then; yield its path and SHA-256. Who keeps it renames it."""
+    found, new = hashlib.sha256(), directory / f"{secrets.token_hex(8)}{UNFINISHED}"
     try:
         await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
         try:
@@ -240,15 +255,18 @@ async def _received(directory: Path, begin: str, file_name: str, content: AsyncI
                     found.update(part)
                     await asyncio.to_thread(file.write, part)
                 await asyncio.to_thread(_synced, file)
-            path = directory / f"{begin}{found.hexdigest()}{suffixes}"
-            with durable("service.upload.keep"):
-                new.rename(path)
+            yield new, found.hexdigest()
         finally:
             new.unlink(missing_ok=True)
     except OSError as error:
         msg = f"{directory}: {error}; make room on that disk, then send it again"
         raise StorageFullError(msg) from error
-    return path, found.hexdigest()
+
+
+def _keep(path: Path, kept: Path) -> None:
+    kept.parent.mkdir(exist_ok=True)
+    with durable("service.upload.keep"):
+        path.rename(kept)
 
 
 def _synced(file: BinaryIO) -> None:

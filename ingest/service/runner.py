@@ -19,6 +19,7 @@ from ingest.load import RUN_BYTES, LoadOptions, load_catalogue
 from ingest.locations import Location, located
 from ingest.recovery import recover
 from ingest.report import LoadReport, Progress, Stage
+from ingest.service.contributions import UNFINISHED
 from ingest.service.models import LoadRequest, TransactionRequest
 from ingest.transaction import Cluster, TransactionOptions, run_transaction
 from qserv.api.errors import INTERNAL
@@ -47,7 +48,7 @@ RETRY_S = 2.0
 STOPPED = "the ingest service was stopped"
 
 UPLOADS = "uploads"
-"""Directory, in the home, of files that came in requests, until their rows are taken."""
+"""Directory, in the home, of files that came in requests, until their transaction ends."""
 
 log = structlog.get_logger("ingest.loads")
 
@@ -84,6 +85,8 @@ class LoadRunner:
     def start(self) -> None:
         """Begin to run loads."""
         self._rejects.mkdir(parents=True, exist_ok=True)
+        for path in self._uploads.glob(f"*{UNFINISHED}"):  # left by a service that died
+            path.unlink()
         self._loop = asyncio.create_task(self._look_for_loads())
 
     async def close(self) -> None:

@@ -206,7 +206,8 @@ async def state_of(connection: AsyncConnection, name: str) -> TransactionState:
 async def is_settled(connection: AsyncConnection, name: str) -> bool:
     """Whether nothing more comes of a load by itself: it has ended, or its commit was refused, or it is not there."""
     refused = transactions.c.wish.is_(None) & transactions.c.error.is_not(None) & (transactions.c.state == TransactionState.OPEN)
-    settled = select(transactions.c.request.is_(None) | refused).where(transactions.c.name == name)
+    ended = transactions.c.request.is_(None) & transactions.c.ended.is_not(None)
+    settled = select(ended | refused).where(transactions.c.name == name)
     return bool((await connection.execute(settled)).scalar_one_or_none() in {True, None})
 
 

@@ -109,6 +109,7 @@ def test_a_contribution_that_is_sent_twice_is_taken_once(ingest, ingest_cluster,
         ingest.send(sky.name, "one", ContributionRequest(table="source", source=str(path)))
     assert committed(ingest, sky).state is TransactionState.COMMITTED
     assert ingest_cluster.rows(sky.name, "object") == 100
+    assert ingest.send(sky.name, "one", request).rows == 100
 
 
 def test_a_contribution_that_is_wrong_fails_alone(ingest, ingest_cluster, sky):
@@ -196,6 +197,10 @@ def test_files_may_come_with_the_request(ingest, ingest_cluster, sky):
     assert ingest.contribution(sky.name, "text", 60).rows == 2
     assert committed(ingest, sky).state is TransactionState.COMMITTED
     assert ingest_cluster.rows(sky.name, "object") == 102
+    # What was sent before is known when it is sent again after all; else nothing is taken any more.
+    assert ingest.upload(sky.name, "file", "object", path).rows == 100
+    with pytest.raises(TransactionEndedError):
+        ingest.upload(sky.name, "late", "object", path)
     assert not (ingest_cluster.cluster.home / "uploads" / sky.name).exists()
 
 
