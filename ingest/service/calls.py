@@ -23,6 +23,7 @@ from ingest.service.models import (
     TableStatistics,
     TransactionRequest,
 )
+from ingest.service.sent_rows import Content
 from qserv.api.errors import error_of
 from qserv.api.messages import ErrorDocument, Message
 from qserv.errors import QservError
@@ -39,8 +40,8 @@ class Call(Generic[Answer]):
     read: Callable[[bytes], Answer]
     body: Message | None = None
     parameters: tuple[tuple[str, str], ...] = ()
-    content: Path | bytes | None = None
-    """A file to be sent, rather than JSON."""
+    content: Content | None = None
+    """What is sent, rather than JSON."""
 
     def request(self) -> dict[str, Any]:
         """Return the arguments of httpx for it."""
@@ -150,7 +151,7 @@ def send(transaction: str, name: str, request: ContributionRequest) -> Call[Cont
     return Call("PUT", _contribution(transaction, name), _CONTRIBUTION, request)
 
 
-def upload(transaction: str, name: str, table: str, content: Path | bytes, reading: ReadOptions | None) -> Call[ContributionInfo]:
+def upload(transaction: str, name: str, table: str, content: Content, reading: ReadOptions | None) -> Call[ContributionInfo]:
     """Send a file with the request."""
     parameters = [("table", table)]
     if isinstance(content, Path):

@@ -7,14 +7,11 @@
 `AsyncIngest` has the same methods, to be awaited.
 """
 
-import asyncio
 import getpass
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -34,6 +31,7 @@ from ingest.service.models import (
     TableStatistics,
     TransactionRequest,
 )
+from ingest.service.sent_rows import Content, parts, parts_async
 from qserv.cluster import Cluster, Secrets
 from qserv.errors import IngestLostError
 
@@ -43,30 +41,7 @@ CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = MAX_WAIT_S + 30.0
 """A service that is asked to wait answers within `MAX_WAIT_S`."""
 
-PART_BYTES = 1 << 20
-"""Of a file that is sent, at a time."""
-
 Answer = TypeVar("Answer")
-
-
-@contextmanager
-def _opened(content: Path | bytes | None) -> Iterator[BinaryIO | bytes | None]:
-    if isinstance(content, Path):
-        with content.open("rb") as file:
-            yield file
-    else:
-        yield content
-
-
-def _parts(content: Path | bytes | None) -> AsyncIterator[bytes] | bytes | None:
-    return _read_in_parts(content) if isinstance(content, Path) else content
-
-
-async def _read_in_parts(path: Path) -> AsyncIterator[bytes]:
-    file = await asyncio.to_thread(path.open, "rb")
-    with file:
-        while part := await asyncio.to_thread(file.read, PART_BYTES):
-            yield part
 
 
 class _Client:
@@ -174,9 +149,9 @@ class Ingest(_Client):
         return self._asked(calls.send(transaction, name, request))
 
     def upload(
-        self, transaction: str, name: str, table: str, content: Path | bytes, reading: ReadOptions | None = None
+        self, transaction: str, name: str, table: str, content: Content, reading: ReadOptions | None = None
     ) -> ContributionInfo:
-        """Send a file with the request, or what is in one. CSV is known by the ending of a file."""
+        """Send a file with the request, or what is in one, or rows, which need no file anywhere. CSV is known by its ending."""
         return self._asked(calls.upload(transaction, name, table, content, reading))
 
     def contributions(self, transaction: str) -> list[ContributionInfo]:
@@ -225,8 +200,7 @@ class Ingest(_Client):
 
     def _asked(self, call: Call[Answer]) -> Answer:
         try:
-            with _opened(call.content) as content:
-                response = self._http.request(**call.request(), content=content)
+            response = self._http.request(**call.request(), content=parts(call.content))
         except httpx.HTTPError as error:
             raise self._lost(error) from error
         return call.answer(response)
@@ -288,7 +262,7 @@ class AsyncIngest(_Client):
         return await self._asked(calls.send(transaction, name, request))
 
     async def upload(
-        self, transaction: str, name: str, table: str, content: Path | bytes, reading: ReadOptions | None = None
+        self, transaction: str, name: str, table: str, content: Content, reading: ReadOptions | None = None
     ) -> ContributionInfo:
         """See `Ingest.upload`."""
         return await self._asked(calls.upload(transaction, name, table, content, reading))
@@ -339,7 +313,7 @@ class AsyncIngest(_Client):
 
     async def _asked(self, call: Call[Answer]) -> Answer:
         try:
-            response = await self._http.request(**call.request(), content=_parts(call.content))
+            response = await self._http.request(**call.request(), content=parts_async(call.content))
         except httpx.HTTPError as error:
             raise self._lost(error) from error
         return call.answer(response)

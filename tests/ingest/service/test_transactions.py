@@ -181,6 +181,8 @@ def test_files_may_come_with_the_request(ingest, ingest_cluster, sky):
     ingest.upload(sky.name, "text", "object", text, reading)
     with pytest.raises(LoadNameError):
         ingest.upload(sky.name, "text", "object", text + b"202;3;3\n", reading)
+    batch = pa.record_batch({"id": [300, 301], "ra": [1.5, None], "dec": [2.5, None]})
+    ingest.upload(sky.name, "rows", "object", pa.RecordBatchReader.from_batches(batch.schema, iter([batch, batch.slice(0, 0)])))
     call = calls.upload(sky.name, "x", "object", text, None)
     wrong = {**call.request(), "params": (("table", "object"), ("reading", '{"delimiter": 5}')), "content": text}
     with pytest.raises(QueryValueError, match="delimiter"):
@@ -189,6 +191,8 @@ def test_files_may_come_with_the_request(ingest, ingest_cluster, sky):
     async def more():
         async with AsyncIngest.of_home(ingest_cluster.cluster.home, "tester") as client:
             await client.upload(sky.name, "more", "source", sources(sky.directory, "s", range(10)))
+            others = pa.record_batch({"id": [400], "ra": [1.0], "dec": [2.0]})
+            await client.upload(sky.name, "others", "object", pa.RecordBatchReader.from_batches(others.schema, [others]))
             return await client.contribution(sky.name, "more", 60)
 
     assert asyncio.run(more()).state is DONE
@@ -196,7 +200,7 @@ def test_files_may_come_with_the_request(ingest, ingest_cluster, sky):
     assert (file.source, file.rows, file.size_bytes) == ("upload:a.parquet", 100, path.stat().st_size)
     assert ingest.contribution(sky.name, "text", 60).rows == 2
     assert committed(ingest, sky).state is TransactionState.COMMITTED
-    assert ingest_cluster.rows(sky.name, "object") == 102
+    assert ingest_cluster.rows(sky.name, "object") == 105
     # What was sent before is known when it is sent again after all; else nothing is taken any more.
     assert ingest.upload(sky.name, "file", "object", path).rows == 100
     with pytest.raises(TransactionEndedError):
