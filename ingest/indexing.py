@@ -91,12 +91,13 @@ async def index_table(engine: AsyncEngine, secret: str, wish: IndexWish, queued:
 
 async def _index(nodes: Nodes, action: IndexTable, progress: ProgressCallback) -> None:
     """Let all nodes index a table."""
-    stopped, done, totals = threading.Event(), Counter[NodeId](), Counter[NodeId]()
+    stopped, lock, done, totals = threading.Event(), threading.Lock(), Counter[NodeId](), Counter[NodeId]()
 
     def work(node: NodeId, client: WorkerClient) -> None:
         for so_far in client.index(action):
-            done[node], totals[node] = so_far.done, so_far.total
-            progress(Progress(action.declaration["name"], Stage.INDEXING, done.total(), totals.total()))
+            with lock:  # what is told never falls
+                done[node], totals[node] = so_far.done, so_far.total
+                progress(Progress(action.declaration["name"], Stage.INDEXING, done.total(), totals.total()))
             if stopped.is_set():  # leaving the loop ends the call
                 break
 
