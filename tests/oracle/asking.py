@@ -5,6 +5,7 @@ magnitudes of what is summed are selected as further columns.
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from psycopg.types.string import TextLoader
 from sqlglot import ParseError, exp, parse_one
@@ -132,7 +133,10 @@ def _rows(found, read, places, rounding):
 def _row(found, read, places, rounding):
     values = tuple(value if form is None or value is None else form(value) for value, form in zip(found, read, strict=False))
     magnitudes = iter(found[len(found) - sum(1 for each in rounding if each) :])
-    tolerances = tuple(each and _tolerance(each[0], value, next(magnitudes)) for each, value in zip(rounding, values, strict=True))
+    tolerances = tuple(
+        each and _tolerance(each[0], value, next(magnitudes), _rounded(each[0], found[place]))
+        for place, (each, value) in enumerate(zip(rounding, values, strict=True))
+    )
     return OracleRow(values, tuple(found[place] for place in places), tolerances)
 
 
@@ -205,10 +209,17 @@ def _magnitude(item):
     return form, whole.sql("postgres")
 
 
-def _tolerance(form, value, magnitude):
+def _tolerance(form, value, magnitude, rounded):
     if value is None or magnitude is None:
         return None
     allowed = RELATIVE * float(magnitude)
     if form != "root":
-        return allowed
-    return allowed / float(value) if value else allowed**0.5
+        return allowed + rounded
+    return (allowed / float(value) if value else allowed**0.5) + rounded
+
+
+def _rounded(form, value):
+    """Return how far PostgreSQL itself rounded a spread of integers: a large one has no decimals, as the root of a larger one."""
+    if form == "sum" or not isinstance(value, Decimal) or not value.is_finite():
+        return 0.0
+    return 0.5 * 10.0 ** value.as_tuple().exponent
