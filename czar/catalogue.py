@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from partitioner.chunkmap import ChunkMap
 from qserv.errors import Place, UnknownNameError
-from qserv.ids import NodeId
+from qserv.ids import ChunkId, NodeId, Segment
 from schema.model import ColumnType, Database, Table
 
 Ranges = NDArray[np.int64] | NDArray[np.float64] | NDArray[np.object_] | NDArray[np.datetime64] | NDArray[np.bool_]
@@ -69,6 +69,9 @@ class TableEntry:
     """Of a dependent: sorted numbers of the chunks that have rows of keys which its director does not have, or of NULL. Rows of one
     such key may be in several chunks."""
 
+    segments: Mapping[ChunkId, Sequence[Segment]] = field(default_factory=dict)
+    """What the rows of some chunks are in, where that is not what a load made alone: by their numbers."""
+
     table_id: int = 0
     """Of the metadata database: a table that takes the place of another one has another."""
     is_large: bool = False
@@ -89,6 +92,14 @@ class TableEntry:
         if not self.table.partitioned:
             return self.row_count
         return int(self.row_counts[are_among(self.chunks, chunks)].sum())
+
+    def measured_deg(self, chunks: NDArray[np.int64]) -> float | None:
+        """Return up to which separation rows of some chunks know how near the nearest other one is; None if not all do.
+
+        Rows of one segment know nothing of those of another one.
+        """
+        apart = [chunk for chunk, found in self.segments.items() if len(found) > 1]
+        return None if apart and np.isin(chunks, apart).any() else self.nearest_deg
 
     def linking_deg(self, chunks: NDArray[np.int64]) -> float | None:
         """Return up to which separation near rows are in one group in each of some chunks; None if that is not known of all."""
@@ -136,6 +147,8 @@ class Catalogue:
     replicas: Mapping[str, Mapping[int, tuple[NodeId, ...]]]
     """Nodes that hold a chunk, by family and chunk."""
     nodes: tuple[NodeId, ...]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Names of databases by further names, in lower case, that they are asked by."""
 
     @cached_property
     def _by_name(self) -> dict[str, list[TableEntry]]:
@@ -156,10 +169,11 @@ class Catalogue:
         UnknownNameError
             No table has the name, or several databases have one and none was named.
         """
+        wanted = None if database is None else self.aliases.get(database.lower(), database).lower()
         candidates = [
             entry
             for entry in self._by_name.get(table.lower(), [])
-            if (database is None or entry.database.lower() == database.lower()) and (not quoted or entry.table.name == table)
+            if (wanted is None or entry.database.lower() == wanted) and (not quoted or entry.table.name == table)
         ]
         if len(candidates) == 1:
             return candidates[0]

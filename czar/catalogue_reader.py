@@ -5,8 +5,8 @@ import asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from czar.catalogue import Catalogue
-from czar.reading import read_catalogue
-from qserv.metadata.catalogue import load_catalogue
+from czar.reading import read_catalogue, read_changes
+from qserv.metadata.catalogue import load_catalogue, load_changes
 from qserv.metadata.engine import connect
 from qserv.metadata.lookups import Lookups
 
@@ -32,6 +32,14 @@ class CatalogueReader:
         if self.last is None or self.last.version < version:
             async with self._reading:
                 if self.last is None or self.last.version < version:
-                    async with connect(self._metadata) as connection:
-                        self.last = read_catalogue(await load_catalogue(connection))
+                    self.last = await self._read(self.last)
         return self.last
+
+    async def _read(self, known: Catalogue | None) -> Catalogue:
+        """Read what has changed, or all of it."""
+        async with connect(self._metadata) as connection:
+            changes = await load_changes(connection, known.version) if known is not None else None
+        if known is not None and changes is not None:
+            return read_changes(known, changes)
+        async with connect(self._metadata) as connection:
+            return read_catalogue(await load_catalogue(connection, statistics=True))

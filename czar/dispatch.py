@@ -277,9 +277,10 @@ class Dispatch:
             with contextlib.suppress(NodeUnavailableError, TimeLimitError):
                 self._workers[node].health(LOOK_S)
                 with self._lock:
-                    del self._failed[node]
+                    self._failed.pop(node, None)
                 return
-        raise self._failed[node]
+        if (error := self._failed.get(node)) is not None:  # else others found that it is back
+            raise error
 
     def _stream(self, node: NodeId, assignments: Sequence[Assignment]) -> Iterator[ChunkBuffer | None]:
         tasks = tuple(assignment.task for assignment in assignments)

@@ -34,6 +34,8 @@ class Execution:
     user: str
     dialect: str
     text: str
+    catalogue_version: int = 0
+    """It is planned with this version of the catalogue, or a later one."""
     submitted: datetime = field(default_factory=lambda: datetime.now(UTC))
     _parts: list[Part] = field(default_factory=list)
     _cancelled: bool = False

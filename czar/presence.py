@@ -106,7 +106,8 @@ class Presence:
         old = [one.progress for one in self._running.values() if (now - one.submitted).total_seconds() > YOUNG_S]
         told, window_s = self._usage.tell(), self._usage.window_s
         async with connect(self._metadata) as connection, connection.begin():
-            await give_sign_of_life(connection, self._czar, self._admission.users)
+            oldest = min((one.catalogue_version for one in self._running.values()), default=None)
+            await give_sign_of_life(connection, self._czar, self._admission.users, oldest)
             if bury:
                 await bury_dead_czars(connection, self._lease_s)
                 await forget_readings(connection, window_s)

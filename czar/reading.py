@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from czar.catalogue import Catalogue, ColumnStatistics, Ranges, TableEntry
+from czar.patching import patched, with_places
 from partitioner.chunkmap import ChunkMap
 from partitioner.healpix import nuniq_of, pixels_of_nuniq, range_starts
 from qserv.ids import NULL_CHUNK, NodeId
@@ -86,7 +87,18 @@ def read_catalogue(rows: metadata.CatalogueRows) -> Catalogue:
         chunk_maps={row.family: ChunkMap.from_nuniq(row.chunks) for row in rows.families if row.chunks},
         replicas=replicas,
         nodes=tuple(node.node_id for node in rows.nodes),
+        aliases={alias.lower(): database for alias, database in rows.aliases.items()},
     )
+
+
+def read_changes(known: Catalogue, changes: metadata.CatalogueChanges) -> Catalogue:
+    """Return a catalogue in which chunks have changed."""
+    families = {entry.table_id: entry.family for entry in known.entries}
+    rows = [row for row in changes.tables if row.table_id in families]
+    found = patched(known, changes.version, {row.table_id: _entry(row, families[row.table_id]) for row in rows})
+    for row in rows:
+        found = with_places(found, families[row.table_id], row.replicas)
+    return found
 
 
 def _entry(row: metadata.TableRow, family: str) -> TableEntry:
@@ -105,6 +117,7 @@ def _entry(row: metadata.TableRow, family: str) -> TableEntry:
         nearest_deg=row.facts.get("nearest_deg"),
         friends_deg=np.array(row.friends_deg, dtype=np.float64),
         orphan_chunks=np.array(row.facts.get("orphans", {}).get("chunks", ()), dtype=np.int64),
+        segments=row.segments,
         table_id=row.table_id,
         local_references=frozenset(name for name, fact in references.items() if fact.get("complete")),
     )

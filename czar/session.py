@@ -139,7 +139,7 @@ class Session:
         """
         written = text if text is not None else _text(statement)
         asked = read_explain(statement) if isinstance(statement, str) and dialect == "native" else None
-        execution = Execution(query_id or uuid.uuid4(), user, dialect, written)
+        execution = Execution(query_id or uuid.uuid4(), user, dialect, written, self._version)
         try:
             await self._begin(execution, patient=patient)
             if asked is not None:
@@ -164,7 +164,7 @@ class Session:
             statement, analyze = asked.query, analyze or asked.analyze
         if not analyze:
             return await explain_query(await self._named(statement, dialect, written), self._located, self._pace)
-        execution = Execution(uuid.uuid4(), user, dialect, written)
+        execution = Execution(uuid.uuid4(), user, dialect, written, self._version)
         outcome = Outcome(0, 0, None)
         try:
             await self._begin(execution)
@@ -191,6 +191,11 @@ class Session:
         self._merger.close()
         self._spill.cleanup()
         await self._metadata.dispose()
+
+    @property
+    def _version(self) -> int:
+        """Version of the catalogue before which no query is planned that begins now."""
+        return self._catalogues.last.version if self._catalogues.last else 0
 
     async def _named(self, statement: str | exp.Expr, dialect: str, text: str) -> Query:
         """Read a query, and give its names their meanings.

@@ -1,4 +1,7 @@
-"""The state of the rows that a query sees, used for all its chunks, steps and retries (DESIGN, section 7)."""
+"""The state of the rows that a query sees, used for all its chunks, steps and retries (DESIGN, section 7).
+
+It is that of the catalogue with which the query is planned: what names the rows of a chunk there never changes.
+"""
 
 from dataclasses import dataclass
 
@@ -6,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from czar.catalogue import TableEntry
-from schema.physical import chunk_relations, relation
+from qserv.ids import REPLICATED_CHUNK, ChunkId
+from schema.physical import chunk_relations, chunk_rows, relation
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One commit sequence of a family. Published databases are read-only so far, so there is only sequence 0."""
-
-    sequence: int = 0
+    """The physical tables of chunks."""
 
     def relation(self, entry: TableEntry, chunk: int, *, overlap: bool = False) -> str:
         """Return the quoted physical relation that holds a table's rows in a chunk."""
@@ -26,8 +28,12 @@ class Snapshot:
         """
         prototype = relation(entry.database, entry.table.name, None)
         if not entry.table.partitioned:
-            return [prototype] * len(chunks)
+            whole = entry.segments.get(REPLICATED_CHUNK)
+            return [chunk_rows(entry.database, entry.table.name, None, whole) if whole else prototype] * len(chunks)
         found = chunk_relations(entry.database, entry.table.name, chunks.tolist(), overlap=overlap)
         for place in np.flatnonzero(~entry.has_rows(chunks, overlap=overlap)).tolist():
             found[place] = prototype
+        for place in np.flatnonzero(np.isin(chunks, list(entry.segments))).tolist() if entry.segments else ():
+            chunk = ChunkId(int(chunks[place]))
+            found[place] = chunk_rows(entry.database, entry.table.name, chunk, entry.segments[chunk], overlap=overlap)
         return found

@@ -18,7 +18,8 @@ from ingest.rejects import Rejects
 from ingest.report import Progress
 from ingest.sending import Sender
 from ingest.taking import Taking, Where
-from qserv.errors import InternalError, LoadCancelledError, QservError
+from qserv.api.errors import INTERNAL
+from qserv.errors import IngestError, InternalError, LoadCancelledError, QservError
 from qserv.metadata import contributions
 from qserv.metadata.contributions import ContributionState, SentFile
 from qserv.metadata.engine import changing, connect
@@ -31,6 +32,9 @@ BATCH_FILES = 100
 MOST_TRIES = 5
 RETRY_S = 2.0
 """What failed for a reason that may pass is tried so often: again after this time, then after twice as long, and so on."""
+
+MOST_BEGUN = 10
+"""How often a file is begun that the process ends with."""
 
 _READING = TypeAdapter(ReadOptions)
 
@@ -63,7 +67,16 @@ class Contributing:
     """When a file that failed may be tried again, on the clock of `time.monotonic`."""
 
     async def begin(self) -> None:
-        """Let files wait again that an earlier process was reading."""
+        """Let files wait again that an earlier process was reading: one by one, as it may have died of one; not for ever."""
+        left = [file for file in await self.sent() if file.state is ContributionState.READING]
+        self._alone.update(file.contribution_id for file in left)
+        for file in left:
+            if file.attempt >= MOST_BEGUN:
+                msg = f"the service ended {file.attempt} times while it read this; see its log, then send it again"
+                await self._fail(file, IngestError(msg))
+        await self._give_back()
+
+    async def _give_back(self) -> None:
         async with changing(self.making.engine, "service.contribution.give_back") as connection:
             await contributions.give_back(connection, self.making.load.transaction_id)
 
@@ -90,7 +103,9 @@ class Contributing:
         async with changing(making.engine, "service.contribution.begin") as connection:
             await contributions.begin(connection, [file.contribution_id for file in files])
             done, _ = (await contributions.rows_of(connection, making.load.transaction_id)).get(table.name, (0, 0))
-        sender = Sender(making.nodes, making.load.transaction_id, self.table_ids[table.name], row_schema(table), making.placement)
+        sender = Sender(
+            making.nodes, making.load.transaction_id, self.table_ids[table.name], row_schema(table), making.placement_of(table)
+        )
 
         def told(progress: Progress) -> None:
             making.progress(replace(progress, done=done + progress.done))
@@ -104,22 +119,25 @@ class Contributing:
                 await taking.flush()
         except QservError as error:
             await self._failed(files, error)
+        except Exception:  # a mistake of ours: its contribution has failed, others go on
+            log.exception("contribution failed", contributions=[file.name for file in files])
+            await self._failed(files, InternalError(INTERNAL))
         else:
             self._alone.difference_update(file.contribution_id for file in files)
 
     async def _opened(self, table: Table, file: SentFile, *, alone: bool) -> tuple[SourceFile, Matching] | None:
-        """Open a file; one that cannot be opened fails by itself, and others go on."""
+        """Open a file; one that cannot be opened fails by itself, and others go on, unless it may be opened later."""
         try:
             return await asyncio.to_thread(_open, table, file)
         except QservError as error:
-            if alone:
+            if alone or error.retryable:
                 raise
             await self._fail(file, error)
             return None
 
     async def _failed(self, files: Sequence[SentFile], error: QservError) -> None:
         """Take several again one by one, to find the one that is wrong; try one again if that may help, or give it up."""
-        await self.begin()
+        await self._give_back()
         if len(files) > 1:
             self._alone.update(file.contribution_id for file in files)
             return

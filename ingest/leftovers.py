@@ -85,9 +85,11 @@ async def clear_runs(engine: AsyncEngine, nodes: Nodes) -> None:
         async with connect(engine) as connection:
             ended = await transactions.uncleared(connection)
         for transaction_id in ended:
-            await nodes.call_all(partial(_drop_runs, transaction_id=transaction_id))
-        async with changing(engine, "ingest.runs.clear") as connection:
-            await transactions.clear(connection, ended)
+            async with changing(engine, "ingest.runs.clear") as connection:
+                # One that is asked for again under its name, and would send runs, waits until those of before are deleted.
+                if await transactions.begin_to_clear(connection, transaction_id):
+                    await nodes.call_all(partial(_drop_runs, transaction_id=transaction_id))
+                    await transactions.clear(connection, transaction_id)
 
 
 async def remove_hidden(engine: AsyncEngine, nodes: Nodes, database: str) -> None:

@@ -1,6 +1,7 @@
 """The tables of a load on the nodes: their prototypes first, and chunk tables of the rows that wait beside the nodes at the end."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -29,6 +30,12 @@ class Making:
     load: Load
     placement: Placement
     progress: ProgressCallback
+    placements: Mapping[str, Placement] = field(default_factory=dict)
+    """Of tables that have rows already: those that are added go where these are."""
+
+    def placement_of(self, table: Table) -> Placement:
+        """Return the nodes of the chunks of a table."""
+        return self.placements.get(table.name, self.placement)
 
     async def prepare(self, table: Table) -> None:
         """Make an empty table on all nodes, unless it is there."""
@@ -56,12 +63,16 @@ class Making:
         StorageFullError, NodeUnavailableError
             From a node.
         """
-        runs = await self.load.runs(table_id)
-        action = BuildTable(self.staging.home(table.name), table_to_json(table), self.load.transaction_id, table_id, runs)
-        built = BuiltTable.of(table, await build(self.nodes, action, expected, self.progress), self.placement, rows)
+        built = await self.built(table, table_id, rows, expected)
         async with changing(self.engine, "ingest.chunks.record") as connection:
             await record_chunks(connection, table_id, built.chunks, built.statistics)
         return built
+
+    async def built(self, table: Table, table_id: int, rows: int, expected: int | None = None, *, segment: int = 0) -> BuiltTable:
+        """Do what `build` does, and write down nothing: with a number, beside what the chunks have already."""
+        runs, home = await self.load.runs(table_id), self.staging.home(table.name)
+        action = BuildTable(home, table_to_json(table), self.load.transaction_id, table_id, runs, segment)
+        return BuiltTable.of(table, await build(self.nodes, action, expected, self.progress), self.placement_of(table), rows)
 
 
 def _prepare(client: WorkerClient, action: PrepareTable) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from ingest.formats.source import explained
 from ingest.locations import Location
 from qserv.errors import LoadCancelledError, MetadataError
 from qserv.metadata import transactions
@@ -31,8 +32,10 @@ Keys = tuple[str, str, Int64, Int64]
 class Load:
     """The transaction of a load; see `Load.begin`."""
 
-    def __init__(self, engine: AsyncEngine, transaction_id: int, name: str) -> None:
+    def __init__(self, engine: AsyncEngine, transaction_id: int, name: str, *, keeps_keys: bool = False) -> None:
         self._engine, self.transaction_id, self.name = engine, transaction_id, name
+        self._keeps_keys = keeps_keys
+        """Whether the index of a director is one of published rows, out of which its keys must go if it is aborted."""
 
     @classmethod
     async def begin(cls, engine: AsyncEngine, database: Database, queued: Queued | None = None) -> "Load":
@@ -47,10 +50,19 @@ class Load:
             if queued is None:
                 new = new_load(new_name(database.name), database, current_user(), socket.gethostname())
                 return cls(engine, await transactions.begin(connection, new), new.name)
-            if not await begin_queued(connection, queued.transaction_id):
-                msg = f"load {queued.name} was cancelled"
-                raise LoadCancelledError(msg)
+            await _open(connection, queued)
             return cls(engine, queued.transaction_id, queued.name)
+
+    async def open(self, queued: Queued) -> None:
+        """Begin a transaction that was queued.
+
+        Raises
+        ------
+        LoadCancelledError
+            It is not queued any more.
+        """
+        async with changing(self._engine, "ingest.append.open") as connection:
+            await _open(connection, queued)
 
     async def new_run(self, table_id: int) -> int:
         """Return the number of a new run of a table."""
@@ -75,8 +87,11 @@ class Load:
                 await pend_keys(connection, piece_of, keys, chunks)
                 return
             await add_keys(connection, database, table, keys, chunks)
-            if sent := [one.contribution_id for one in ended if one.contribution_id is not None]:
-                await settle_keys(connection, database, table, sent)
+            sent = [one.contribution_id for one in ended if one.contribution_id is not None]
+            if sent:
+                await settle_keys(connection, database, table, sent, keep=self._keeps_keys)
+            if self._keeps_keys:
+                await pend_keys(connection, sent[0], keys, chunks)  # those of the run have ended together
 
     async def runs(self, table_id: int) -> list[int]:
         """Return the runs of a table that are on the nodes."""
@@ -93,6 +108,12 @@ class Load:
                 return await transactions.end(connection, self.transaction_id, str(error) or type(error).__name__)
         except MetadataError:
             return False
+
+
+async def _open(connection: AsyncConnection, queued: Queued) -> None:
+    if not await begin_queued(connection, queued.transaction_id):
+        msg = f"load {queued.name} was cancelled"
+        raise LoadCancelledError(msg)
 
 
 def new_name(database: str) -> str:
@@ -124,4 +145,5 @@ async def digest(location: Location) -> tuple[int | None, str | None]:
             found = hashlib.file_digest(file, "sha256").hexdigest()
             return file.tell(), found
 
-    return await asyncio.to_thread(compute)
+    with explained(location):
+        return await asyncio.to_thread(compute)

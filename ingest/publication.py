@@ -124,13 +124,29 @@ async def published_database(engine: AsyncEngine, name: str, table: str) -> Data
     UnknownNameError
         It has no such table.
     """
+    return await published_tables(engine, name, [table])
+
+
+async def published_tables(engine: AsyncEngine, name: str, wanted: Iterable[str]) -> Database:
+    """Return a database with its published tables.
+
+    Raises
+    ------
+    UnknownNameError
+        It has none, or not one of those that are wanted.
+    """
     async with connect(engine) as connection:
         catalogue = await load_catalogue(connection)
     tables = [row for row in catalogue.tables if row.database == name]
-    if name == NAME or table not in {row.name for row in tables}:
-        msg = f"there is no published table {name}.{table}"
+    if name == NAME or not tables:
+        msg = f"there is no published database {name}"
         raise UnknownNameError(msg)
-    return described(next(row for row in catalogue.databases if row.database == name), tables)
+    if missing := sorted(set(wanted) - {row.name for row in tables}):
+        msg = f"there is no published table {name}.{missing[0]}"
+        raise UnknownNameError(msg)
+    family = next(row.family for row in catalogue.databases if row.database == name)
+    overlap_deg = next(row.overlap_deg for row in catalogue.families if row.family == family)
+    return replace(described(next(row for row in catalogue.databases if row.database == name), tables), overlap_deg=overlap_deg)
 
 
 def described(database: DatabaseRow, tables: list[TableRow]) -> Database:

@@ -5,15 +5,17 @@ from collections.abc import Collection
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ingest.appending import clear_builds
 from ingest.leftovers import clear_runs, remove_hidden
 from ingest.nodes import Nodes, connected_nodes
 from ingest.publication import describe_published
 from qserv.errors import FamilyHeldError, IngestError
-from qserv.metadata import loads, transactions
+from qserv.metadata import loads, segments, transactions
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.loads import MAX_ATTEMPTS, Queued
 from qserv.metadata.nodes import list_nodes
 from qserv.metadata.registration import family_lock
+from qserv.metadata.segments import BuildKind
 from qserv.metadata.transactions import LEFT_OPEN, TransactionState
 
 
@@ -34,8 +36,9 @@ async def recover(engine: AsyncEngine, secret: str, running: Collection[str] = (
         opened = await loads.opened(connection)
         nodes = await list_nodes(connection)
         uncleared = await transactions.uncleared(connection)
+        building = await segments.building(connection, BuildKind.APPEND)
     found = [load for load in opened if load.name not in running]
-    if not found and not uncleared:
+    if not found and not uncleared and not building:
         return []
     dead = []
     async with connected_nodes(nodes, secret) as clients:
@@ -43,6 +46,10 @@ async def recover(engine: AsyncEngine, secret: str, running: Collection[str] = (
             with contextlib.suppress(FamilyHeldError):
                 async with family_lock(engine, load.family):
                     dead += [load] if await _heal(engine, clients, load) else []
+        for family in building:
+            with contextlib.suppress(FamilyHeldError):
+                async with family_lock(engine, family):
+                    await clear_builds(engine, clients, family)
         await clear_runs(engine, clients)
     return dead
 

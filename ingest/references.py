@@ -11,7 +11,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,13 +25,13 @@ from ingest.nodes import Nodes, all_or_first_error
 from ingest.staging import Staging
 from partitioner.healpix import Pixels
 from qserv.errors import IngestError
-from qserv.ids import ChunkId, NodeId
+from qserv.ids import REPLICATED_CHUNK, ChunkId, NodeId, Segment
 from qserv.metadata.catalogue import Json, TableRow, load_catalogue
 from qserv.metadata.director_index import LOOKUP_KEYS, find_chunks
 from qserv.metadata.engine import connect
-from qserv.metadata.registration import ChunkRecord
+from schema.ddl import indexes
 from schema.model import Database, ForeignKey, Table, TableRole
-from schema.physical import quote, relation
+from schema.physical import chunk_rows, quote, relation
 from workers.client import WorkerClient
 from workers.protocol import ChunkQuery, ChunkTask
 from workers.runs.neighbours import NEAREST_FACT
@@ -75,7 +75,8 @@ async def measure(  # noqa: PLR0913, PLR0917 (the cluster's two doors, what is l
     async with connect(engine) as connection:
         catalogue = await load_catalogue(connection, unpublished=True)
     rows = [row for row in catalogue.tables if row.name in database.by_name and row.database == staging.home(row.name)]
-    measurement = Measurement(engine, nodes, database, staging, {row.name: _records(row) for row in rows})
+    places = {row.name: places_of(row) for row in rows}
+    measurement = Measurement(engine, nodes, database, staging, places, places)
     for name in trusted:
         await measurement.check_strays(database.by_name[name])
     return {
@@ -107,9 +108,32 @@ class StrayRowsError(IngestError):
         self.table = table
 
 
-def _records(row: TableRow) -> dict[ChunkId, ChunkRecord]:
+@dataclass(frozen=True)
+class Place:
+    """Where the rows of a table in a chunk are, how many, and what stands for them and for the overlap in a FROM."""
+
+    nodes: tuple[NodeId, ...]
+    rows: int
+    base: str
+    overlap: str
+
+    @classmethod
+    def of(cls, row: TableRow, chunk: ChunkId, nodes: tuple[NodeId, ...], segments: Sequence[Segment]) -> "Place":
+        """Return that of some segments of a chunk."""
+        physical = None if chunk == REPLICATED_CHUNK else chunk
+        base, overlap = (chunk_rows(row.database, row.name, physical, segments, overlap=part) for part in (BASE, OVERLAP))
+        return cls(nodes, sum(segment.row_count for segment in segments), base, overlap)
+
+
+def segments_of(row: TableRow) -> dict[ChunkId, tuple[Segment, ...]]:
+    """Return what the rows of a table are in, by their chunks."""
     counts = zip(row.chunks, row.row_counts, row.overlap_row_counts, strict=True)
-    return {chunk: ChunkRecord(chunk, rows, near, row.replicas[chunk]) for chunk, rows, near in counts}
+    return {chunk: row.segments.get(chunk) or (Segment(0, rows, near),) for chunk, rows, near in counts}
+
+
+def places_of(row: TableRow) -> dict[ChunkId, Place]:
+    """Return where the rows of a table are, by their chunks."""
+    return {chunk: Place.of(row, chunk, row.replicas[chunk], found) for chunk, found in segments_of(row).items()}
 
 
 def is_measured(database: Database, table: Table, key: ForeignKey) -> bool:
@@ -127,14 +151,17 @@ class Measurement:
     Attributes
     ----------
     chunks
-        Chunks of each loaded table, by its name.
+        Where the rows of each loaded table are, by its name.
+    measured
+        The same of the rows that are measured: all, or those that were appended.
     """
 
     engine: AsyncEngine
     nodes: Nodes
     database: Database
     staging: Staging
-    chunks: Mapping[str, Mapping[ChunkId, ChunkRecord]]
+    chunks: Mapping[str, Mapping[ChunkId, Place]]
+    measured: Mapping[str, Mapping[ChunkId, Place]]
 
     async def facts(self, table: Table) -> Json:
         """Return the facts of one table.
@@ -177,6 +204,34 @@ class Measurement:
         if sum(found):
             raise StrayRowsError(table.name, sum(found))
 
+    async def check_keys(self, table: Table) -> None:
+        """Find out whether a key of the rows that are measured is that of another row in its chunk.
+
+        Raises
+        ------
+        IngestError
+            It is.
+        """
+        for index in indexes(table):
+            of_director = table.role is TableRole.DIRECTOR and index.columns == (table.director_key,)  # which has an index of all
+            if not index.unique or of_director:
+                continue
+            equal = " AND ".join(f"target.{_slot_safe(name)} = source.{_slot_safe(name)}" for name in index.columns)
+            key = ", ".join(f"CAST(source.{_slot_safe(name)} AS text)" for name in index.columns)
+            template = f"""
+                SELECT concat_ws(', ', {key}) AS key FROM {{source}} AS source
+                WHERE EXISTS (SELECT FROM {{target}} AS target WHERE {equal}) LIMIT 1"""  # noqa: S608 (as below)
+            found: list[str] = []
+            await self._each_batch(
+                template,
+                self._tasks({"source": (table, BASE), "target": (table, BASE)}),
+                partial(_take_first, found),
+            )
+            if found:
+                columns = ", ".join(index.columns)
+                msg = f"table {self.database.name}.{table.name}: Key ({columns})=({min(found)}) is there already; one row has a key"
+                raise IngestError(msg)
+
     async def _count_references(self, table: Table, key: ForeignKey) -> Json:
         """Return how many references find their row within the chunk, ``local``, of those whose row exists anywhere, ``total``.
 
@@ -186,8 +241,9 @@ class Measurement:
         template = f"""
             SELECT CASE WHEN target.key IS NULL THEN source.{column}::bigint END AS missing, count(*) AS rows
             FROM {{source}} AS source
-            LEFT JOIN (SELECT {target_column} AS key FROM {{target}} UNION ALL SELECT {target_column} FROM {{near}}) AS target
-                ON target.key = source.{column}
+            LEFT JOIN (
+                SELECT {target_column} AS key FROM {{target}} AS own UNION ALL SELECT {target_column} FROM {{near}} AS near
+            ) AS target ON target.key = source.{column}
             WHERE source.{column} IS NOT NULL
             GROUP BY 1"""  # noqa: S608 (columns are quoted, slots are filled with quoted relations)
         loop = asyncio.get_running_loop()
@@ -252,7 +308,7 @@ class Measurement:
                 max({separation}) FILTER (WHERE one.{ra} IS NOT NULL AND other.ra IS NOT NULL) AS separation
             FROM {{source}} AS source
             JOIN {{one}} AS one ON one.{key} = source.{_slot_safe(first_key)}
-            JOIN (SELECT {columns} FROM {{other}} UNION ALL SELECT {columns} FROM {{near}}) AS other
+            JOIN (SELECT {columns} FROM {{other}} AS own UNION ALL SELECT {columns} FROM {{near}} AS near) AS other
                 ON other.key = source.{_slot_safe(second_key)}"""  # noqa: S608 (as above)
         local, found = [0], [0.0]
 
@@ -262,14 +318,14 @@ class Measurement:
 
         slots = {"source": (table, BASE), "one": (first, BASE), "other": (second, BASE), "near": (second, OVERLAP)}
         await self._each_batch(template, self._tasks(slots), take)
-        total = sum(record.row_count for record in self.chunks[table.name].values())
+        total = sum(place.rows for place in self.measured[table.name].values())
         facts: Json = {"pairs": {"complete": sum(local) == total, "local": sum(local), "total": total}}
         if sum(local) == total:
             facts["max_separation_deg"] = _widened(max(found))
         return facts
 
     def _tasks(self, slots: Mapping[str, tuple[Table, bool]]) -> dict[NodeId, tuple[ChunkTask, ...]]:
-        """Return, by node, one task for each chunk where the table of slot ``source`` has rows.
+        """Return, by node, one task for each chunk where the table of slot ``source`` has rows that are measured.
 
         Parameters
         ----------
@@ -278,20 +334,24 @@ class Measurement:
         """
         tasks: dict[NodeId, list[ChunkTask]] = {}
         source, _ = slots["source"]
-        for chunk, record in self.chunks[source.name].items():
-            if not record.row_count:
+        for chunk, place in self.measured[source.name].items():
+            if not place.rows:
                 continue
-            there = {slot: self.chunks[table.name].get(chunk) for slot, (table, _) in slots.items()}
+            there = {slot: self.chunks[table.name].get(chunk) for slot, (table, _) in slots.items()} | {"source": place}
             relations = {slot: self._relation(table, there[slot], overlap=overlap) for slot, (table, overlap) in slots.items()}
             held = [set(other.nodes) for other in there.values() if other is not None]
-            node = next(node for node in record.nodes if all(node in nodes for nodes in held))
+            node = next((node for node in place.nodes if all(node in nodes for nodes in held)), None)
+            if node is None:
+                names = ", ".join(sorted({table.name for table, _ in slots.values()}))
+                msg = f"no node has chunk {chunk} of all of {names}; load them again"
+                raise IngestError(msg)
             tasks.setdefault(node, []).append(ChunkTask(chunk, relations))
         return {node: tuple(listed) for node, listed in tasks.items()}
 
-    def _relation(self, table: Table, record: ChunkRecord | None, *, overlap: bool) -> str:
-        if record is None or not (record.overlap_row_count if overlap else record.row_count):
+    def _relation(self, table: Table, place: Place | None, *, overlap: bool) -> str:
+        if place is None:
             return relation(self.staging.home(table.name), table.name, None)
-        return relation(self.staging.home(table.name), table.name, record.chunk, overlap=overlap)
+        return place.overlap if overlap else place.base
 
     async def _each_batch(self, template: str, tasks: Mapping[NodeId, tuple[ChunkTask, ...]], take: Take) -> None:
         """Run a query on chunks, and hand every batch of the answers to ``take``, in the threads in which they arrive."""
@@ -306,6 +366,10 @@ class Measurement:
             self.nodes.call(node, partial(ask, ChunkQuery(f"measure-{uuid.uuid4()}", template, listed, TIMEOUT_S)))
             for node, listed in tasks.items()
         )
+
+
+def _take_first(found: list[str], batch: pa.RecordBatch) -> None:
+    found += batch.column(0).to_pylist()
 
 
 def _slot_safe(name: str | None) -> str:

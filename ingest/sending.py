@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -17,14 +18,16 @@ from workers.protocol import DropRuns, RunLoad
 
 
 class Placement(dict[ChunkId, tuple[NodeId, ...]]):
-    """Nodes that hold each chunk of a family, the preferred one first; found when first asked for."""
+    """Nodes that hold each chunk of a family, the preferred one first; those that are not known are found when first asked for."""
 
-    def __init__(self, family: str, nodes: Nodes, replicas: int) -> None:
-        super().__init__({REPLICATED_CHUNK: nodes.names})
-        self._family, self._nodes, self._replicas = family, nodes, replicas
+    def __init__(
+        self, family: str, nodes: Nodes, replicas: int, known: Mapping[ChunkId, tuple[NodeId, ...]] = MappingProxyType({})
+    ) -> None:
+        super().__init__({**known, REPLICATED_CHUNK: nodes.names})
+        self.family, self._nodes, self._replicas = family, nodes, replicas
 
     def __missing__(self, chunk: ChunkId) -> tuple[NodeId, ...]:
-        self[chunk] = place_chunk(self._family, chunk, self._nodes.weights, self._replicas)
+        self[chunk] = place_chunk(self.family, chunk, self._nodes.weights, self._replicas)
         return self[chunk]
 
 

@@ -133,7 +133,8 @@ class Gathered:
 
     def take(self) -> Run:
         """Give up the rows of whole contributions, or else all there are."""
-        count = self._whole or len(self._pieces)
+        # A contribution without rows ends without a piece: what is there then belongs to one that has not ended.
+        count = self._whole if self._ended else len(self._pieces)
         pieces, self._pieces = self._pieces[:count], self._pieces[count:]
         ended, self._ended, self._whole = tuple(self._ended), [], 0
         self._bytes = sum(rows.batch.nbytes + rows.overlap.nbytes for rows in self._pieces)

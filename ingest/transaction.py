@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ingest.appending import append, check_appendable, clear_builds, placements
 from ingest.contributing import MOST_TRIES, RETRY_S, Contributing, waits
 from ingest.family import Family, open_family
 from ingest.inputs import LOAD_ORDER, Input, open_inputs
@@ -23,7 +24,7 @@ from ingest.locations import Location
 from ingest.making import Making
 from ingest.nodes import Nodes, connected_nodes
 from ingest.provenance import Load
-from ingest.publication import describe_published, publish, register
+from ingest.publication import describe_published, publish, published_tables, register
 from ingest.references import measure
 from ingest.report import LoadReport, Progress, ProgressCallback, Stage, TableReport
 from ingest.sending import Placement
@@ -34,7 +35,7 @@ from partitioner.chunkmap import ChunkMap
 from qserv.errors import IngestError, QservError
 from qserv.ids import NULL_CHUNK
 from qserv.metadata import contributions
-from qserv.metadata.catalogue import Json
+from qserv.metadata.catalogue import Json, load_catalogue
 from qserv.metadata.contributions import ContributionState, SentFile
 from qserv.metadata.director_index import begin_index, complete_index
 from qserv.metadata.engine import changing, connect
@@ -80,6 +81,8 @@ class TransactionOptions:
         Directory of the files that name them.
     run_bytes
         Size of a run in memory.
+    appends
+        Whether rows are added to published tables.
     """
 
     database: Database
@@ -92,6 +95,7 @@ class TransactionOptions:
     max_bad_rows: int
     rejects: Path
     run_bytes: int
+    appends: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,8 @@ async def run_transaction(
         async with _aborted_if_wrong(cluster.engine, nodes, database, Load(cluster.engine, queued.transaction_id, queued.name)):
             _check_tables(options)
             place_chunk(database.family, NULL_CHUNK, {node.node_id: node.weight for node in listed}, options.replicas)
-            transaction = await _opened(cluster.engine, nodes, options, queued, progress)
+            opened = _opened_to_append if options.appends else _opened
+            transaction = await opened(cluster.engine, nodes, options, queued, progress)
             report = await transaction.run(wake, cluster.slots)
         await clear_runs(cluster.engine, nodes)
     return report
@@ -146,6 +151,7 @@ async def _aborted_if_wrong(engine: AsyncEngine, nodes: Nodes, database: Databas
         goes_on = isinstance(error, asyncio.CancelledError) or getattr(error, "retryable", False)
         if (not goes_on or await _wish(engine, load) in {Wish.SWAP, Wish.CANCEL}) and await load.abort(error):
             with contextlib.suppress(QservError):
+                await clear_builds(engine, nodes, database.family)
                 await remove_hidden(engine, nodes, database.name)
             await describe_published(engine, nodes)
             await clear_runs(engine, nodes)
@@ -185,6 +191,36 @@ async def _opened(
     where = Where(engine, family, staging, load, options.run_bytes)
     taking = Contributing(database, making, where, ids, options.rejects, options.max_bad_rows)
     return _Transaction(making, family, taking, ids, inputs)
+
+
+async def _opened_to_append(
+    engine: AsyncEngine, nodes: Nodes, options: TransactionOptions, queued: Queued, progress: ProgressCallback
+) -> "_Transaction":
+    """Open a transaction that adds rows to published tables.
+
+    Raises
+    ------
+    UnknownNameError, IngestError
+        One of them is not published any more, or takes none.
+    """
+    database = await published_tables(engine, options.database.name, options.tables)  # as it is now, not as it was when asked
+    check_appendable(database, frozenset(options.tables))
+    async with connect(engine) as connection:
+        catalogue = await load_catalogue(connection)
+        family = await read_family(connection, database.family)
+    ids = {row.name: row.table_id for row in catalogue.tables if row.database == database.name}
+    load, staging = Load(engine, queued.transaction_id, queued.name, keeps_keys=True), Staging(database.name)
+    if queued.state is TransactionState.QUEUED:
+        await load.open(queued)
+    places = placements(catalogue, database, nodes)
+    making = Making(engine, nodes, staging, load, Placement(database.family, nodes, options.replicas), progress, places)
+    for table in database.tables:  # a node may be new
+        await making.prepare(table)
+    chunk_map = Family(database, ChunkMap.from_nuniq(family.chunks if family else ()))
+    where = Where(engine, chunk_map, staging, load, options.run_bytes)
+    taking = Contributing(database, making, where, ids, options.rejects, options.max_bad_rows)
+    inputs = tuple(Input(database.by_name[name], ()) for name in options.tables)
+    return _Transaction(making, chunk_map, taking, ids, inputs, appends=True)
 
 
 def _check_tables(options: TransactionOptions) -> None:
@@ -250,6 +286,7 @@ class _Transaction:
     taking: Contributing
     table_ids: Mapping[str, int]
     inputs: Sequence[Input]
+    appends: bool = False
 
     async def run(self, wake: asyncio.Event, slots: asyncio.Semaphore) -> LoadReport:
         """Take what is sent, until a commit is asked and done."""
@@ -298,6 +335,8 @@ class _Transaction:
             raise IngestError(msg)
         async with connect(making.engine) as connection:
             rows = await contributions.rows_of(connection, making.load.transaction_id)
+        if self.appends:
+            return await self._append(rows, started)
         facts: dict[str, Json] = {}
         reports = []
         for table in sorted((source.table for source in self.inputs), key=lambda table: LOAD_ORDER.index(table.role)):
@@ -314,6 +353,17 @@ class _Transaction:
         making.progress(Progress(database.name, Stage.PUBLISHING, len(reports), len(reports)))
         seconds = time.monotonic() - started
         return LoadReport(database.name, tuple(reports), len(self.family.chunk_map), version, seconds, making.load.name)
+
+    async def _append(self, rows: Mapping[str, tuple[int, int]], started: float) -> LoadReport:
+        """Show what was taken beside the rows of before."""
+        database = self.family.database
+        made, version = await append(self.making, database, {name: taken for name, (taken, _) in rows.items()})
+        seconds = time.monotonic() - started
+        reports = tuple(
+            TableReport(name, built.rows, built.overlap_rows, len(built.chunks), seconds, (), rows[name][1])
+            for name, built in made.items()
+        )
+        return LoadReport(database.name, reports, len(self.family.chunk_map), version, seconds, self.making.load.name)
 
     async def _build(self, table: Table, rows: int, rejected: int) -> tuple[TableReport, Json]:
         started = time.monotonic()

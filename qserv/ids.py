@@ -1,6 +1,6 @@
 """Identifiers that must not be mixed up, as types of their own."""
 
-from typing import NewType
+from typing import NamedTuple, NewType
 
 NodeId = NewType("NodeId", str)
 """Name of a node: one PostgreSQL server and the worker beside it, such as ``node-1``."""
@@ -13,3 +13,11 @@ NULL_CHUNK = ChunkId(0)
 
 REPLICATED_CHUNK = ChunkId(-1)
 """Stands for the whole of a replicated table where others have chunks."""
+
+
+class Segment(NamedTuple):
+    """A part of the rows of a chunk, in tables of its own. Number 0 is what a load made."""
+
+    number: int
+    row_count: int
+    overlap_row_count: int

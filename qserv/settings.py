@@ -78,6 +78,16 @@ class Settings(BaseSettings):
         le=48,
         description="Chunks of scans that one worker reads at a time. Default: one more than the machine has cores, at most 16.",
     )
+    merge_segments: int = Field(
+        default=8,
+        ge=1,
+        description="Pieces that a chunk's rows may be in, after rows were appended, before the small ones are made one.",
+    )
+    merge_quiet_s: float = Field(
+        default=600.0,
+        gt=0,
+        description="Seconds after which all pieces of a chunk are made one, if no rows were appended to it since.",
+    )
     czar_lease_s: float = Field(
         default=10.0,
         ge=0.5,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from schema.check_roles import role_problems
 from schema.model import FRIENDS_COLUMN, HEALPIX_COLUMN, NEAREST_COLUMN, Column, ColumnType, Database, ForeignKey, Table
-from schema.physical import IDENTIFIER_BYTES, TABLE_NAME_BYTES, chunk_of
+from schema.physical import IDENTIFIER_BYTES, TABLE_NAME_BYTES, physical_of
 
 DATABASE_NAME_BYTES = IDENTIFIER_BYTES - len(".") - TABLE_NAME_BYTES
 """Longest name of a database: the director index has one table ``<database>.<table>`` a director, which must fit as well."""
@@ -56,7 +56,7 @@ def _table_name(database: Database, table: Table) -> Iterator[str]:
     if len(table.name) > TABLE_NAME_BYTES:
         yield f"a table name has at most {TABLE_NAME_BYTES} characters, so that chunk numbers can be added to it"
     for other in database.tables:
-        if chunk_of(other.name.lower(), table.name.lower()) is not None:
+        if physical_of(other.name.lower(), table.name.lower()) is not None:
             yield f"the name would be that of a chunk of table {other.name}; choose another"
 
 

@@ -6,9 +6,8 @@ Every statement can be run again: what exists already is left as it is.
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from qserv.ids import ChunkId
 from schema.model import FRIENDS_COLUMN, HEALPIX_COLUMN, NEAREST_COLUMN, Column, Table, TableRole
-from schema.physical import IDENTIFIER_BYTES, quote, relation, table_name
+from schema.physical import IDENTIFIER_BYTES, quote, relation
 from schema.types import postgres_type
 
 DROP_BATCH_TABLES = 500
@@ -54,26 +53,20 @@ def prototype_statements(database: str, table: Table) -> list[str]:
     return [f"CREATE TABLE IF NOT EXISTS {relation(database, table.name, None)} (\n    {body}\n)"]
 
 
-def chunk_statements(database: str, table: Table, chunk: ChunkId, *, overlap: bool = False) -> list[str]:
-    """Return the statements that make the table of one chunk, or of its overlap, like the prototype.
+def chunk_statements(database: str, table: Table, physical: str) -> list[str]:
+    """Return the statements that make a physical table, given by its unquoted name, like the prototype.
 
     Autovacuum is off: the rows are written once, and publish freezes them.
     """
-    made = relation(database, table.name, chunk, overlap=overlap)
-    like = relation(database, table.name, None)
+    made, like = f"{quote(database)}.{quote(physical)}", relation(database, table.name, None)
     return [f"CREATE TABLE IF NOT EXISTS {made} (LIKE {like}) WITH (autovacuum_enabled = false)"]
 
 
-def index_statements(database: str, table: Table, chunk: ChunkId | None, *, overlap: bool = False) -> list[str]:
-    """Return the statements that index a physical table; ``chunk`` None is a replicated table.
+def index_statements(database: str, table: Table, physical: str) -> dict[str, str]:
+    """Return the statements that index a physical table, given by its unquoted name, by the names of the indexes.
 
     Which they are says `indexes`.
     """
-    return list(index_statements_by_name(database, table, table_name(table.name, chunk, overlap=overlap)).values())
-
-
-def index_statements_by_name(database: str, table: Table, physical: str) -> dict[str, str]:
-    """Return the statements that index a physical table, given by its unquoted name, by the names of the indexes."""
     on = f"{quote(database)}.{quote(physical)}"
     return {name: each.statement(name, on) for each in indexes(table) for name in [index_name(physical, each.columns)]}
 

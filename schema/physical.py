@@ -1,7 +1,12 @@
-"""Names of the tables that PostgreSQL holds: prototype or replicated table, chunk tables, overlap tables."""
+"""Names of the tables that PostgreSQL holds: prototype or replicated table, chunk tables, overlap tables, and their segments.
+
+The rows of a chunk are in segments: 0 is what a load made, others have numbers, and are of rows that were appended, or of several
+segments that were made one.
+"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from qserv.errors import SchemaError
 from qserv.ids import ChunkId
@@ -12,7 +17,15 @@ IDENTIFIER_BYTES = 63
 TABLE_NAME_BYTES = IDENTIFIER_BYTES - len("_") - 20 - len("_overlap")
 """Longest name of a table: a chunk number has at most 20 digits, as an unsigned 64-bit integer has."""
 
-_CHUNK_SUFFIX = re.compile(r"_(\d{1,20})(_overlap)?")
+_CHUNK_SUFFIX = re.compile(r"(?:_(\d{1,20}))?(?:~(\d{1,19}))?((?<=\d)_overlap)?")
+
+
+class Physical(NamedTuple):
+    """What of a table a physical table holds; ``chunk`` None is a replicated table."""
+
+    chunk: ChunkId | None
+    overlap: bool = False
+    segment: int = 0
 
 
 def quote(identifier: str) -> str:
@@ -29,17 +42,31 @@ def quote(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
-def table_name(table: str, chunk: ChunkId | None, *, overlap: bool = False) -> str:
-    """Return the unquoted name of a physical table; see `relation`."""
-    if chunk is None:
-        if overlap:
-            msg = f"table {table} has no overlap of its own; only its chunks have one: name the chunk"
-            raise SchemaError(msg)
-        return table
-    return f"{table}_{chunk}_overlap" if overlap else f"{table}_{chunk}"
+def table_name(table: str, chunk: ChunkId | None, *, overlap: bool = False, segment: int = 0) -> str:
+    """Return the unquoted name of a physical table; see `relation`.
+
+    Raises
+    ------
+    SchemaError
+        There is none of such a name, or it is too long for PostgreSQL.
+    """
+    if chunk is None and overlap:
+        msg = f"table {table} has no overlap of its own; only its chunks have one: name the chunk"
+        raise SchemaError(msg)
+    name = table if chunk is None else f"{table}_{chunk}"
+    if segment:
+        name += f"~{segment}"  # no table of a user has such a name
+    if overlap:
+        name += "_overlap"
+    if len(name.encode()) > IDENTIFIER_BYTES:
+        msg = (
+            f"{name} is longer than a name of PostgreSQL may be, {IDENTIFIER_BYTES} bytes: rows cannot be appended to table {table}"
+        )
+        raise SchemaError(msg)
+    return name
 
 
-def relation(database: str, table: str, chunk: ChunkId | None, *, overlap: bool = False) -> str:
+def relation(database: str, table: str, chunk: ChunkId | None, *, overlap: bool = False, segment: int = 0) -> str:
     """Return the quoted name of a physical table, such as ``"stars"."bigsky_12"``.
 
     Parameters
@@ -50,8 +77,34 @@ def relation(database: str, table: str, chunk: ChunkId | None, *, overlap: bool 
         The chunk; None for a replicated table, or for the empty prototype of a partitioned one.
     overlap
         The chunk's overlap rows rather than its own.
+    segment
+        Which of its segments.
     """
-    return f"{quote(database)}.{quote(table_name(table, chunk, overlap=overlap))}"
+    return f"{quote(database)}.{quote(table_name(table, chunk, overlap=overlap, segment=segment))}"
+
+
+def together(relations: Sequence[str]) -> str:
+    """Return what stands in a FROM for the rows of several relations, at least one; an alias must follow."""
+    if len(relations) == 1:
+        return relations[0]
+    return f"({' UNION ALL '.join(f'SELECT * FROM {relation} AS rows' for relation in relations)})"  # noqa: S608 (quoted names)
+
+
+def chunk_rows(
+    database: str, table: str, chunk: ChunkId | None, segments: Iterable[tuple[int, int, int]], *, overlap: bool = False
+) -> str:
+    """Return what stands in a FROM for the rows of a chunk, or of a replicated table: those of its segments that have some.
+
+    The empty prototype stands in where none has.
+
+    Parameters
+    ----------
+    segments
+        Number, rows and overlap rows of each.
+    """
+    there = [segment for segment, rows, near in segments if (near if overlap else rows)]
+    found = [relation(database, table, chunk, overlap=overlap, segment=segment) for segment in there]
+    return together(found) if found else relation(database, table, None)
 
 
 def chunk_relations(database: str, table: str, chunks: Iterable[int], *, overlap: bool = False) -> list[str]:
@@ -61,12 +114,14 @@ def chunk_relations(database: str, table: str, chunks: Iterable[int], *, overlap
     return [f"{before}{chunk}{after}" for chunk in chunks]
 
 
-def chunk_of(table: str, physical: str) -> tuple[ChunkId, bool] | None:
-    """Return the chunk of a physical table of `table` and whether it is the overlap, from its unquoted name.
+def physical_of(table: str, physical: str) -> Physical | None:
+    """Return what of `table` a physical table holds, from its unquoted name: the reverse of `table_name`.
 
-    Returns None where `physical` is not a chunk of `table`: the reverse of `table_name`.
+    Returns None where `physical` is the table itself, or nothing of `table`.
     """
     if not physical.startswith(table):
         return None
     match = _CHUNK_SUFFIX.fullmatch(physical, len(table))
-    return None if match is None else (ChunkId(int(match[1])), match[2] is not None)
+    if match is None or not match[0]:
+        return None
+    return Physical(None if match[1] is None else ChunkId(int(match[1])), match[3] is not None, int(match[2] or 0))

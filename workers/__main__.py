@@ -15,6 +15,7 @@ from qserv.errors import NodeUnavailableError, QservError
 from qserv.ids import NodeId
 from qserv.serving import log_to_stderr
 from qserv.settings import Settings
+from qserv.signals import setting
 from workers.factory import make_server
 from workers.functions import install
 from workers.scheduler import Scheduler, lane_rules
@@ -34,7 +35,7 @@ def main() -> int:
     # Both signals are taken from here on, so that one that comes during the start is not lost.
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: over.set())
+        signal.signal(number, setting(over))
     try:
         node, secrets = _place(arguments.home, NodeId(arguments.node))
         _install_functions(node, secrets)

@@ -24,12 +24,14 @@ from workers.protocol import (
     ChunkLoad,
     ChunkQuery,
     DropRuns,
+    DropSegment,
     DropTable,
     Health,
     Indexed,
     IndexTable,
     LoadEnd,
     LoadReceipt,
+    MergeSegments,
     MoveTable,
     PrepareTable,
     RunLoad,
@@ -230,6 +232,16 @@ class WorkerClient:
 
     def drop(self, action: DropTable) -> int:
         """Drop all physical tables of a table; return how many there were."""
+        return int(self._act(action, None)["dropped"])
+
+    def merge(self, action: MergeSegments) -> BuiltChunk:
+        """Make one segment of several."""
+        with self._heartbeat.during(), self._errors():
+            (result,) = self._client.do_action(flight.Action(action.kind, action.encode()), self._options(None))
+        return BuiltChunk.decode(result.body.to_pybytes())
+
+    def drop_segment(self, action: DropSegment) -> int:
+        """Drop the physical tables of a segment; return how many there were."""
         return int(self._act(action, None)["dropped"])
 
     def close(self) -> None:

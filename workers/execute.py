@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from qserv.errors import QueryEvaluationError
 from workers.grouping import Grouping
-from workers.postgresql.buffered import buffered
+from workers.postgresql.buffered import buffered, tables_of
 from workers.postgresql.reads import SILENCE_S, ChunkRows, Reads, first_to_come
 from workers.protocol import (
     BatchMark,
@@ -67,13 +67,14 @@ class Executor:
 
         def ask(turn: Turn) -> ChunkRows:
             tasks = [query.tasks[place] for place in turn.tasks]
-            relations = [name for task in tasks for name in task.relations.values()]
+            relations = [table for task in tasks for name in task.relations.values() for table in tables_of(name) or [name]]
             if not place.is_alone:  # others read the same chunks next
                 tasks = [task._replace(relations={slot: buffered(name) for slot, name in task.relations.items()}) for task in tasks]
             return self._reads.ask(question(query.template, tasks), relations, place.deadline_s, place.stop, turn.lane)
 
         characters = len(query.template) + KEY_CHARACTERS * max(len(task.keys or ()) for task in query.tasks) + 1
-        return Answer(query.tasks, ask, Grouping(place.in_flight, characters, query.first), place)
+        tables = max(sum(len(tables_of(name)) or 1 for name in task.relations.values()) for task in query.tasks)
+        return Answer(query.tasks, ask, Grouping(place.in_flight, characters, query.first, max(tables, 1)), place)
 
     def close(self) -> None:
         """End all connections that are not in use."""

@@ -7,6 +7,10 @@ from typing import Final
 MOST_CHUNKS: Final = 64
 """Chunks of any statement: its plan and its locks must stay small."""
 
+MOST_TABLES: Final = 256
+"""Physical tables of any statement of several chunks: each takes a lock, and as many as it has indexes. A chunk to which rows were
+appended has several for each table."""
+
 MOST_CHARACTERS: Final = 1 << 18
 """Length of a statement for several chunks. A template may have thousands of pixel ranges, and is repeated for every chunk."""
 
@@ -39,11 +43,14 @@ class Grouping:
         Length of the SQL for one chunk.
     first
         Chunks of a statement before one was answered: so few that a single statement for all of them costs less than it takes.
+    tables
+        Physical tables of a chunk, at the most.
     """
 
     in_flight: int
     template_characters: int
     first: int = 1
+    tables: int = 1
     _chunk_s: float = math.inf
     """Time of a chunk in the last statement; at first it is not known."""
     _chunk_bytes: float = 0.0
@@ -61,7 +68,7 @@ class Grouping:
         most_s = STATEMENT_S if alone else SHARED_STATEMENT_S
         by_time = most_s / self.in_flight / max(self._chunk_s, 1e-9)
         by_size = STATEMENT_BYTES / max(self._chunk_bytes, 1)
-        by_length = MOST_CHARACTERS // self.template_characters
+        by_length = min(MOST_CHARACTERS // self.template_characters, MOST_TABLES // self.tables)
         if self._chunk_s == math.inf:
             return max(1, min(int(self.first * most_s / STATEMENT_S), by_length, left, MOST_CHUNKS))
         share = min(left, math.ceil((left + running) / self.in_flight))

@@ -7,11 +7,12 @@ from typing import Final
 import pyarrow as pa
 
 from qserv.errors import IngestError
-from qserv.ids import ChunkId
+from qserv.ids import REPLICATED_CHUNK, ChunkId
 from schema.serialise import table_from_json
 from workers.postgresql import indexes, tables
 from workers.postgresql.loads import Batches, Sessions
 from workers.postgresql.loads import load as load_rows
+from workers.postgresql.reads import Reads
 from workers.postgresql.target import Target
 from workers.protocol import (
     PARTS,
@@ -19,15 +20,18 @@ from workers.protocol import (
     BuiltChunk,
     ChunkLoad,
     DropRuns,
+    DropSegment,
     DropTable,
     Indexed,
     IndexTable,
+    MergeSegments,
     MoveTable,
     PrepareTable,
     RunLoad,
 )
-from workers.runs.building import Build
+from workers.runs.building import Build, build_chunk
 from workers.runs.files import RunFiles
+from workers.runs.stored import StoredRows
 
 MAX_LOADS: Final = 4
 """Loads, and other changes of tables, at a time: COPY is bound by the disk, and more of them only take memory."""
@@ -46,6 +50,7 @@ class Loader:
 
     def __init__(self, conninfo: str, runs: Path) -> None:
         self._sessions = Sessions(conninfo, MAX_LOADS)
+        self._reads = Reads(conninfo, MAX_LOADS)
         self._runs = RunFiles(runs)
 
     def load(self, load: ChunkLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
@@ -65,7 +70,7 @@ class Loader:
         table = table_from_json(action.declaration)
 
         def load(chunk: ChunkId | None, part: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-            return self._load(Target(action.database, table, chunk, part == "overlap"), schema, batches)
+            return self._load(Target(action.database, table, chunk, part == "overlap", action.segment), schema, batches)
 
         return Build.of(action, table, self._runs, load).chunks()
 
@@ -96,6 +101,25 @@ class Loader:
         with self._sessions.session(f"{action.database}.{action.table}") as session:
             return tables.drop(session, action.database, action.table)
 
+    def merge(self, action: MergeSegments) -> BuiltChunk:
+        """Make one segment of several of a chunk; return it when it is committed."""
+        table, chunk = table_from_json(action.declaration), ChunkId(action.chunk)
+        of_chunk = None if chunk == REPLICATED_CHUNK else chunk
+        base, overlap = (
+            StoredRows(action.database, table, of_chunk, segments, part, self._reads)
+            for segments, part in ((action.base, False), (action.overlap, True))
+        )
+
+        def load(_chunk: ChunkId | None, part: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+            return self._load(Target(action.database, table, of_chunk, part == "overlap", action.segment), schema, batches)
+
+        return build_chunk(table, chunk, base, overlap, load)
+
+    def drop_segment(self, action: DropSegment) -> int:
+        """Drop the physical tables of a segment; return how many there were."""
+        with self._sessions.session(f"{action.database}.{action.table}") as session:
+            return tables.drop_segment(session, action.database, action.table, action.segment, action.chunks)
+
     def _load(self, target: Target, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         rows = Batches(target.table, schema, batches)
         with self._sessions.session(f"{target.database}.{target.table.name}") as session:
@@ -116,3 +140,4 @@ class Loader:
     def close(self) -> None:
         """End the connections that are not in use."""
         self._sessions.close()
+        self._reads.close()

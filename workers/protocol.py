@@ -276,7 +276,7 @@ class PrepareTable(Action):
 @dataclass(frozen=True)
 class BuildTable(Action):
     """Make the tables of all chunks of a table out of its runs, beside its prototype. Answer: a `BuiltChunk` for each, when it is
-    committed, the largest first. Building twice builds once.
+    committed, the largest first. Building twice builds once. With a number they are a segment beside what the chunks have.
     """
 
     kind: ClassVar[str] = "build-table"
@@ -285,6 +285,7 @@ class BuildTable(Action):
     transaction: int
     table: int
     runs: list[int]
+    segment: int = 0
 
 
 class MeasuredColumn(NamedTuple):
@@ -315,12 +316,40 @@ class BuiltChunk(Message):
 
 
 @dataclass(frozen=True)
+class MergeSegments(Action):
+    """Make one segment of several of a chunk (-1: of a replicated table), which stay. Answer: a `BuiltChunk`. Merging twice merges
+    once.
+
+    ``base`` and ``overlap`` name those that have rows of either.
+    """
+
+    kind: ClassVar[str] = "merge-segments"
+    database: str
+    declaration: dict[str, Any]
+    chunk: int
+    base: list[int]
+    overlap: list[int]
+    segment: int
+
+
+@dataclass(frozen=True)
 class DropRuns(Action):
     """Delete the runs of a transaction, or those of one table of it, if there. Answer: ``{}``."""
 
     kind: ClassVar[str] = "drop-runs"
     transaction: int
     table: int | None = None
+
+
+@dataclass(frozen=True)
+class DropSegment(Action):
+    """Drop the physical tables of a segment of a table, in some chunks or everywhere, if there. Answer: ``{"dropped": count}``."""
+
+    kind: ClassVar[str] = "drop-segment"
+    database: str
+    table: str
+    segment: int
+    chunks: list[int] | None = None
 
 
 @dataclass(frozen=True)

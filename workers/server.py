@@ -148,6 +148,8 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
                 return self._build(protocol.BuildTable.decode(body))
             if action.type == protocol.IndexTable.kind:
                 return self._index(protocol.IndexTable.decode(body))
+            if action.type == protocol.MergeSegments.kind:
+                return [self._loader.merge(protocol.MergeSegments.decode(body)).encode()]
             answer = self._act(action.type, body)
             return [json.dumps(answer).encode()]
 
@@ -183,6 +185,8 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
                 return {}
             case protocol.MoveTable.kind:
                 return {"moved": self._loader.move(protocol.MoveTable.decode(body))}
+            case protocol.DropSegment.kind:
+                return {"dropped": self._loader.drop_segment(protocol.DropSegment.decode(body))}
             case protocol.DropTable.kind:
                 return {"dropped": self._loader.drop(protocol.DropTable.decode(body))}
             case _:

@@ -138,7 +138,7 @@ class FromClause:
         entry = self.names.catalogue.find(node.db or None, node.name, quoted=bool(node.this.args.get("quoted")), place=place)
         written = node.alias or entry.table.name
         alias = self._named(node, written)
-        source, relation = table_relation(self.names.catalogue, entry, alias, written)
+        source, relation = table_relation(self.names.catalogue, entry, alias, written, node.db or entry.database)
         self.names.sources.append(source)
         return relation
 

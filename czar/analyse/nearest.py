@@ -110,7 +110,7 @@ def _pairs(query: Query, conditions: list[exp.Expr]) -> list[_Pair]:
         one, other = (query.tables.get(position[0]) for position in (near.left, near.right))
         if one is None or other is None or one.entry is not other.entry or not _is_measured(one, other):
             continue
-        table, reach_deg = one.entry.table, one.entry.nearest_deg
+        table, reach_deg = one.entry.table, one.entry.measured_deg(query.chunks)
         if reach_deg is None or near.limit_deg > reach_deg or {near.left[1:], near.right[1:]} != {(table.ra, table.dec)}:
             continue
         if any(_tells_apart(each, one, other) for each in conditions):

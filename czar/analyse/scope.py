@@ -21,7 +21,8 @@ class Relation:
     written: str
     """What the user calls it."""
     outputs: tuple[Output, ...]
-    database: str | None = None
+    databases: tuple[str, ...] = ()
+    """Names of its database, in lower case: its own, and the one that the user calls it by."""
     hidden: tuple[str, ...] = ()
     """Columns that ``*`` leaves out."""
     prefix: str = ""
@@ -66,7 +67,7 @@ class Relation:
         """Whether a column may be one of this relation, by the table that it names."""
         if not node.table:
             return True
-        if node.db and node.db.lower() != (self.database or "").lower():
+        if node.db and node.db.lower() not in self.databases:
             return False
         return same_name(self.written, node.table, quoted=bool(node.args["table"].args.get("quoted")))
 

@@ -8,7 +8,6 @@ import numpy as np
 from czar.analyse.query import Access, Output
 from czar.catalogue import Catalogue, TableEntry
 from czar.snapshot import Snapshot
-from schema.physical import relation
 
 PROTOTYPE_TASK = -1
 """Chunk number of the task that runs on the empty prototypes, so that a query without chunks still has columns and types."""
@@ -36,9 +35,7 @@ class ChunkStep:
 
     def relations(self, snapshot: Snapshot) -> dict[str, list[str]]:
         """Return the physical relations of each slot, one for each task (`Plan.tasks`): without chunks, the empty prototypes."""
-        if not self.chunks:
-            return {slot.name: [relation(slot.entry.database, slot.entry.table.name, None)] for slot in self.slots}
-        chunks = np.array(self.chunks, dtype=np.int64)
+        chunks = np.array(self.chunks or (PROTOTYPE_TASK,), dtype=np.int64)
         return {slot.name: snapshot.relations(slot.entry, chunks, overlap=slot.overlap) for slot in self.slots}
 
 

@@ -11,6 +11,7 @@ from czar.plan.members import excluded_by_joins
 from czar.plan.model import Slot
 from czar.plan.near_joins import with_cells
 from czar.steps.intermediate import Intermediate
+from schema.physical import together
 from workers.template import KEYS
 
 
@@ -36,8 +37,7 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
             texts[node.alias] = source.entry.sql.replace("{", "{{").replace("}", "}}")
             continue
         own = _slots(slots, source)
-        names = [f"{{{slot.name}}}" for slot in own]
-        texts[node.alias] = names[0] if len(names) == 1 else f"({' UNION ALL '.join(f'SELECT * FROM {name}' for name in names)})"  # noqa: S608 (slots of ours)
+        texts[node.alias] = together([f"{{{slot.name}}}" for slot in own])
         slots += own
     lists = _without_keys(listed)
     tables = {node.alias: source for node, source in named}

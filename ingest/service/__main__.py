@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 
+from ingest.merging import Merger
 from ingest.service.app import Parts, create_app
 from ingest.service.contributions import Contributions
 from ingest.service.databases import Databases
@@ -16,6 +17,12 @@ from qserv.errors import QservError
 from qserv.metadata.engine import make_engine
 from qserv.serving import listen, log_to_stderr, run_service, serve_http
 from qserv.settings import Settings
+
+LOOK_S = 10.0
+"""How often it is looked for segments to merge."""
+
+CONNECTIONS = 16
+"""To the metadata database: each load that runs and each open transaction holds one all the time, and needs others for moments."""
 
 
 async def serve(home: Path) -> None:
@@ -31,16 +38,19 @@ async def serve(home: Path) -> None:
     log = structlog.get_logger("ingest.service")
     listening = listen(cluster.ingest_host, cluster.ingest_port, service="the ingest service", setting="QSERV_INGEST_PORT")
     url = cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets)
-    engine, secret = make_engine(url, settings.metadata_silence_s), secrets.cluster.get_secret_value()
+    engine, secret = make_engine(url, settings.metadata_silence_s, CONNECTIONS), secrets.cluster.get_secret_value()
     runner = LoadRunner(engine, secret, home, settings.chunk_target_rows)
+    merger = Merger(engine, secret, settings.merge_segments, settings.merge_quiet_s, min(LOOK_S, settings.merge_quiet_s))
     try:
         runner.start()
+        merger.start()
         parts = Parts(engine, Requests(engine), Contributions(engine, home / UPLOADS), runner, Databases(engine, secret))
         app = create_app(parts, secrets.cluster)
         log.info("ingest serves", url=cluster.ingest_url)
         await serve_http(app, listening)
         log.info("ingest stops")
     finally:
+        await merger.close()
         await runner.close()
         await engine.dispose()
         listening.close()

@@ -15,6 +15,7 @@ from ingest.service.contributions import Contributions, Upload, read_options
 from ingest.service.databases import Databases
 from ingest.service.models import (
     MAX_WAIT_S,
+    AliasRequest,
     ChunkStatus,
     ContributionInfo,
     ContributionRequest,
@@ -44,6 +45,8 @@ LISTED_LOADS = 1000
 
 Name = Annotated[LoadName, Path(description="Given by who asks first. Asking for the same again finds what was asked before.")]
 
+Alias = Annotated[str, Path(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$", description="What queries write for a database.")]
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -62,7 +65,7 @@ def create_app(parts: Parts, token: SecretStr) -> FastAPI:
         "Qserv ingest",
         "Loads of files into tables of a sharded catalogue. Every answer that is an error is JSON.",
         token,
-        (load_router(parts), transaction_router(parts), database_router(parts)),
+        (load_router(parts), transaction_router(parts), database_router(parts), alias_router(parts)),
         max_body_bytes=MAX_BODY_BYTES,
     )
 
@@ -194,6 +197,28 @@ def transaction_router(parts: Parts) -> APIRouter:
     return router
 
 
+def alias_router(parts: Parts) -> APIRouter:
+    """Return the routes of further names of databases."""
+    router = APIRouter(prefix="/aliases", tags=["aliases"])
+
+    @router.get("")
+    async def listed() -> dict[str, str]:
+        """Return the databases that aliases mean, by these."""
+        return await parts.databases.aliases()
+
+    @router.put("/{alias}", status_code=204)
+    async def put(alias: Alias, request: AliasRequest) -> None:
+        """Let a name mean a database, for all queries that begin from now on. Queries that run go on with what it meant."""
+        await parts.databases.set_alias(alias, request.database)
+
+    @router.delete("/{alias}", status_code=204)
+    async def drop(alias: Alias) -> None:
+        """Let a name mean nothing any more."""
+        await parts.databases.drop_alias(alias)
+
+    return router
+
+
 def database_router(parts: Parts) -> APIRouter:
     """Return the routes of databases and tables."""
     router = APIRouter(prefix="/databases", tags=["databases"])
@@ -230,6 +255,16 @@ def database_router(parts: Parts) -> APIRouter:
         load = await parts.requests.submit_index(name, database, table, request, user)
         parts.runner.wake()
         return load
+
+    @router.post("/{database}/publish")
+    async def publish(database: str, table: str | None = None) -> DatabaseStatus:
+        """Show users tables that were withheld from them: all of a database, or one."""
+        return await databases.withhold(database, table, withheld=False)
+
+    @router.post("/{database}/withhold")
+    async def withhold(database: str, table: str | None = None) -> DatabaseStatus:
+        """Withhold tables from users: all of a database, or one. Their rows stay; queries that run go on."""
+        return await databases.withhold(database, table, withheld=True)
 
     @router.delete("/{database}", status_code=204)
     async def drop_database(database: str) -> None:

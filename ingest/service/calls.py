@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ingest.formats.source import ReadOptions
 from ingest.service.models import (
+    AliasRequest,
     ChunkStatus,
     ContributionInfo,
     ContributionRequest,
@@ -66,6 +67,7 @@ _DATABASE = TypeAdapter(DatabaseStatus).validate_json
 _DATABASES = TypeAdapter(list[DatabaseStatus]).validate_json
 _CONTRIBUTION = TypeAdapter(ContributionInfo).validate_json
 _CONTRIBUTIONS = TypeAdapter(list[ContributionInfo]).validate_json
+_ALIASES = TypeAdapter(dict[str, str]).validate_json
 _READING = TypeAdapter(ReadOptions)
 
 
@@ -101,6 +103,27 @@ def rejects(name: str) -> Call[bytes]:
 def cancel(name: str) -> Call[LoadInfo]:
     """Stop a load or a transaction."""
     return Call("POST", f"/loads/{_part(name)}/cancel", _LOAD)
+
+
+def publish(database: str, table: str | None, *, withheld: bool) -> Call[DatabaseStatus]:
+    """Show users tables, or withhold them."""
+    parameters = () if table is None else (("table", table),)
+    return Call("POST", f"/databases/{_part(database)}/{'withhold' if withheld else 'publish'}", _DATABASE, parameters=parameters)
+
+
+def aliases() -> Call[dict[str, str]]:
+    """List aliases."""
+    return Call("GET", "/aliases", _ALIASES)
+
+
+def set_alias(alias: str, database: str) -> Call[None]:
+    """Let a name mean a database."""
+    return Call("PUT", f"/aliases/{_part(alias)}", _nothing, AliasRequest(database=database))
+
+
+def drop_alias(alias: str) -> Call[None]:
+    """Let a name mean nothing any more."""
+    return Call("DELETE", f"/aliases/{_part(alias)}", _nothing)
 
 
 def drop(database: str, table: str | None) -> Call[None]:

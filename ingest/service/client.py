@@ -194,6 +194,26 @@ class Ingest(_Client):
         """Queue the making or dropping of an index of a published table, under a name as loads have."""
         return self._asked(calls.index(name, database, table, request))
 
+    def publish(self, database: str, table: str | None = None) -> DatabaseStatus:
+        """Show users a table, or all of a database, that was withheld from them."""
+        return self._asked(calls.publish(database, table, withheld=False))
+
+    def withhold(self, database: str, table: str | None = None) -> DatabaseStatus:
+        """Withhold a table, or all of a database, from users; its rows stay."""
+        return self._asked(calls.publish(database, table, withheld=True))
+
+    def aliases(self) -> dict[str, str]:
+        """Return the databases that aliases mean, by these."""
+        return self._asked(calls.aliases())
+
+    def set_alias(self, alias: str, database: str) -> None:
+        """Let a name mean a database, for all queries that begin from now on."""
+        self._asked(calls.set_alias(alias, database))
+
+    def drop_alias(self, alias: str) -> None:
+        """Let a name mean nothing any more."""
+        self._asked(calls.drop_alias(alias))
+
     def drop(self, database: str, table: str | None = None) -> None:
         """Delete a table, or all tables of a database, from all nodes."""
         self._asked(calls.drop(database, table))
@@ -306,6 +326,26 @@ class AsyncIngest(_Client):
     async def index(self, name: str, database: str, table: str, request: IndexRequest) -> LoadInfo:
         """See `Ingest.index`."""
         return await self._asked(calls.index(name, database, table, request))
+
+    async def publish(self, database: str, table: str | None = None) -> DatabaseStatus:
+        """Show users a table, or all of a database, that was withheld from them."""
+        return await self._asked(calls.publish(database, table, withheld=False))
+
+    async def withhold(self, database: str, table: str | None = None) -> DatabaseStatus:
+        """Withhold a table, or all of a database, from users; its rows stay."""
+        return await self._asked(calls.publish(database, table, withheld=True))
+
+    async def aliases(self) -> dict[str, str]:
+        """Return the databases that aliases mean, by these."""
+        return await self._asked(calls.aliases())
+
+    async def set_alias(self, alias: str, database: str) -> None:
+        """Let a name mean a database, for all queries that begin from now on."""
+        await self._asked(calls.set_alias(alias, database))
+
+    async def drop_alias(self, alias: str) -> None:
+        """Let a name mean nothing any more."""
+        await self._asked(calls.drop_alias(alias))
 
     async def drop(self, database: str, table: str | None = None) -> None:
         """See `Ingest.drop`."""

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import re
 import secrets
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
@@ -33,8 +34,17 @@ from schema.serialise import database_from_json
 
 _READING = TypeAdapter(ReadOptions)
 
-UNFINISHED = ".new"
-"""Ending of a file that has not come wholly."""
+UNFINISHED = ".receiving-"
+"""Begin of the name of a file that has not come wholly: no transaction has such a name."""
+
+SUFFIX = re.compile(r"(\.[A-Za-z0-9]{1,10}){0,2}\Z")
+"""Endings of a file's name, by which formats and compressions are known."""
+
+SHORT_DIGEST = 32
+"""Characters of a digest in a file's name: with the longest name of a contribution, it is one that file systems take."""
+
+SHOWN_CHARACTERS = 200
+"""Of the name that a file has where it comes from."""
 
 STATES = (
     ContributionState.FAILED,
@@ -108,10 +118,10 @@ class Contributions:
             digest = digest_of({"table": upload.table, "sha256": sha256, "reading": reading})
             if not await self._is_sent(transaction, name, digest):
                 number = await self._checked(transaction, upload.table)
-                kept = self._uploads / transaction / f"{name}-{digest}{''.join(Path(Path(upload.file_name).name).suffixes[-2:])}"
+                kept = self._uploads / transaction / f"{name}-{digest[:SHORT_DIGEST]}{_suffix(upload.file_name)}"
                 await asyncio.to_thread(_keep, path, kept)
                 words = {"word": str(kept), "reading": reading}
-                await self._send(number, name, digest, [(upload.table, f"upload:{Path(upload.file_name).name}", words)])
+                await self._send(number, name, digest, [(upload.table, f"upload:{_shown(upload.file_name)}", words)])
         return await self.one(transaction, name)
 
     async def listed(self, transaction: str) -> list[ContributionInfo]:
@@ -246,7 +256,7 @@ async def _number(connection: AsyncConnection, name: str) -> int:
 @asynccontextmanager
 async def _received(directory: Path, content: AsyncIterable[bytes]) -> AsyncIterator[tuple[Path, str]]:
     """Write what comes to a file, which is on the disk then; yield its path and SHA-256. Who keeps it renames it."""
-    found, new = hashlib.sha256(), directory / f"{secrets.token_hex(8)}{UNFINISHED}"
+    found, new = hashlib.sha256(), directory / f"{UNFINISHED}{secrets.token_hex(8)}"
     try:
         await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
         try:
@@ -261,6 +271,16 @@ async def _received(directory: Path, content: AsyncIterable[bytes]) -> AsyncIter
     except OSError as error:
         msg = f"{directory}: {error}; make room on that disk, then send it again"
         raise StorageFullError(msg) from error
+
+
+def _suffix(file_name: str) -> str:
+    found = SUFFIX.search(file_name)
+    return found[0] if found else ""
+
+
+def _shown(file_name: str) -> str:
+    """Return the last part of a name, as it can be stored and shown."""
+    return "".join(filter(str.isprintable, file_name.rpartition("/")[2]))[:SHOWN_CHARACTERS]
 
 
 def _keep(path: Path, kept: Path) -> None:

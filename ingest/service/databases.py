@@ -7,11 +7,13 @@ from ingest.nodes import connected_nodes
 from ingest.publication import describe_published, described
 from ingest.service.models import ChunkStatus, ColumnStatus, DatabaseStatus, TableStatistics, TableStatus
 from qserv.errors import IngestError, UnknownNameError
+from qserv.metadata.aliases import check_unnamed, drop_alias, list_aliases, set_alias
 from qserv.metadata.catalogue import CatalogueRows, Json, TableRow, load_catalogue
-from qserv.metadata.engine import connect
+from qserv.metadata.engine import changing, connect
 from qserv.metadata.measured import ColumnRange, chunk_rows, column_ranges
 from qserv.metadata.nodes import list_nodes
-from qserv.metadata.registration import family_lock
+from qserv.metadata.registration import family_lock, withhold
+from schema.check import TAKEN_SCHEMAS
 from schema.ddl import indexes
 from schema.model import Table
 from schema.serialise import column_from_json, table_from_json
@@ -84,6 +86,55 @@ class Databases:
         msg = f"there is no table {name}.{table}; {', '.join(row.name for row in rows) or 'nothing'} is in {name}"
         raise UnknownNameError(msg)
 
+    async def aliases(self) -> dict[str, str]:
+        """Return the databases that aliases mean, by these."""
+        async with connect(self._engine) as connection:
+            return dict(await list_aliases(connection))
+
+    async def set_alias(self, alias: str, database: str) -> None:
+        """Let a name mean a database, for all queries that begin from now on.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such database.
+        IngestError
+            A database has the name.
+        """
+        if alias.lower() in TAKEN_SCHEMAS or alias.lower().startswith("pg_"):
+            msg = f"the name {alias} is taken by PostgreSQL or by the functions of this software; choose another"
+            raise IngestError(msg)
+        async with changing(self._engine, "service.alias.set") as connection:
+            await set_alias(connection, alias, database)
+
+    async def drop_alias(self, alias: str) -> None:
+        """Let a name mean nothing any more."""
+        async with changing(self._engine, "service.alias.drop") as connection:
+            await drop_alias(connection, alias)
+
+    async def withhold(self, name: str, table: str | None, *, withheld: bool) -> DatabaseStatus:
+        """Withhold a table of a database, or all of them, from users, or show them again; return the database.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such table.
+        FamilyHeldError
+            A load into the family runs.
+        """
+        catalogue = await self._catalogue()
+        tables = [table] if table is not None else [row.name for row in catalogue.tables if row.database == name]
+        for each in tables:
+            await self._row(name, each)
+        found = await self.one(name)
+        async with connect(self._engine) as connection:
+            nodes = await list_nodes(connection)
+        async with family_lock(self._engine, found.family), connected_nodes(nodes, self._secret) as clients:
+            async with changing(self._engine, "service.tables.withhold") as connection:
+                await withhold(connection, name, tables, withheld=withheld)
+            await describe_published(self._engine, clients)
+        return await self.one(name)
+
     async def drop(self, name: str, table: str | None = None) -> None:
         """Delete a table of a database, or all of them, from users' sight, from all nodes, then from the metadata.
 
@@ -107,6 +158,8 @@ class Databases:
                     raise IngestError(msg)
         async with connect(self._engine) as connection:
             nodes = await list_nodes(connection)
+            if len(dropped) == len(tables):
+                await check_unnamed(connection, name)
         async with family_lock(self._engine, rows[0].family), connected_nodes(nodes, self._secret) as clients:
             await drop_tables(self._engine, clients, name, sorted(dropped))
             await describe_published(self._engine, clients)

@@ -30,9 +30,16 @@ class SchemaRequest(Message):
     replace: bool = Field(default=False, description="Put the rows in place of published tables.")
     chunk_target_rows: int | None = Field(default=None, ge=1, description="Rows a chunk should have at most, in a new family.")
 
+    @property
+    def is_described(self) -> bool:
+        """Whether the cluster knows the schema."""
+        return False
+
     @model_validator(mode="after")
     def _has_one_schema(self) -> Self:
         texts = (self.felis, self.partition)
+        if self.is_described:
+            return self
         if (self.schema_file is None) == (None in texts) or (self.schema_file is not None and texts != (None, None)):
             msg = "give either schema_file, or both felis and partition"
             raise ValueError(msg)
@@ -48,7 +55,9 @@ class LoadRequest(SchemaRequest):
 
 
 class TransactionRequest(SchemaRequest):
-    """Which tables a transaction makes, of what will be sent into it."""
+    """Which tables a transaction makes of what will be sent into it, or adds rows to."""
+
+    append_to: str | None = Field(default=None, description="A published database, rather than a schema: rows are added to it.")
 
     tables: tuple[str, ...] = Field(default=(), description="All tables of the schema, if none is named.")
     positions: dict[str, tuple[str, ...]] = Field(
@@ -56,6 +65,25 @@ class TransactionRequest(SchemaRequest):
     )
     chunk_order: int | None = Field(default=None, ge=0, le=12, description="HEALPix order of all chunks, rather than that.")
     max_bad_rows: int = Field(default=0, ge=0, description="Rows of each file that may be set aside.")
+
+    @property
+    def is_described(self) -> bool:
+        """Whether the cluster knows the schema."""
+        return self.append_to is not None
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        given = self.model_fields_set - {"append_to", "tables", "max_bad_rows"}
+        if self.append_to is not None and any(getattr(self, name) != type(self).model_fields[name].default for name in given):
+            msg = f"rows are added to tables as they are: append_to goes without {', '.join(sorted(given))}"
+            raise ValueError(msg)
+        return self
+
+
+class AliasRequest(Message):
+    """What a name means."""
+
+    database: str
 
 
 class IndexRequest(Message):

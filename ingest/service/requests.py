@@ -11,11 +11,12 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ingest.appending import check_appendable
 from ingest.indexing import IndexWish, indexed
 from ingest.inputs import check_table
 from ingest.locations import located
 from ingest.provenance import new_load
-from ingest.publication import published_database
+from ingest.publication import published_database, published_tables
 from ingest.service.models import (
     FileInfo,
     IndexRequest,
@@ -65,12 +66,20 @@ class Requests:
         async with connect(self._engine) as connection:
             if await loads.is_done(connection, name, digest):  # its files may be gone by now
                 return await self.load(name)
-        database = await asyncio.to_thread(_checked, request)
+        database = await self._database(request)
         wanted = {"asked": asked, "database": database_to_json(database)}
         new = replace(new_load(name, database, user, socket.gethostname()), kind=kind)
         async with changing(self._engine, "service.load.enqueue") as connection:
             await loads.enqueue(connection, new, wanted, digest)
         return await self.load(name)
+
+    async def _database(self, request: LoadRequest | TransactionRequest) -> Database:
+        """Return the database of a request whose tables and files are there."""
+        if isinstance(request, TransactionRequest) and request.append_to is not None:
+            database = await published_tables(self._engine, request.append_to, request.tables)
+            check_appendable(database, set(request.tables) or database.by_name.keys())
+            return database
+        return await asyncio.to_thread(_checked, request)
 
     async def submit_index(self, name: str, database: str, table: str, request: IndexRequest, user: str) -> LoadInfo:
         """Queue the making or dropping of an index, unless the same waits, runs or is done.

@@ -32,6 +32,9 @@ from qserv.metadata.transactions import TransactionState
 from schema.model import Database
 from schema.serialise import database_from_json
 
+OPEN_AT_A_TIME = 6
+"""Transactions that are open together; others wait until one ends. Each holds a connection to the metadata database."""
+
 LOADS_AT_A_TIME = 2
 """Loads of a service that run together: each may take a gigabyte, and one keeps two cores busy."""
 
@@ -85,7 +88,7 @@ class LoadRunner:
     def start(self) -> None:
         """Begin to run loads."""
         self._rejects.mkdir(parents=True, exist_ok=True)
-        for path in self._uploads.glob(f"*{UNFINISHED}"):  # left by a service that died
+        for path in self._uploads.glob(f"{UNFINISHED}*"):  # left by a service that died
             path.unlink()
         self._loop = asyncio.create_task(self._look_for_loads())
 
@@ -111,8 +114,10 @@ class LoadRunner:
         """Stop a load; nothing of it will be visible. Does nothing to one that has ended."""
         reason = "it was cancelled"
         async with changing(self._engine, "service.load.cancel") as connection:
-            await loads.drop_queued(connection, name, reason, LoadCancelledError.code)
+            dropped = await loads.drop_queued(connection, name, reason, LoadCancelledError.code)
             await loads.give_up(connection, name, LoadCancelledError.code)
+        if dropped:
+            await self._forget_uploads(name)
         if name in self._running and not (task := self._running[name][1]).cancelling():
             task.cancel(reason)
 
@@ -132,6 +137,8 @@ class LoadRunner:
             try:
                 for load in await recover(self._engine, self._secret, self._running.keys()):
                     log.warning("a load ended without a word", load=load.name, attempt=load.attempt)
+                    if load.kind == TRANSACTION:  # that is not begun anew
+                        await self._forget_uploads(load.name)
                 wait_s = await self._begin_loads()
             except QservError as error:
                 log.warning("loads cannot be looked for", code=error.code, reason=str(error))
@@ -145,19 +152,17 @@ class LoadRunner:
         async with connect(self._engine) as connection:
             waiting = await loads.waiting(connection)
         busy = {load.family for load, _ in self._running.values()}
-        loading = sum(load.kind != TRANSACTION for load, _ in self._running.values())
+        running = Counter(load.kind == TRANSACTION for load, _ in self._running.values())
+        most = {True: OPEN_AT_A_TIME, False: LOADS_AT_A_TIME}
         waits_s = [POLL_S]
         for load in waiting:
+            is_open = load.kind == TRANSACTION
             wait_s = self._not_before_s.get(load.name, 0) - time.monotonic()
             if wait_s > 0:
                 waits_s.append(wait_s)
-            elif (
-                load.family not in busy
-                and load.name not in self._running
-                and (load.kind == TRANSACTION or loading < LOADS_AT_A_TIME)
-            ):
+            elif load.family not in busy and load.name not in self._running and running[is_open] < most[is_open]:
                 self._running[load.name] = load, asyncio.create_task(self._run(load))
-                loading += load.kind != TRANSACTION
+                running[is_open] += 1
             busy.add(load.family)  # what was asked first is loaded first
         return min(waits_s)
 
@@ -230,6 +235,7 @@ class LoadRunner:
             max_bad_rows=request.max_bad_rows,
             rejects=self._rejects,
             run_bytes=RUN_BYTES,
+            appends=request.append_to is not None,
         )
 
     async def _stopped(self, load: Queued, progress: "_Stages", reason: str) -> None:
@@ -237,15 +243,15 @@ class LoadRunner:
         log.info("load stopped", load=load.name, reason=reason)
         async with connect(self._engine) as connection:
             state = await loads.state_of(connection, load.name)
-        if load.kind == TRANSACTION and state is TransactionState.OPEN:
+        if state is TransactionState.OPEN and load.kind == TRANSACTION:
             return  # it goes on with the next service
-        if reason == STOPPED and state is TransactionState.ABORTED:
-            async with changing(self._engine, "service.load.requeue") as connection:
-                await loads.requeue(connection, load)
-        elif reason == STOPPED:
+        if reason == STOPPED and state is not TransactionState.ABORTED:
             return  # it waits still, or is committed
-        else:
-            await self._end(load, progress, code=LoadCancelledError.code)
+        if reason == STOPPED:
+            async with changing(self._engine, "service.load.requeue") as connection:
+                if await loads.requeue(connection, load):
+                    return
+        await self._end(load, progress, code=LoadCancelledError.code)
 
     async def _failed(self, load: Queued, progress: "_Stages", error: QservError) -> None:
         """Try a load again whose error may pass; else it has ended."""
@@ -266,9 +272,12 @@ class LoadRunner:
     async def _end(self, load: Queued, progress: "_Stages", *, report: Json | None = None, code: str | None = None) -> None:
         self._tries.pop(load.name, None)
         self._not_before_s.pop(load.name, None)
-        await asyncio.to_thread(shutil.rmtree, self._uploads / load.name, ignore_errors=True)
+        await self._forget_uploads(load.name)
         async with changing(self._engine, "service.load.end") as connection:
             await loads.write_end(connection, load.transaction_id, progress=progress.as_json(), report=report, code=code)
+
+    async def _forget_uploads(self, name: str) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._uploads / name, ignore_errors=True)
 
     async def _write_progress(self, load: Queued, progress: "_Stages") -> None:
         written: Json = {}

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -15,6 +16,8 @@ from qserv.api.messages import ErrorDocument
 from qserv.errors import AccessError, QservError, QueryValueError
 
 HEALTH_PATH = "/health"
+
+log = structlog.get_logger("api")
 
 ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorDocument} for code in (400, 401, 404, 429, 500, 503)}
 """What the documentation says of errors."""
@@ -37,6 +40,7 @@ def create_api(title: str, description: str, token: SecretStr, routers: Sequence
         app.include_router(router, dependencies=[Depends(known)], responses=ERRORS)
     app.add_exception_handler(QservError, _error_answer)
     app.add_exception_handler(RequestValidationError, _bad_request)
+    app.add_exception_handler(Exception, _mistake)
     return app
 
 
@@ -44,6 +48,12 @@ async def _error_answer(request: Request, error: Exception) -> Response:  # noqa
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, AccessError) else {}
     document = ErrorDocument(error=error_info(error)).model_dump(mode="json")
     return JSONResponse(document, status_of(error), headers)
+
+
+async def _mistake(request: Request, error: Exception) -> Response:
+    """Answer for an error that is none of ours, which is a mistake of ours."""
+    log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
+    return await _error_answer(request, error)
 
 
 async def _bad_request(request: Request, error: Exception) -> Response:

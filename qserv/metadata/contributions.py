@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, delete, func, null, select, update
+from sqlalchemy import ColumnElement, Update, delete, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -68,6 +68,7 @@ async def send(
     TransactionEndedError
         The transaction is to be committed, or has ended.
     """
+    await _lock(connection, transaction_id)
     if await is_sent(connection, transaction_id, name, digest):
         return
     await _must_take(connection, transaction_id)
@@ -76,8 +77,9 @@ async def send(
         {**shared, "table_name": table, "source": source, "request": request, "state": ContributionState.QUEUED}
         for table, source, request in files
     ]
-    unique, named = ["transaction_id", "name", "source"], contributions.c.name.is_not(None)
-    await connection.execute(upsert(contributions).on_conflict_do_nothing(index_elements=unique, index_where=named), rows)
+    if not await of_transaction(connection, transaction_id, name):
+        unique, named = ["transaction_id", "name", "source"], contributions.c.name.is_not(None)
+        await connection.execute(upsert(contributions).on_conflict_do_nothing(index_elements=unique, index_where=named), rows)
     ended = contributions.c.state.in_((ContributionState.FAILED, ContributionState.CANCELLED))
     fresh = {"state": ContributionState.QUEUED, "attempt": 0, "error": null(), "error_code": null()}
     await connection.execute(update(contributions).where(*_named(transaction_id, name), ended).values(**fresh))
@@ -119,17 +121,14 @@ async def begin(connection: AsyncConnection, ids: Sequence[int]) -> None:
 async def give_back(connection: AsyncConnection, transaction_id: int) -> None:
     """Let the files of a transaction that were being read wait again; what was taken of them does not count."""
     reading = (contributions.c.transaction_id == transaction_id, contributions.c.state == ContributionState.READING)
-    ids = list((await connection.execute(select(contributions.c.contribution_id).where(*reading))).scalars())
-    await _forget_pieces(connection, ids)
-    await connection.execute(update(contributions).where(*reading).values(state=ContributionState.QUEUED))
+    await _end_without_rows(connection, update(contributions).where(*reading).values(state=ContributionState.QUEUED))
 
 
 async def fail(connection: AsyncConnection, contribution_id: int, error: str, code: str) -> None:
     """Write down why a file was not taken; what was taken of it does not count."""
-    await _forget_pieces(connection, [contribution_id])
     values = {"state": ContributionState.FAILED, "error": error, "error_code": code, "ended": func.clock_timestamp()}
     going = (contributions.c.contribution_id == contribution_id, contributions.c.state.in_(WAITS))
-    await connection.execute(update(contributions).where(*going).values(**values))
+    await _end_without_rows(connection, update(contributions).where(*going).values(**values))
 
 
 async def cancel(connection: AsyncConnection, transaction_id: int, name: str) -> None:
@@ -140,14 +139,11 @@ async def cancel(connection: AsyncConnection, transaction_id: int, name: str) ->
     NoSuchLoadError
         There is none of the name.
     """
-    found = await of_transaction(connection, transaction_id, name)
-    if not found:
+    if not await of_transaction(connection, transaction_id, name):
         msg = f"there is no contribution {name} in this transaction"
         raise NoSuchLoadError(msg)
-    ids = [file.contribution_id for file in found if file.state is not ContributionState.DONE]
-    await _forget_pieces(connection, ids)
-    still = (contributions.c.contribution_id.in_(ids), contributions.c.state != ContributionState.DONE)
-    await connection.execute(update(contributions).where(*still).values(state=ContributionState.CANCELLED))
+    going = (*_named(transaction_id, name), contributions.c.state != ContributionState.DONE)
+    await _end_without_rows(connection, update(contributions).where(*going).values(state=ContributionState.CANCELLED))
 
 
 async def rows_of(connection: AsyncConnection, transaction_id: int) -> dict[str, tuple[int, int]]:
@@ -192,17 +188,27 @@ async def refuse_commit(connection: AsyncConnection, transaction_id: int, error:
     await connection.execute(update(transactions).where(_is(transaction_id)).values(**values))
 
 
+async def _lock(connection: AsyncConnection, transaction_id: int) -> None:
+    """Let the same contribution not be sent twice at once."""
+    await connection.execute(select(transactions.c.transaction_id).where(_is(transaction_id)).with_for_update())
+
+
 async def _must_take(connection: AsyncConnection, transaction_id: int) -> None:
     """Refuse contributions into a transaction that takes none any more."""
     columns = (transactions.c.name, transactions.c.state, transactions.c.wish)
-    found = (await connection.execute(select(*columns).where(_is(transaction_id)).with_for_update(read=True))).one()
+    found = (await connection.execute(select(*columns).where(_is(transaction_id)))).one()
     if found.state not in {TransactionState.QUEUED, TransactionState.OPEN} or found.wish is not None:
         what = f"is {found.state}" if found.wish is None else "is being committed"
         msg = f"transaction {found.name} {what}, and takes nothing more; begin another one"
         raise TransactionEndedError(msg)
 
 
-async def _forget_pieces(connection: AsyncConnection, ids: Sequence[int]) -> None:
+async def _end_without_rows(connection: AsyncConnection, change: Update) -> None:
+    """Change the state of files, and forget what was taken of them.
+
+    In this order: a piece that is taken at the same moment (`take_run`) is written before the change, or is refused after it.
+    """
+    ids = list((await connection.execute(change.returning(contributions.c.contribution_id))).scalars())
     for table in (runs, pending_keys):
         await connection.execute(delete(table).where(table.c.contribution_id.in_(ids)))
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.metadata.query_log import EXECUTING
-from qserv.metadata.tables import czars, jobs, queries
+from qserv.metadata.tables import catalogue_version, czars, jobs, queries
 
 CZAR_DIED = "the czar that ran the query ended without a word; ask again"
 """What the log says of a query whose czar is dead."""
@@ -60,9 +60,18 @@ class LoggedQuery:
     job_id: UUID | None
 
 
-async def give_sign_of_life(connection: AsyncConnection, czar: Czar, running: Mapping[str, int] | None = None) -> None:
-    """Tell that a czar lives, and how many queries it runs for each user."""
-    told = {"seen": func.now(), "running": dict(running or {})}
+async def give_sign_of_life(
+    connection: AsyncConnection, czar: Czar, running: Mapping[str, int] | None = None, oldest: int | None = None
+) -> None:
+    """Tell that a czar lives, and how many queries it runs for each user.
+
+    Parameters
+    ----------
+    oldest
+        Version of the catalogue before which none of its queries was planned; default: that of now, as there is none.
+    """
+    now = select(catalogue_version.c.version).scalar_subquery()
+    told = {"seen": func.now(), "running": dict(running or {}), "oldest": now if oldest is None else oldest}
     values = insert(czars).values(czar_id=czar.czar_id, host=czar.host, pid=czar.pid, **told)
     await connection.execute(values.on_conflict_do_update(index_elements=["czar_id"], set_=told))
 

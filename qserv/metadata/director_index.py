@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import asyncpg
 import numpy as np
 import numpy.typing as npt
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.errors import IngestError
@@ -54,8 +55,10 @@ async def pend_keys(connection: AsyncConnection, contribution_id: int, keys: Int
     await _copy(connection, "public", pending_keys.name, {"contribution_id": ids, "key": keys, "chunk": chunks})
 
 
-async def settle_keys(connection: AsyncConnection, database: str, table: str, contribution_ids: Sequence[int]) -> None:
-    """Write what was kept of contributions into the index of their director.
+async def settle_keys(
+    connection: AsyncConnection, database: str, table: str, contribution_ids: Sequence[int], *, keep: bool = False
+) -> None:
+    """Write what was kept of contributions into the index of their director, and keep it on for `forget_keys`, or do not.
 
     Raises
     ------
@@ -63,13 +66,33 @@ async def settle_keys(connection: AsyncConnection, database: str, table: str, co
         It has one of the keys.
     """
     driver = await asyncpg_connection(connection)
-    kept = "DELETE FROM pending_keys WHERE contribution_id = ANY($1::bigint[]) RETURNING key, chunk"
+    which = "FROM pending_keys WHERE contribution_id = ANY($1::bigint[])"
+    kept = f"SELECT key, chunk {which}" if keep else f"DELETE {which} RETURNING key, chunk"
     relation = index_relation(database, table)
     with _unique(database, table):
         await driver.execute(
             f"WITH kept AS ({kept}) INSERT INTO {relation} (key, chunk) SELECT key, chunk FROM kept",  # noqa: S608 (quoted)
             list(contribution_ids),
         )
+
+
+async def forget_keys(connection: AsyncConnection, transaction_id: int) -> None:
+    """Take the keys out of the indexes of published directors that a transaction was to append, which is aborted."""
+    found = await connection.execute(_KEPT, {"id": transaction_id})
+    for database, table in found.all():
+        there = text("SELECT to_regclass(:relation)")
+        if (await connection.execute(there, {"relation": index_relation(database, table)})).scalar_one() is None:
+            continue  # the table was dropped
+        forget = f"""
+            DELETE FROM {index_relation(database, table)} AS index USING pending_keys JOIN contributions USING (contribution_id)
+            WHERE index.key = pending_keys.key AND transaction_id = :id AND table_name = :table AND state = 'done'"""  # noqa: S608 (quoted)
+        await connection.execute(text(forget), {"id": transaction_id, "table": table})
+
+
+_KEPT = text("""
+    SELECT DISTINCT transactions.database, contributions.table_name
+    FROM pending_keys JOIN contributions USING (contribution_id) JOIN transactions USING (transaction_id)
+    WHERE transaction_id = :id AND contributions.state = 'done'""")
 
 
 async def complete_index(connection: AsyncConnection, database: str, table: str) -> None:

@@ -20,8 +20,12 @@ POOL_CONNECTIONS = 8
 CONNECT_TIMEOUT_S = 10.0
 """A server on the same network answers in milliseconds; this is long enough for one that recovers from a crash."""
 
-LOST = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
-"""What the driver tells of a statement whose server went away; SQLAlchemy knows no kind of it."""
+LOST = (
+    *(asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError),
+    *(asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError),
+)
+"""What the driver tells of a statement whose server went away, or takes no connection, as while it starts; SQLAlchemy knows no kind
+of it."""
 
 
 def driver_url(url: str | URL, driver: str) -> URL:
@@ -29,7 +33,7 @@ def driver_url(url: str | URL, driver: str) -> URL:
     return make_url(url).set(drivername=f"postgresql+{driver}")
 
 
-def make_engine(url: str | URL, silence_s: float = SILENCE_S) -> AsyncEngine:
+def make_engine(url: str | URL, silence_s: float = SILENCE_S, connections: int = POOL_CONNECTIONS) -> AsyncEngine:
     """Return an engine for the metadata database; nothing is connected yet.
 
     Parameters
@@ -39,12 +43,14 @@ def make_engine(url: str | URL, silence_s: float = SILENCE_S) -> AsyncEngine:
     silence_s
         Seconds without an answer after which the server is asked whether it lives; one that does not is given up after three
         times as long.
+    connections
+        Connections at a time, at the most.
     """
     url = driver_url(url, "asyncpg")
     watch = Watch(url, silence_s)
     engine = create_async_engine(
         url,
-        pool_size=POOL_CONNECTIONS,
+        pool_size=connections,
         max_overflow=0,
         pool_pre_ping=True,
         connect_args={"timeout": min(CONNECT_TIMEOUT_S, silence_s), "ssl": False},

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, delete, func, null, select, update
+from sqlalchemy import ColumnElement, case, delete, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.errors import LoadNameError, NoSuchLoadError
 from qserv.metadata.catalogue import Json
 from qserv.metadata.tables import contributions, pending_keys, runs, transactions
-from qserv.metadata.transactions import NewTransaction, TransactionState
+from qserv.metadata.transactions import NewTransaction, TransactionState, cancel_waiting
 
 MAX_ATTEMPTS = 3
 """A load that three services died of is not begun once more."""
@@ -106,8 +106,14 @@ async def enqueue(connection: AsyncConnection, new: NewTransaction, request: Jso
 
 
 async def requeue(connection: AsyncConnection, load: Queued) -> bool:
-    """Queue a load again that was begun, and of which nothing is visible; return False if it was given up meanwhile."""
-    wanted = select(~GIVEN_UP & transactions.c.request.is_not(None)).where(transactions.c.transaction_id == load.transaction_id)
+    """Queue a load again that was begun, and of which nothing is visible; return False if it was given up meanwhile.
+
+    A transaction into which others sent is not begun anew: what they sent is gone.
+    """
+    own = transactions.c.kind != TRANSACTION
+    wanted = select(own & ~GIVEN_UP & transactions.c.request.is_not(None)).where(
+        transactions.c.transaction_id == load.transaction_id
+    )
     if not (await connection.execute(wanted.with_for_update())).scalar_one():
         return False
     await _anew(connection, load.transaction_id, {"state": TransactionState.QUEUED})
@@ -117,7 +123,8 @@ async def requeue(connection: AsyncConnection, load: Queued) -> bool:
 async def waiting(connection: AsyncConnection) -> list[Queued]:
     """Return the loads that wait, and the transactions that are open, in the order in which they were asked."""
     goes_on = (transactions.c.state == TransactionState.OPEN) & (transactions.c.kind == TRANSACTION) & ~GIVEN_UP
-    return await _queued(connection, (transactions.c.state == TransactionState.QUEUED) | goes_on)
+    waits = (transactions.c.state == TransactionState.QUEUED) | goes_on
+    return await _queued(connection, waits & transactions.c.request.is_not(None))
 
 
 async def opened(connection: AsyncConnection) -> list[Queued]:
@@ -150,7 +157,11 @@ async def drop_queued(connection: AsyncConnection, name: str, reason: str, code:
     """Abort a load that waits; return False if it does not."""
     waits = (transactions.c.name == name, transactions.c.state == TransactionState.QUEUED)
     values = {"state": TransactionState.ABORTED, "ended": func.clock_timestamp(), "error": reason, "error_code": code}
-    return (await connection.execute(update(transactions).where(*waits).values(**values, request=null()))).rowcount > 0
+    dropped = update(transactions).where(*waits).values(**values, request=null()).returning(transactions.c.transaction_id)
+    number = (await connection.execute(dropped)).scalar_one_or_none()
+    if number is not None:
+        await cancel_waiting(connection, number)
+    return number is not None
 
 
 async def give_up(connection: AsyncConnection, name: str, code: str) -> None:
@@ -177,7 +188,11 @@ async def write_end(
     connection: AsyncConnection, transaction_id: int, *, progress: Json, report: Json | None, code: str | None
 ) -> None:
     """Write down how far a load came, what it did, or the code of its error; what was asked is not needed any more."""
-    values = {"progress": progress, "report": null() if report is None else report, "error_code": code, "request": null()}
+    values: Json = {"progress": progress, "report": null() if report is None else report, "error_code": code, "request": null()}
+    if code is not None:  # whatever kept it from being aborted: nobody goes on with it
+        going = transactions.c.state.in_((TransactionState.QUEUED, TransactionState.OPEN))
+        values["state"] = case((going, TransactionState.ABORTED), else_=transactions.c.state)
+        values["ended"] = func.coalesce(transactions.c.ended, func.clock_timestamp())
     await connection.execute(update(transactions).where(transactions.c.transaction_id == transaction_id).values(**values))
 
 

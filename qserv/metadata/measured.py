@@ -73,6 +73,18 @@ async def _ranges(
     return {name: ColumnRange(*facts) for name, *facts in rows}
 
 
+async def column_nulls(connection: AsyncConnection, table_id: int, column: str) -> int | None:
+    """Return how many rows of a table have NULL in a column; None if that is not known of all its chunks."""
+    own = (column_statistics.c.table_id == table_id, column_statistics.c.column_name == column)
+    with_rows = select(chunks.c.chunk).where(chunks.c.table_id == table_id, chunks.c.row_count > 0)
+    known = select(column_statistics.c.chunk).where(*own)
+    if (await connection.execute(with_rows.where(chunks.c.chunk.not_in(known)).limit(1))).first() is not None:
+        return None
+    return int(
+        (await connection.execute(select(func.coalesce(func.sum(column_statistics.c.null_count), 0)).where(*own))).scalar_one()
+    )
+
+
 async def chunk_rows(connection: AsyncConnection, table_id: int, after: int | None, limit: int) -> list[ChunkRows]:
     """Return chunks in which a table has rows, in their order.
 

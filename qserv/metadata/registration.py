@@ -12,9 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from qserv.errors import FamilyHeldError, IngestError
-from qserv.ids import ChunkId, NodeId
+from qserv.ids import REPLICATED_CHUNK, ChunkId, NodeId
 from qserv.metadata import tables, transactions
-from qserv.metadata.catalogue import DatabaseRow, FamilyRow, Json
+from qserv.metadata.catalogue import KEPT_CHANGES, DatabaseRow, FamilyRow, Json
 from qserv.metadata.director_index import drop_index
 from qserv.metadata.engine import asyncpg_connection, connect
 
@@ -66,8 +66,11 @@ async def family_lock(engine: AsyncEngine, family: str, *, wait: bool = False) -
             msg = f"another load into family {family!r} is running; wait for its end, or stop it, then run this one again"
             raise FamilyHeldError(msg)
         await connection.commit()
+        error: Exception | None = None
         try:
             yield
+        except Exception as found:  # noqa: BLE001 (of the load: it must not be taken for one of this connection)
+            error = found
         finally:
             try:
                 await connection.execute(select(func.pg_advisory_unlock(key)))
@@ -75,6 +78,8 @@ async def family_lock(engine: AsyncEngine, family: str, *, wait: bool = False) -
             except (DBAPIError, OSError, InterfaceError):
                 # The connection is lost, and the right with it.
                 await connection.invalidate()
+    if error is not None:
+        raise error
 
 
 async def read_family(connection: AsyncConnection, family: str) -> FamilyRow | None:
@@ -117,13 +122,17 @@ async def register_database(connection: AsyncConnection, database: DatabaseRow) 
     Raises
     ------
     IngestError
-        The database is there already and belongs to another family.
+        The database is there already and belongs to another family, or an alias has its name.
     """
     found = (
         await connection.execute(select(tables.databases.c.family).where(tables.databases.c.database == database.database))
     ).scalar_one_or_none()
     if found is not None and found != database.family:
         msg = f"database {database.database!r} belongs to family {found!r}, not {database.family!r}: a database keeps its family"
+        raise IngestError(msg)
+    named = select(tables.aliases.c.alias).where(func.lower(tables.aliases.c.alias) == database.database.lower())
+    if (await connection.execute(named)).first() is not None:
+        msg = f"database {database.database!r}: an alias has this name; give it another one, or change the alias (`qserv alias`)"
         raise IngestError(msg)
     values = {"description": database.description, "version": database.version}
     statement = upsert(tables.databases).values(database=database.database, family=database.family, **values)
@@ -166,17 +175,24 @@ async def register_table(
 
 
 async def table_state(connection: AsyncConnection, database: str) -> dict[str, bool]:
-    """Return the names of a database's tables, and whether each is published."""
-    rows = await connection.execute(
-        select(tables.tables.c.name, tables.tables.c.published).where(tables.tables.c.database == database),
-    )
-    return {row.name: row.published for row in rows}
+    """Return the names of a database's tables, and whether each is whole: published, or withheld from users."""
+    column = tables.tables.c
+    found = select(column.name, (column.published | column.withheld).label("whole")).where(column.database == database)
+    return {row.name: row.whole for row in await connection.execute(found)}
 
 
 async def table_ids(connection: AsyncConnection, database: str) -> dict[str, int]:
     """Return the numbers of a database's tables, by their names."""
     found = select(tables.tables.c.name, tables.tables.c.table_id).where(tables.tables.c.database == database)
     return {row.name: row.table_id for row in await connection.execute(found)}
+
+
+async def read_declaration(connection: AsyncConnection, table_id: int) -> tuple[Json, list[Json]]:
+    """Return a table as `register_table` was given it: without its columns, and these."""
+    declared = select(tables.tables.c.declaration).where(tables.tables.c.table_id == table_id)
+    column = tables.columns.c
+    columns = select(column.declaration).where(column.table_id == table_id).order_by(column.position)
+    return (await connection.execute(declared)).scalar_one(), list((await connection.execute(columns)).scalars())
 
 
 async def delete_table(connection: AsyncConnection, database: str, name: str) -> None:
@@ -188,13 +204,15 @@ async def delete_table(connection: AsyncConnection, database: str, name: str) ->
         .returning(tables.tables.c.published),
     )
     if deleted.scalar_one_or_none():
-        await _raise_version(connection)
+        await raise_version(connection)
 
 
 async def delete_unused(connection: AsyncConnection) -> None:
     """Forget databases without tables, and chunk maps without databases, so that the next load may cut the sky anew."""
     with_tables = select(tables.tables.c.database)
-    await connection.execute(delete(tables.databases).where(tables.databases.c.database.not_in(with_tables)))
+    named = select(tables.aliases.c.database)
+    unused = (tables.databases.c.database.not_in(with_tables), tables.databases.c.database.not_in(named))
+    await connection.execute(delete(tables.databases).where(*unused))
     with_databases = select(tables.databases.c.family)
     await connection.execute(delete(tables.chunk_maps).where(tables.chunk_maps.c.family.not_in(with_databases)))
 
@@ -244,11 +262,17 @@ async def publish(connection: AsyncConnection, facts: Mapping[int, Json], transa
     async with connection.begin():
         if transaction_id is not None:
             await transactions.end(connection, transaction_id)
-        for table_id, measured in facts.items():
-            await connection.execute(
-                update(tables.tables).where(tables.tables.c.table_id == table_id).values(published=True, facts=measured),
-            )
-        return await _raise_version(connection)
+        await write_facts(connection, facts)
+        await connection.execute(
+            update(tables.tables).where(tables.tables.c.table_id.in_(facts)).values(published=True, withheld=False)
+        )
+        return await raise_version(connection)
+
+
+async def write_facts(connection: AsyncConnection, facts: Mapping[int, Json]) -> None:
+    """Write what was measured of tables, by their ids."""
+    for table_id, measured in facts.items():
+        await connection.execute(update(tables.tables).where(tables.tables.c.table_id == table_id).values(facts=measured))
 
 
 async def declare_indexes(connection: AsyncConnection, database: str, name: str, indexes: Sequence[Sequence[str]]) -> int:
@@ -257,25 +281,52 @@ async def declare_indexes(connection: AsyncConnection, database: str, name: str,
     listed = {"indexes": [list(columns) for columns in indexes]}
     declared = update(tables.tables).where(column.database == database, column.name == name)
     await connection.execute(declared.values(declaration=column.declaration.op("||")(cast(listed, JSONB))))
-    return await _raise_version(connection)
+    return await raise_version(connection)
 
 
 async def unpublish(connection: AsyncConnection, database: str, names: Sequence[str]) -> None:
-    """Hide tables from users, at once; the change is committed here. Does nothing where they are hidden or not there."""
+    """Hide tables that are to go, at once; the change is committed here. Does nothing where they are hidden or not there."""
     column = tables.tables.c
     async with connection.begin():
         hidden = await connection.execute(
             update(tables.tables)
-            .where(column.database == database, column.name.in_(names), column.published)
-            .values(published=False)
+            .where(column.database == database, column.name.in_(names), column.published | column.withheld)
+            .values(published=False, withheld=False)
             .returning(column.table_id),
         )
         if hidden.all():
-            await _raise_version(connection)
+            await raise_version(connection)
 
 
-async def _raise_version(connection: AsyncConnection) -> int:
+async def withhold(connection: AsyncConnection, database: str, names: Sequence[str], *, withheld: bool) -> None:
+    """Withhold whole tables from users, or show them again; within the caller's transaction."""
+    column = tables.tables.c
+    before = column.published if withheld else column.withheld
+    await connection.execute(
+        update(tables.tables)
+        .where(column.database == database, column.name.in_(names), before)
+        .values(published=not withheld, withheld=withheld)
+    )
+    await raise_version(connection)
+
+
+async def raise_version(connection: AsyncConnection) -> int:
+    """Let every czar read the catalogue anew; return its new version."""
+    column = tables.catalogue_version.c.version
+    raised = update(tables.catalogue_version).values(version=column + 1, whole=column + 1).returning(column)
+    version: int = (await connection.execute(raised)).scalar_one()
+    await connection.execute(delete(tables.chunk_changes))
+    return version
+
+
+async def raise_version_of(connection: AsyncConnection, changed: Mapping[int, Iterable[ChunkId]]) -> int:
+    """Let every czar read some chunks of tables anew, by their ids, and the facts of these tables; return the new version."""
     column = tables.catalogue_version.c.version
     raised = update(tables.catalogue_version).values(version=column + 1).returning(column)
     version: int = (await connection.execute(raised)).scalar_one()
+    driver = await asyncpg_connection(connection)
+    # No chunk of a partitioned table has that number: it stands for the facts alone.
+    records = [(version, table_id, chunk) for table_id, chunks in changed.items() for chunk in {*chunks} or {REPLICATED_CHUNK}]
+    await driver.copy_records_to_table("chunk_changes", columns=("version", "table_id", "chunk"), records=records)
+    await connection.execute(delete(tables.chunk_changes).where(tables.chunk_changes.c.version <= version - KEPT_CHANGES))
     return version

@@ -68,6 +68,7 @@ tables = Table(
     Column("name", Text, nullable=False),
     Column("position", Integer, nullable=False, comment="Order within the database."),
     Column("published", Boolean, nullable=False, server_default="false", comment="Users see published tables only."),
+    Column("withheld", Boolean, nullable=False, server_default="false", comment="Whole, though users do not see it."),
     Column("declaration", JSONB, nullable=False, comment="The table without its columns, as schema.serialise writes it."),
     Column("facts", JSONB, nullable=False, server_default="{}", comment="Measured at publish, such as separations of keys."),
     CheckConstraint("name <> ''", name="name"),
@@ -81,6 +82,14 @@ columns = Table(
     Column("name", Text, primary_key=True),
     Column("position", Integer, nullable=False),
     Column("declaration", JSONB, nullable=False, comment="The column, as schema.serialise writes it."),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("alias", Text, primary_key=True),
+    Column("database", Text, ForeignKey("databases.database"), nullable=False),
+    comment="Names under which databases are asked beside their own.",
 )
 
 chunks = Table(
@@ -121,13 +130,50 @@ column_statistics = Table(
     comment="Ranges of columns in the base rows (not the overlap) of a chunk.",
 )
 
+segments = Table(
+    "segments",
+    metadata,
+    Column("table_id", Integer, primary_key=True),
+    Column("chunk", BigInteger, primary_key=True),
+    Column("segment", BigInteger, primary_key=True, comment="0: what a load made."),
+    Column("row_count", BigInteger, nullable=False),
+    Column("overlap_row_count", BigInteger, nullable=False),
+    Column("transaction_id", BigInteger, comment="That appended it; NULL: a load, or several."),
+    Column("counted", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("replaced", BigInteger, comment="Version of the catalogue that names another instead."),
+    ForeignKeyConstraint(["table_id", "chunk"], ["chunks.table_id", "chunks.chunk"], ondelete="CASCADE"),
+    comment="What a chunk's rows are in, where that is not what a load made alone.",
+)
+
+segment_builds = Table(
+    "segment_builds",
+    metadata,
+    Column("segment", BigInteger, Identity(), primary_key=True),
+    Column("family", Text, nullable=False),
+    Column("database", Text, nullable=False),
+    Column("table_name", Text, nullable=False),
+    Column("kind", Text, nullable=False, comment="append or merge."),
+    CheckConstraint("kind IN ('append', 'merge')", name="kind"),
+    comment="Segments that nodes may have and that do not count: they are made now, or are left of who died.",
+)
+
 catalogue_version = Table(
     "catalogue_version",
     metadata,
     Column("one", Boolean, primary_key=True, server_default="true"),
     Column("version", BigInteger, nullable=False),
+    Column("whole", BigInteger, nullable=False, server_default="0", comment="Of the last change of more than chunks."),
     CheckConstraint("one", name="one_row"),
     comment="Raised with every change that a czar must see.",
+)
+
+chunk_changes = Table(
+    "chunk_changes",
+    metadata,
+    Column("version", BigInteger, primary_key=True),
+    Column("table_id", Integer, primary_key=True),
+    Column("chunk", BigInteger, primary_key=True),
+    comment="What changed with each of the last versions of the catalogue that changed chunks alone.",
 )
 
 queries = Table(
@@ -161,6 +207,7 @@ czars = Table(
     Column("pid", Integer, nullable=False),
     Column("seen", DateTime(timezone=True), nullable=False, comment="Last sign of life, by the clock of this database."),
     Column("running", JSONB, nullable=False, server_default="{}", comment="Queries that it runs, by user."),
+    Column("oldest", BigInteger, comment="No query of it was planned with a version before this one."),
     comment="Czars that run. One without a sign of life for the time of its lease is dead, and its row goes.",
 )
 

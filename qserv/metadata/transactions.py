@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.errors import LoadCancelledError, UnknownNameError
+from qserv.metadata.director_index import forget_keys
 from qserv.metadata.tables import contributions, pending_keys, runs, transactions
 
 LEFT_OPEN = "the process that began it ended before"
@@ -21,6 +22,9 @@ class TransactionState(StrEnum):
     OPEN = "open"
     COMMITTED = "committed"
     ABORTED = "aborted"
+
+
+_UNCLEARED = (transactions.c.state.in_((TransactionState.COMMITTED, TransactionState.ABORTED)), ~transactions.c.cleared)
 
 
 @dataclass(frozen=True)
@@ -145,16 +149,21 @@ async def taken_runs(connection: AsyncConnection, transaction_id: int, table_id:
 
 async def uncleared(connection: AsyncConnection) -> list[int]:
     """Return transactions that have ended, and of which nodes may have runs still."""
-    ended = transactions.c.state.in_((TransactionState.COMMITTED, TransactionState.ABORTED))
-    return list((await connection.execute(select(transactions.c.transaction_id).where(ended, ~transactions.c.cleared))).scalars())
+    return list((await connection.execute(select(transactions.c.transaction_id).where(*_UNCLEARED))).scalars())
 
 
-async def clear(connection: AsyncConnection, ended: Sequence[int]) -> None:
-    """Write down that no node has runs of some transactions any more."""
-    await connection.execute(update(transactions).where(transactions.c.transaction_id.in_(ended)).values(cleared=True))
-    sent = select(contributions.c.contribution_id).where(contributions.c.transaction_id.in_(ended))
+async def begin_to_clear(connection: AsyncConnection, transaction_id: int) -> bool:
+    """Keep a transaction from being begun anew until the caller commits; return False if it is not `uncleared` any more."""
+    held = select(transactions.c.transaction_id).where(transactions.c.transaction_id == transaction_id, *_UNCLEARED)
+    return (await connection.execute(held.with_for_update())).one_or_none() is not None
+
+
+async def clear(connection: AsyncConnection, transaction_id: int) -> None:
+    """Write down that no node has runs of a transaction any more."""
+    await connection.execute(update(transactions).where(transactions.c.transaction_id == transaction_id).values(cleared=True))
+    sent = select(contributions.c.contribution_id).where(contributions.c.transaction_id == transaction_id)
     await connection.execute(delete(pending_keys).where(pending_keys.c.contribution_id.in_(sent)))
-    await connection.execute(delete(runs).where(runs.c.transaction_id.in_(ended)))
+    await connection.execute(delete(runs).where(runs.c.transaction_id == transaction_id))
 
 
 async def end(connection: AsyncConnection, transaction_id: int, error: str | None = None) -> bool:
@@ -166,7 +175,17 @@ async def end(connection: AsyncConnection, transaction_id: int, error: str | Non
     opened = update(transactions).where(
         transactions.c.transaction_id == transaction_id, transactions.c.state == TransactionState.OPEN
     )
-    return (await connection.execute(opened.values(state=state, ended=func.clock_timestamp(), error=error))).rowcount > 0
+    ended = (await connection.execute(opened.values(state=state, ended=func.clock_timestamp(), error=error))).rowcount > 0
+    if ended and error is not None:
+        await forget_keys(connection, transaction_id)
+        await cancel_waiting(connection, transaction_id)
+    return ended
+
+
+async def cancel_waiting(connection: AsyncConnection, transaction_id: int) -> None:
+    """Let contributions of an aborted transaction not seem to wait."""
+    waiting = (contributions.c.transaction_id == transaction_id, contributions.c.state.in_(("queued", "reading")))
+    await connection.execute(update(contributions).where(*waiting).values(state="cancelled"))
 
 
 async def state_of(connection: AsyncConnection, transaction_id: int) -> TransactionState:

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from qserv.signals import setting
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, ``kill`` and service managers, a terminal that was closed."""
 
@@ -16,7 +18,7 @@ def stop_signals() -> Iterator[threading.Event]:
     Pass it to `embedded_cluster` as ``cancelled`` and wait for it. For the main thread only.
     """
     stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in STOP_SIGNALS}
+    before = {number: signal.signal(number, setting(stop)) for number in STOP_SIGNALS}
     try:
         yield stop
     finally:

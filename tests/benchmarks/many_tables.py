@@ -54,7 +54,8 @@ def _make(session: psycopg.Connection, table: Table, chunks: list[ChunkId]) -> N
     for batch in _batches(chunks):
         with session.transaction():
             for chunk in batch:
-                for statement in (*chunk_statements(DATABASE, table, chunk), *index_statements(DATABASE, table, chunk)):
+                name = table_name(table.name, chunk)
+                for statement in (*chunk_statements(DATABASE, table, name), *index_statements(DATABASE, table, name).values()):
                     session.execute(statement)
 
 

@@ -73,7 +73,7 @@ class Plain:
             with self.loader.cursor() as cursor, cursor.copy(statement) as copy:
                 for piece in prepared.pieces:
                     copy.write(piece)
-            for statement in index_statements(self._database, self._table, None):
+            for statement in index_statements(self._database, self._table, self._table.name).values():
                 # Nearest neighbours are the archive's own idea: plain PostgreSQL does not pay for them.
                 if NEAREST_COLUMN not in statement:
                     self.loader.execute(statement)

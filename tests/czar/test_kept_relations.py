@@ -8,7 +8,8 @@ from czar.analyse.kept_relations import table_relation
 
 
 def described(catalogue, alias="h"):
-    return table_relation(catalogue, catalogue.find(None, "hipparcos", quoted=False), alias, alias)
+    entry = catalogue.find(None, "hipparcos", quoted=False)
+    return table_relation(catalogue, entry, alias, alias, entry.database)
 
 
 def test_queries_of_a_catalogue_share_a_table_under_its_alias(catalogue):

@@ -100,7 +100,7 @@ class Archive:
 
     async def catalogue(self, **options):
         async with connect(self.engine) as connection:
-            return await read_catalogue(connection, **options)
+            return await read_catalogue(connection, statistics=True, **options)
 
     async def table(self, name):
         """Return the row of a published table."""

@@ -135,6 +135,12 @@ def test_a_run_has_whole_files_or_a_piece_of_one():
     gathered.end(contribution("d"))
     assert [each.source for each in gathered.take().ended] == ["c", "empty", "d"]
     assert gathered.empty
+    # One of which all rows went before ends by itself, without those of the next one, which has not ended.
+    gathered.end(contribution("before"))
+    gathered.add(chunked([(4, 1)], first=50))
+    run = gathered.take()
+    assert ([each.source for each in run.ended], run.base.rows.num_rows) == (["before"], 0)
+    assert gathered.take().base.rows["id"].to_pylist() == [50]
 
 
 def test_rows_without_pixels_keep_their_order(tmp_path, monkeypatch):

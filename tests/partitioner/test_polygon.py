@@ -239,3 +239,17 @@ def test_adql_box_is_no_longitude_latitude_box():
     assert box.contains(180, 60.9)
     assert not box.contains([150, 210], 60.0).any()
     assert adql_box(0, 90, 2, 2).contains([0, 90, 45], [89.01, 89.01, 88.7]).all()
+
+
+def test_area_of_a_polygon_smaller_than_the_rounding_of_angles():
+    """Three points within 1e-7 rad of the pole, in either winding; the plane is as good there."""
+    vertices = (
+        (4.045431303888426, 89.99999852315412),
+        (141.34491333726479, 89.99999770087395),
+        (257.24178346057954, 89.99999831474696),
+    )
+    ra, distance = np.radians([vertex[0] for vertex in vertices]), np.radians([90 - vertex[1] for vertex in vertices])
+    x, y = distance * np.cos(ra), distance * np.sin(ra)
+    plane = abs((x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])) / 2
+    for polygon in (Polygon(vertices), Polygon(vertices[::-1])):
+        assert polygon.area_sr == pytest.approx(plane, rel=1e-6)

@@ -6,7 +6,7 @@ from qserv.errors import SchemaError
 from qserv.ids import ChunkId
 from schema.ddl import chunk_statements, drop_statements, index_name, index_statements, prototype_statements, schema_statement
 from schema.model import Column, ColumnType, ForeignKey, Table, TableRole
-from schema.physical import TABLE_NAME_BYTES, chunk_of, quote, relation, table_name
+from schema.physical import TABLE_NAME_BYTES, physical_of, quote, relation, table_name, together
 
 DIRECTOR = Table(
     name="object",
@@ -53,11 +53,11 @@ def test_prototype_of_a_director_ends_with_the_hidden_columns():
 
 def test_replicated_table_has_no_pixel():
     assert prototype_statements("dr1", REPLICATED) == ['CREATE TABLE IF NOT EXISTS "dr1"."visits" (\n    "visit" integer\n)']
-    assert [s.split(" ON ")[1] for s in index_statements("dr1", REPLICATED, None)] == ['"dr1"."visits" ("visit")']
+    assert [s.split(" ON ")[1] for s in index_statements("dr1", REPLICATED, "visits").values()] == ['"dr1"."visits" ("visit")']
 
 
 def test_chunk_table_is_like_the_prototype():
-    assert chunk_statements("dr1", DIRECTOR, ChunkId(49), overlap=True) == [
+    assert chunk_statements("dr1", DIRECTOR, "object_49_overlap") == [
         'CREATE TABLE IF NOT EXISTS "dr1"."object_49_overlap" (LIKE "dr1"."object") WITH (autovacuum_enabled = false)',
     ]
 
@@ -76,7 +76,7 @@ def test_chunk_table_is_like_the_prototype():
     ],
 )
 def test_indexes_are_those_that_queries_need_and_none_twice(table, expected):
-    statements = index_statements("dr1", table, ChunkId(7))
+    statements = list(index_statements("dr1", table, f"{table.name}_7").values())
     found = [f"{s.split(' IF ')[0].removeprefix('CREATE ')}|{s.partition(' ON ')[2].partition(' ')[2]}" for s in statements]
     assert found == expected
     assert all(f' ON "dr1"."{table.name}_7" ' in s for s in statements)
@@ -120,13 +120,33 @@ def test_a_table_as_a_whole_has_no_overlap():
 @pytest.mark.parametrize(
     ("physical", "expected"),
     [
-        ("object_49", (49, False)),
-        ("object_49_overlap", (49, True)),
+        ("object_49", (49, False, 0)),
+        ("object_49_overlap", (49, True, 0)),
+        ("object_49~5", (49, False, 5)),
+        ("object_49~5_overlap", (49, True, 5)),
+        ("object~5", (None, False, 5)),
         ("object", None),
+        ("object_overlap", None),
+        ("object_s5", None),
+        ("object_49~5~6", None),
         ("object_extra_49", None),
         ("objects_49", None),
         ("source_49", None),
     ],
 )
 def test_chunk_is_read_back_from_a_name(physical, expected):
-    assert chunk_of("object", physical) == expected
+    assert physical_of("object", physical) == expected
+    if expected is not None:
+        chunk, overlap, segment = expected
+        assert table_name("object", chunk, overlap=overlap, segment=segment) == physical
+
+
+def test_rows_of_several_tables_are_together():
+    assert together(['"a"."b_1"']) == '"a"."b_1"'
+    assert together(['"a"."b_1"', '"a"."b_1~2"']) == '(SELECT * FROM "a"."b_1" AS rows UNION ALL SELECT * FROM "a"."b_1~2" AS rows)'
+
+
+def test_a_segment_whose_name_would_be_cut_is_refused():
+    assert len(table_name("t" * 34, ChunkId(4 * 4**12), overlap=True, segment=10**8)) <= 63
+    with pytest.raises(SchemaError, match="rows cannot be appended to table tttt"):
+        table_name("t" * 34, ChunkId(4 * 4**25), segment=10**12)

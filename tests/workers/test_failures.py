@@ -52,7 +52,7 @@ def test_an_error_in_a_later_chunk_comes_after_the_rows_of_earlier_ones(client, 
     tasks = tuple(ChunkTask(chunk, {"n": str(chunk)}) for chunk in (5, 6, 7, 8))
     got = []
     with (
-        client.query(ChunkQuery(query_id, "SELECT 1 / (7 - {n}) AS one", tasks, 20.0)) as answer,
+        client.query(ChunkQuery(query_id, "SELECT 1 / (7 - {n}) AS one FROM pg_sleep(({n} = 7)::int)", tasks, 20.0)) as answer,
         pytest.raises(QueryEvaluationError),
     ):
         got.extend(mark for _, mark in answer)

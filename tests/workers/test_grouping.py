@@ -60,3 +60,11 @@ def test_long_templates_are_repeated_few_times():
         grouping = Grouping(2, template_characters=characters)
         grouping.learn(1, 0.001, 100)
         assert grouping.chunks(1000) == chunks
+
+
+def test_chunks_of_many_tables_are_asked_a_few_at_a_time():
+    """A chunk to which rows were appended has several tables for each that the query names."""
+    grouping = Grouping(2, template_characters=100, tables=40)
+    grouping.learn(1, 0.0, 100)
+    assert grouping.chunks(1000) == 6
+    assert Grouping(2, template_characters=100, first=16, tables=1_000).chunks(100) == 1

@@ -9,15 +9,27 @@ others find them.
 import re
 from typing import Final
 
+from schema.physical import together
+
 _TABLE: Final = re.compile(r'"(?:[^"]|"")+"\."(?:[^"]|"")+"')
 """A physical table, as `schema.physical.relation` writes it."""
 
 
 def buffered(relation: str) -> str:
-    """Return a relation with all rows of a table, which is read by way of the buffers whatever its size; anything else as it is.
+    """Return a relation with all rows of a table, which is read by way of the buffers whatever its size; so of several together.
 
-    The planner may still use its indexes, but no index alone: addresses are not in them.
+    Anything else is returned as it is. The planner may still use its indexes, but no index alone: addresses are not in them.
     """
-    if not _TABLE.fullmatch(relation):
-        return relation
-    return f"(SELECT * FROM {relation} WHERE ctid >= '(0,0)')"  # noqa: S608 (it is a quoted name)
+    if _TABLE.fullmatch(relation):
+        return f"(SELECT * FROM {relation} WHERE ctid >= '(0,0)')"  # noqa: S608 (it is a quoted name)
+    if tables := tables_of(relation):
+        return together([buffered(table) for table in tables])
+    return relation
+
+
+def tables_of(relation: str) -> list[str]:
+    """Return the physical tables of which a relation is the rows together; none if it is not of this form."""
+    if not relation.startswith("("):
+        return []
+    tables = [table[0] for table in _TABLE.finditer(relation)]
+    return tables if tables and together(tables) == relation else []

@@ -7,7 +7,7 @@ import psycopg
 
 from qserv.errors import IngestError
 from qserv.failpoints import durable
-from schema.ddl import index_statements, index_statements_by_name
+from schema.ddl import index_statements
 from schema.model import Table
 from schema.physical import quote
 from workers.postgresql.statements import run
@@ -36,7 +36,7 @@ def reindex(session: psycopg.Connection, database: str, table: Table) -> Iterato
     for physical, index_name in session.execute(sql, [database]).fetchall():
         found.setdefault(physical, set()).add(index_name)
     for done, physical in enumerate(names, 1):
-        wanted, there = index_statements_by_name(database, table, physical), found.get(physical, set())
+        wanted, there = index_statements(database, table, physical), found.get(physical, set())
         with durable("worker.indexing.table"):
             for index_name in sorted(wanted.keys() - there):
                 run(session, wanted[index_name])
@@ -55,7 +55,7 @@ def index(session: psycopg.Connection, target: Target, rows: int) -> None:
         A key occurs twice.
     """
     try:
-        for statement in index_statements(target.database, target.table, target.chunk, overlap=target.overlap):
+        for statement in index_statements(target.database, target.table, target.name).values():
             run(session, statement)
     except psycopg.errors.UniqueViolation as error:
         detail = (error.diag.message_detail or str(error)).rstrip(".")

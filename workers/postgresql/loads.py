@@ -11,10 +11,9 @@ from psycopg import sql
 
 from qserv.errors import IngestError
 from qserv.failpoints import durable
-from qserv.ids import ChunkId
 from schema.ddl import chunk_statements, drop_statements
 from schema.model import Table
-from schema.physical import quote, table_name
+from schema.physical import quote
 from schema.types import arrow_schema
 from workers.postgresql.connections import Pool
 from workers.postgresql.failures import load_error
@@ -96,20 +95,19 @@ def load(session: psycopg.Connection, target: Target, rows: "Batches") -> int:
     with durable("worker.table.load"), session.transaction():
         # Two loads of one table at once would both create it, and one would fail.
         session.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [target.relation])
-        count = _replace(session, target.relation, rows) if target.chunk is None else _make(session, target, target.chunk, rows)
+        count = _replace(session, target.relation, rows) if target.is_whole_table else _make(session, target, rows)
         index(session, target, count)
         return count
 
 
-def _make(session: psycopg.Connection, target: Target, chunk: ChunkId, rows: "Batches") -> int:
-    """Drop a chunk table, make and fill it.
+def _make(session: psycopg.Connection, target: Target, rows: "Batches") -> int:
+    """Drop a table of a chunk or a segment, make and fill it.
 
     It is born in the transaction that fills it, which lets COPY write frozen rows: no later VACUUM has to rewrite them.
     """
-    name = table_name(target.table.name, chunk, overlap=target.overlap)
-    for statement in drop_statements(target.database, [name]):
+    for statement in drop_statements(target.database, [target.name]):
         run(session, statement)
-    for statement in chunk_statements(target.database, target.table, chunk, overlap=target.overlap):
+    for statement in chunk_statements(target.database, target.table, target.name):
         run(session, statement)
     return _copy(session, target.relation, rows, "FORMAT binary, FREEZE")
 

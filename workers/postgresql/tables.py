@@ -1,13 +1,15 @@
 """Making, moving and dropping the physical tables of a table on PostgreSQL."""
 
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import psycopg
 
 from qserv.failpoints import durable
+from qserv.ids import REPLICATED_CHUNK
 from schema.ddl import DROP_BATCH_TABLES, drop_statements, prototype_statements, schema_statement
 from schema.model import Table
-from schema.physical import chunk_of, quote
+from schema.physical import Physical, physical_of, quote
 from workers.postgresql.statements import run
 
 READER: Final = "qserv_reader"
@@ -45,12 +47,32 @@ def drop(session: psycopg.Connection, database: str, table: str) -> int:
     A database that is empty then is dropped as well.
     """
     names = physical_tables(session, database, table)
-    for start in range(0, len(names), DROP_BATCH_TABLES):
-        with durable("worker.tables.drop"):
-            for statement in drop_statements(database, names[start : start + DROP_BATCH_TABLES]):
-                run(session, statement)
+    _drop(session, database, names)
     _leave(session, database)
     return len(names)
+
+
+def drop_segment(session: psycopg.Connection, database: str, table: str, segment: int, chunks: Collection[int] | None) -> int:
+    """Drop the physical tables of a segment of a table, in some chunks or, with None, wherever; return how many there were."""
+    there = ((name, physical_of(table, name)) for name in physical_tables(session, database, table))
+    names = [
+        name
+        for name, found in there
+        if found is not None and found.segment == segment and (chunks is None or _number(found) in chunks)
+    ]
+    _drop(session, database, names)
+    return len(names)
+
+
+def _number(physical: Physical) -> int:
+    return REPLICATED_CHUNK if physical.chunk is None else physical.chunk
+
+
+def _drop(session: psycopg.Connection, database: str, names: Sequence[str]) -> None:
+    for start in range(0, len(names), DROP_BATCH_TABLES):
+        with durable("worker.tables.drop"):
+            for statement in drop_statements(database, list(names[start : start + DROP_BATCH_TABLES])):
+                run(session, statement)
 
 
 def physical_tables(session: psycopg.Connection, database: str, table: str) -> list[str]:
@@ -58,7 +80,7 @@ def physical_tables(session: psycopg.Connection, database: str, table: str) -> l
     found = session.execute(
         'SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = %s ORDER BY tablename COLLATE "C"', [database]
     ).fetchall()
-    return [name for (name,) in found if name == table or chunk_of(table, name) is not None]
+    return [name for (name,) in found if name == table or physical_of(table, name) is not None]
 
 
 def _make_schema(session: psycopg.Connection, database: str) -> None:

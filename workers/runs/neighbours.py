@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,6 @@ from qserv.ids import ChunkId
 from schema.model import FRIENDS, NEAREST, Table
 from schema.types import arrow_type
 from workers.protocol import PARTS
-from workers.runs.merging import SortedRows
 
 COLUMNS = (NEAREST, FRIENDS)
 """The last ones of a director's physical tables."""
@@ -21,6 +21,13 @@ COLUMNS = (NEAREST, FRIENDS)
 NEAREST_FACT = "nearest_deg"
 """Name of the fact, of a published table, that its rows tell of others up to this separation. Rows that are added without the
 columns, or that take away neighbours which these tell of, must take it away, and `friends_deg` of their chunks."""
+
+
+class Positioned(Protocol):
+    """Rows of chunks, some columns of which can be read."""
+
+    def read(self, chunk: ChunkId, columns: list[str] | None = None, /) -> Iterator[pa.RecordBatch]:
+        """Yield a chunk's rows, in an order that is always the same."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Neighbours:
     friends_deg: float
 
 
-def neighbours_of(table: Table, base: SortedRows, overlap: SortedRows, chunk: ChunkId) -> Neighbours:
+def neighbours_of(table: Table, base: Positioned, overlap: Positioned, chunk: ChunkId) -> Neighbours:
     """Return the columns of a chunk of a director, of all its rows, and of those of its overlap."""
     positions = [_positions(table, rows, chunk) for rows in (base, overlap)]
     nearest = nearest_deg(*positions)
@@ -63,7 +70,7 @@ def with_columns(batches: Iterable[pa.RecordBatch], columns: Sequence[pa.Array])
         start += rows
 
 
-def _positions(table: Table, rows: SortedRows, chunk: ChunkId) -> Positions:
+def _positions(table: Table, rows: Positioned, chunk: ChunkId) -> Positions:
     """Return the positions of a chunk's rows, in their order."""
     batches = list(rows.read(chunk, [str(table.ra), str(table.dec)]))
     return Positions(*(_values(batches, place) for place in (0, 1)))

@@ -196,7 +196,7 @@ def fill_plain(plain: Plain, archive: Archive, data: Data, table: str, condition
                     for piece in source:
                         target.write(piece)
                 rows += cursor.rowcount
-        for statement in index_statements(database.name, declared, None):
+        for statement in index_statements(database.name, declared, declared.name).values():
             plain.session.execute(statement)
     plain.session.execute(f"VACUUM (FREEZE, ANALYZE) {name}")
     plain.session.execute("CHECKPOINT")

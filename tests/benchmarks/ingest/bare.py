@@ -62,7 +62,7 @@ class Bare:
             with self._session.cursor() as cursor, cursor.copy(statement) as copy:
                 while piece := file.read(PIECE_BYTES):
                     copy.write(piece)
-            for statement in index_statements(DATABASE, self._table, None):
+            for statement in index_statements(DATABASE, self._table, self._table.name).values():
                 # Nearest neighbours are the archive's own idea: a bare COPY does not pay for them.
                 if NEAREST_COLUMN not in statement:
                     self._session.execute(statement)

@@ -14,7 +14,7 @@ import pytest
 
 from ingest.service.client import Ingest
 from ingest.service.models import LoadRequest
-from qserv.cluster import NODE_DATABASE, Cluster, Role, Secrets
+from qserv.cluster import METADATA_DATABASE, NODE_DATABASE, Cluster, Role, Secrets
 from qserv.embedded.processes import run_records
 from qserv.settings import Settings
 from qserv.supervisor import backoff
@@ -65,6 +65,12 @@ class IngestCluster:
     cluster: Cluster
     secrets: Secrets
     tokens: Path
+    hold_at: str = HELD
+    """The point at which others wait."""
+
+    def metadata(self):
+        """Connect to the metadata database."""
+        return psycopg.connect(self.cluster.metadata.conninfo(Role.METADATA, METADATA_DATABASE, self.secrets), autocommit=True)
 
     def pid(self):
         """Return the process id of the ingest service."""
@@ -80,22 +86,36 @@ class IngestCluster:
 
     def hold(self):
         """Let the next run wait where it is written."""
-        (self.tokens / f"{HELD}.go").unlink(missing_ok=True)
-        self.arm(HELD)
+        (self.tokens / f"{self.hold_at}.go").unlink(missing_ok=True)
+        self.arm(self.hold_at)
 
     def held(self):
         """Wait until one waits."""
-        until(lambda: self.went_off(HELD))
+        until(lambda: self.went_off(self.hold_at))
 
     def release(self):
         """Let it go on."""
-        self.arm(f"{HELD}.go")
+        self.arm(f"{self.hold_at}.go")
 
     def signal_service(self, number=signal.SIGKILL):
         """Send the ingest service a signal, and wait until another process has taken its place."""
         before = self.pid()
         os.kill(before, number)
         until(lambda: before not in {record.process.pid for record in run_records(self.cluster.home) if record.name == "ingest"})
+
+    def kill_postgres(self, server):
+        """Kill the PostgreSQL of a node, or that of the metadata; it is started again."""
+        os.kill(int((self.cluster.home / server / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+    def segments(self, database):
+        """Return the numbers of the segments that nodes have of a database's tables."""
+        found = set()
+        for node in self.cluster.nodes:
+            conninfo = node.postgres.conninfo(Role.READER, NODE_DATABASE, self.secrets)
+            with psycopg.connect(conninfo, autocommit=True) as session:
+                sql = "SELECT DISTINCT substring(tablename FROM '~([0-9]+)') AS n FROM pg_tables WHERE schemaname = %s"
+                found |= {int(number) for (number,) in session.execute(sql, [database]).fetchall() if number}
+        return found
 
     def rows(self, database, table):
         """Return how many base rows the nodes have of a table."""

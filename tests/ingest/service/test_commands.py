@@ -43,7 +43,12 @@ def test_a_transaction_by_commands(qserv, ingest_cluster, sky):
     committed = qserv("commit", sky.name)
     assert (committed.returncode, "21 rows published" in committed.stdout) == (0, True), committed.stderr
     assert ingest_cluster.rows(sky.name, "object") == 21
+    begun = qserv("append", f"{sky.name}-2", sky.name, "--table", "object")
+    assert (begun.returncode, "shows their rows" in begun.stdout) == (0, True), begun.stderr
+    (sky.directory / "later.csv").write_text("id,ra,dec\n200,1,1\n")
+    qserv("send", f"{sky.name}-2", "object=later.csv")
+    assert "1 rows published" in qserv("commit", f"{sky.name}-2").stdout
     assert qserv("drop", f"{sky.name}.source", given="n\n").returncode == 1
-    assert json.loads(qserv("drop", sky.name, "--json").stdout) == {"dropped": sky.name, "rows": 21}
-    qserv("begin", f"{sky.name}-2", sky.schema, "--chunk-order", 1)
-    assert json.loads(qserv("loads", f"{sky.name}-2", "--cancel", "--json").stdout)["state"] == "aborted"
+    assert json.loads(qserv("drop", sky.name, "--json").stdout) == {"dropped": sky.name, "rows": 22}
+    qserv("begin", f"{sky.name}-3", sky.schema, "--chunk-order", 1)
+    assert json.loads(qserv("loads", f"{sky.name}-3", "--cancel", "--json").stdout)["state"] == "aborted"

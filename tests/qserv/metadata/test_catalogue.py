@@ -49,12 +49,12 @@ async def test_tables_are_seen_all_at_once_when_published(engine):
     async with connect(engine) as connection:
         ids = await register(connection, "stars", "object", "source")
     async with connect(engine) as connection:
-        before = await load_catalogue(connection)
+        before = await load_catalogue(connection, statistics=True)
         assert (before.tables, before.databases) == ((), ())
     async with connect(engine) as connection:
         version = await publish(connection, {ids[0]: {"measured": 1.5}, ids[1]: {}})
     async with connect(engine) as connection:
-        after = await load_catalogue(connection)
+        after = await load_catalogue(connection, statistics=True)
     assert after.version == version == before.version + 1
     assert after.databases == (DatabaseRow("stars", "sky", "Some stars", "1"),)
     assert after.families == (FAMILY,)
@@ -65,7 +65,7 @@ async def test_a_table_is_read_as_it_was_written(engine):
     async with connect(engine) as connection:
         await register(connection, "stars", "object")
     async with connect(engine) as connection:
-        (table,) = (await load_catalogue(connection, unpublished=True)).tables
+        (table,) = (await load_catalogue(connection, unpublished=True, statistics=True)).tables
     assert not table.published
     assert table.declaration == {"name": "object", "role": "director"}
     assert list(table.columns) == COLUMNS
@@ -96,7 +96,7 @@ async def test_statistics_stay_in_the_order_of_chunks_where_postgresql_sorts_the
     async with connect(engine) as connection:
         await connection.exec_driver_sql("SET enable_hashagg = off")
         await connection.commit()
-        (table,) = (await load_catalogue(connection, unpublished=True)).tables
+        (table,) = (await load_catalogue(connection, unpublished=True, statistics=True)).tables
         await connection.exec_driver_sql("RESET enable_hashagg")
     for column in ("id", "ra"):
         assert table.statistics[column].chunks == table.chunks == tuple(sorted(chunks))

@@ -78,7 +78,9 @@ async def test_runs_count_when_they_are_taken_and_go_when_nodes_have_none(connec
     assert await transactions.uncleared(connection) == []
     await transactions.end(connection, first, "a bad row")
     assert await transactions.uncleared(connection) == [first]
-    await transactions.clear(connection, [first])
+    assert await transactions.begin_to_clear(connection, first)
+    await transactions.clear(connection, first)
+    assert not await transactions.begin_to_clear(connection, first)
     assert await transactions.uncleared(connection) == []
     assert await transactions.taken_runs(connection, first, 7) == []
     assert await transactions.taken_runs(connection, second, 7) == [runs[3]]

@@ -1,0 +1,73 @@
+"""Segments become one in the background; nobody notices."""
+
+import pytest
+
+from tests.ingest.appending.conftest import TABLES, rows_of, visit
+from tests.ingest.appending.reader import Reader
+from tests.ingest.appending.test_append import QUERIES, joined
+from tests.ingest.appending.test_torn import append
+from tests.support.steps import failpoints
+from tests.support.waiting import until
+
+POINTS = [point for point in failpoints() if point.startswith(("ingest.merge.", "worker.tables.drop"))]
+
+SOME = ("ingest.merge.publish.after",)
+"""Points at which `make test` kills; the nightly checks kill at all."""
+
+
+def segments(night, database):
+    """Return how many segments the metadata name of each chunk, by table."""
+    sql = """SELECT name, chunk, count(*) FILTER (WHERE replaced IS NULL), count(*) FROM segments JOIN tables USING (table_id)
+        WHERE database = %s GROUP BY name, chunk"""
+    with night.running.metadata() as session:
+        return {(name, chunk): counts for name, chunk, *counts in session.execute(sql, [database]).fetchall()}
+
+
+def merged(night, database):
+    """Wait until each chunk has one segment, and nothing else is left of the others."""
+    until(lambda: set(map(tuple, segments(night, database).values())) == {(1, 1)}, 60)
+
+
+def test_merged_rows_are_as_if_they_had_been_loaded_together(night):
+    parts = [rows_of(1), rows_of(2, 400, 100), rows_of(3, 800, 7)]
+    database = night.load(parts[0])
+    for part in parts[1:]:
+        night.append(database, part)
+    loaded = night.load(joined(*parts))
+    merged(night, database)
+    wrong = [query for query in QUERIES if night.ask(database, query) != night.ask(loaded, query)]
+    assert wrong == []
+    for table in TABLES:
+        one, other = (night.ingest.table(name, table) for name in (database, loaded))
+        assert (one.rows, one.overlap_rows, one.statistics) == (other.rows, other.overlap_rows, other.statistics)
+    # Rows know of their neighbours again.
+    sql = [night.czar.explain(QUERIES[18].format(db=name)).text.partition("on each chunk")[2] for name in (database, loaded)]
+    assert sql[0] == sql[1]
+    assert "_friends" in sql[0]
+
+
+def check(point, night):
+    database = night.load(visit(0))
+    with Reader(night.running.cluster.home, database) as reader:
+        for number in range(1, 4):
+            append(night, database, number)
+        night.running.arm(point)
+        append(night, database, 4)
+        until(lambda: night.running.went_off(point), 60)
+        merged(night, database)
+        append(night, database, 5)
+        before = reader.answers
+        until(lambda: reader.answers > before + 3)
+    assert reader.torn == []
+    night.is_exactly(database, range(6))
+
+
+@pytest.mark.parametrize("point", SOME)
+def test_a_process_killed_at_some_point_of_a_merge(point, night):
+    check(point, night)
+
+
+@pytest.mark.nightly(share=0)
+@pytest.mark.parametrize("point", POINTS)
+def test_a_process_killed_at_any_point_of_a_merge(point, night):
+    check(point, night)
