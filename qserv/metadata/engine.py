@@ -12,20 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from qserv.errors import MetadataError
 from qserv.failpoints import durable
-from qserv.metadata.silence import SILENCE_S, Watch
+from qserv.metadata.silence import LOST, SILENCE_S, Watch
 
 POOL_CONNECTIONS = 8
 """Connections a process keeps at most: metadata is read rarely and cached, while PostgreSQL's default limit is 100."""
 
 CONNECT_TIMEOUT_S = 10.0
 """A server on the same network answers in milliseconds; this is long enough for one that recovers from a crash."""
-
-LOST = (
-    *(asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError),
-    *(asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError),
-)
-"""What the driver tells of a statement whose server went away, or takes no connection, as while it starts; SQLAlchemy knows no kind
-of it."""
 
 
 def driver_url(url: str | URL, driver: str) -> URL:
@@ -74,7 +67,7 @@ async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     try:
         async with watch.watching(), engine.connect() as connection:
             yield connection
-    except (OSError, TimeoutError, InterfaceError, OperationalError, PoolTimeoutError, asyncpg.InterfaceError) as error:
+    except (TimeoutError, InterfaceError, OperationalError, PoolTimeoutError, *LOST) as error:
         msg = f"metadata database {where} does not answer: {error or type(error).__name__}; is the cluster up (`qserv status`)?"
         raise MetadataError(msg) from error
     except DBAPIError as error:

@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL
 
 from qserv.errors import MetadataError
 from qserv.metadata.director_index import Int64, look_up
-from qserv.metadata.silence import SILENCE_S, address
+from qserv.metadata.silence import LOST, SILENCE_S, address
 
 MAX_CONNECTIONS = 4
 """Connections that ask at a time; each answers in a fraction of a millisecond."""
@@ -64,7 +64,7 @@ class Lookups:
                     self._pool = self._pool or await self._open()
             given_up = asyncio.get_running_loop().call_later(self._silence_s, self._break_off, self._pool)
             yield self._pool
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (TimeoutError, asyncpg.PostgresError, *LOST) as error:
             msg = f"the metadata database does not answer: {error or type(error).__name__}; is the cluster up (`qserv status`)?"
             raise MetadataError(msg) from error
         finally:

@@ -11,6 +11,13 @@ from sqlalchemy.engine import URL
 SILENCE_S = 10.0
 """Default of the setting ``metadata_silence_s``: a server that works answers a new connection in milliseconds."""
 
+LOST = (
+    *(OSError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError),
+    *(asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+)
+"""What the driver raises when its server went away, or takes no connection, as while it starts. Its internal error is one of
+them: it is raised where the server has said goodbye on a connection, until the driver sees that the connection is closed."""
+
 TIMES_ASKED = 2
 """A server that does not answer is asked again: the event loop may have been held up itself."""
 
