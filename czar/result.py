@@ -9,7 +9,9 @@ import pyarrow as pa
 from czar.analyse.query import Output
 from czar.iso_texts import shown_type
 from qserv.errors import NotYetSupportedError
-from schema.model import HEALPIX, Column, ColumnType, Table
+from schema.model import CONTRIBUTION, HEALPIX, Column, ColumnType, Table
+
+_CARRIED = {column.name: column for column in (HEALPIX, CONTRIBUTION)}
 
 INFERRED: dict[pa.DataType, ColumnType] = {
     pa.bool_(): ColumnType.BOOLEAN,
@@ -91,7 +93,7 @@ def result_column(name: str, table: Table | None, column: str | None, found: pa.
         An answer has no form for the type.
     """
     if table is not None and column is not None:
-        return ResultColumn(name, table.by_name.get(column, HEALPIX), table)
+        return ResultColumn(name, table.by_name.get(column) or _CARRIED[column], table)
     if pa.types.is_list(found):
         return replace(result_column(name, None, None, found.value_type), is_array=True)
     if pa.types.is_timestamp(found) or pa.types.is_date(found):

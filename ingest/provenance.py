@@ -69,6 +69,11 @@ class Load:
         async with changing(self._engine, "ingest.run.number") as connection:
             return await transactions.new_run(connection, self.transaction_id, table_id)
 
+    async def new_contribution(self) -> int:
+        """Return the number of a file, which its rows carry, and which is written down when all of them are taken."""
+        async with connect(self._engine) as connection:
+            return await transactions.new_contribution(connection)
+
     async def take(self, run_id: int, ended: Sequence[Contribution], index: Keys | None, piece_of: int | None = None) -> None:
         """Write down, all or nothing, that a run is on the nodes, what ends with it, and where the keys of a director are.
 
@@ -87,7 +92,7 @@ class Load:
                 await pend_keys(connection, piece_of, keys, chunks)
                 return
             await add_keys(connection, database, table, keys, chunks)
-            sent = [one.contribution_id for one in ended if one.contribution_id is not None]
+            sent = [one.contribution_id for one in ended if one.sent]
             if sent:
                 await settle_keys(connection, database, table, sent, keep=self._keeps_keys)
             if self._keeps_keys:

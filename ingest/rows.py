@@ -17,7 +17,7 @@ from ingest.units import scaled
 from partitioner.healpix import pixel_of
 from partitioner.sphere import Floats, reduced_longitude
 from qserv.errors import BadFileError, BadRowError
-from schema.model import HEALPIX, Table
+from schema.model import CONTRIBUTION, HEALPIX, Table
 from schema.types import row_schema
 
 MAX_LATITUDE_DEG = 90.0
@@ -73,7 +73,8 @@ class Rows:
     Attributes
     ----------
     batch
-        The table's columns in their Arrow types, and for a partitioned table ``_healpix_29`` behind them, NULL without position.
+        The table's columns in their Arrow types, and for a partitioned table ``_healpix_29`` behind them, NULL without position,
+        then ``_contribution``.
     ra, dec
         Positions in degrees, shape (n,), ``ra`` in [0, 360); NaN without position. Of shape (0,) for a table without positions.
     director_ra, director_dec
@@ -104,8 +105,15 @@ def none_set_aside(error: RefusedRowError) -> NoReturn:
     raise error
 
 
-def read_rows(table: Table, file: SourceFile, matching: Matching, set_aside: SetAside = none_set_aside) -> Iterator[Rows]:
+def read_rows(
+    table: Table, file: SourceFile, matching: Matching, set_aside: SetAside = none_set_aside, contribution: int | None = None
+) -> Iterator[Rows]:
     """Yield the rows of a file, without those that are set aside.
+
+    Parameters
+    ----------
+    contribution
+        Its number, which goes into each row.
 
     Raises
     ------
@@ -124,6 +132,7 @@ def read_rows(table: Table, file: SourceFile, matching: Matching, set_aside: Set
         of_director = _positions((table.director_ra, table.director_dec), carried, origin)
         if table.partitioned:
             columns[HEALPIX.name] = _healpix(ra, dec, source.num_rows)
+        columns[CONTRIBUTION.name] = pa.repeat(pa.scalar(contribution, pa.int32()), source.num_rows)
         return Rows(pa.RecordBatch.from_arrays(list(columns.values()), schema=schema), ra, dec, origin, *of_director)
 
     yield from _good(file, matching.needed, made, set_aside)

@@ -103,7 +103,9 @@ class Taking:
         """
         name = self._table.name
         before, set_aside, take_aside = self.rows, rejects.counts[name], rejects.of(name)
-        async with contextlib.aclosing(_read_ahead(read_rows(self._table, file, matching, take_aside))) as batches:
+        number = contribution_id or await self._where.load.new_contribution()
+        rows_read = read_rows(self._table, file, matching, take_aside, number)
+        async with contextlib.aclosing(_read_ahead(rows_read)) as batches:
             async for rows in batches:
                 chunked = await self._assign(rows, take_aside)
                 self._gathered.add(chunked)
@@ -113,7 +115,8 @@ class Taking:
                     await self._send(contribution_id)
         size_bytes, sha256 = await digest(file.path)
         rejected = rejects.counts[name] - set_aside
-        taken = Contribution(name, str(file.path), size_bytes, sha256, self.rows - before, rejected, contribution_id)
+        facts = (name, str(file.path), size_bytes, sha256, self.rows - before, rejected)
+        taken = Contribution(*facts, number, sent=contribution_id is not None)
         self._gathered.end(taken)
 
     async def flush(self) -> None:

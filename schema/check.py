@@ -5,7 +5,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from schema.check_roles import role_problems
-from schema.model import FRIENDS_COLUMN, HEALPIX_COLUMN, NEAREST_COLUMN, Column, ColumnType, Database, ForeignKey, Table
+from schema.model import (
+    CONTRIBUTION_COLUMN,
+    FRIENDS_COLUMN,
+    HEALPIX_COLUMN,
+    NEAREST_COLUMN,
+    Column,
+    ColumnType,
+    Database,
+    ForeignKey,
+    Table,
+)
 from schema.physical import IDENTIFIER_BYTES, TABLE_NAME_BYTES, physical_of
 
 DATABASE_NAME_BYTES = IDENTIFIER_BYTES - len(".") - TABLE_NAME_BYTES
@@ -66,6 +76,8 @@ def column_name_problem(name: str) -> str | None:
         return f"a column name holds ASCII letters, digits and _, at most {IDENTIFIER_BYTES}, and begins with a letter or _"
     if name.lower() == HEALPIX_COLUMN:
         return "the name is taken by the pixel column that every partitioned table has; choose another"
+    if name.lower() == CONTRIBUTION_COLUMN:
+        return "the name is taken by the column that tells where a row came from, which every table has; choose another"
     if name.lower() in {NEAREST_COLUMN, FRIENDS_COLUMN}:
         return "the name is taken by a column about near neighbours that every director has; choose another"
     if name.lower() in SYSTEM_COLUMNS:

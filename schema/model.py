@@ -7,6 +7,9 @@ from functools import cached_property
 HEALPIX_COLUMN = "_healpix_29"
 """Column of every partitioned table: NESTED order-29 HEALPix pixel of the row (the name that HATS gives it); NULL in chunk 0."""
 
+CONTRIBUTION_COLUMN = "_contribution"
+"""Column of every table: number of the contribution that the row came with (``provenance.contributions``)."""
+
 NEAREST_COLUMN = "_nearest_deg"
 """Column of every director: how near the nearest other row is (`ingest.nearest`). For the planner alone: no query can name it."""
 
@@ -84,6 +87,11 @@ HEALPIX = Column(
     ucd="pos.healpix",
 )
 """The pixel column, which no schema declares. ``SELECT *`` leaves it out, so TAP_SCHEMA does not list it either."""
+
+CONTRIBUTION = Column(
+    CONTRIBUTION_COLUMN, ColumnType.INT, description="Number of the contribution that the row came with.", ucd="meta.id.parent"
+)
+"""The column of provenance, as hidden as `HEALPIX`."""
 
 NEAREST = Column(NEAREST_COLUMN, ColumnType.DOUBLE, unit="deg", ucd="pos.angDistance")
 """The column of the nearest neighbour."""
@@ -167,11 +175,14 @@ class Table:
         return self.role is not TableRole.REPLICATED
 
     @property
+    def carried(self) -> tuple[Column, ...]:
+        """Columns that its rows have behind the declared ones, and that queries can name."""
+        return (HEALPIX, CONTRIBUTION) if self.partitioned else (CONTRIBUTION,)
+
+    @property
     def hidden(self) -> tuple[Column, ...]:
-        """Columns that its physical tables have behind the declared ones."""
-        if self.role is TableRole.DIRECTOR:
-            return (HEALPIX, NEAREST, FRIENDS)
-        return (HEALPIX,) if self.partitioned else ()
+        """Columns that its physical tables have behind the declared ones; their order leaves no gaps between values."""
+        return (*self.carried, FRIENDS, NEAREST) if self.role is TableRole.DIRECTOR else self.carried
 
     @property
     def directors(self) -> tuple[tuple[str, str], ...]:

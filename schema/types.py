@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from qserv.errors import SchemaError
-from schema.model import HEALPIX, Column, ColumnType, Table
+from schema.model import Column, ColumnType, Table
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def arrow_schema(table: Table, *, hidden: Iterable[Column] | None = None) -> pa.
 
 def row_schema(table: Table) -> pa.Schema:
     """Return the Arrow schema of rows before all rows of their chunk are together: what takes these is not there yet."""
-    return arrow_schema(table, hidden=(HEALPIX,) if table.partitioned else ())
+    return arrow_schema(table, hidden=table.carried)
 
 
 def votable_type(column: Column) -> VOTableType:

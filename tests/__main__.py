@@ -1,6 +1,6 @@
-"""``python tests``: every test, in pytest processes of a package each, two at a time. Options are handed to each of them.
+"""``python tests``: every test, in pytest processes of a package each, three at a time. Options are handed to each of them.
 
-One process waits for its servers half of the time. ``pytest`` alone runs every test in one process.
+Of two processes each waits for its servers half of the time. ``pytest`` alone runs every test in one process.
 """
 
 import sys
@@ -13,15 +13,17 @@ TESTS = Path(__file__).parent
 OTHERS = "others"
 """What is in no process of its own. Packages that take short share one, and a cluster in it."""
 
-PROCESSES = (OTHERS, "oracle", "czar", "qserv")
-"""What takes longest first, so that the last two end together."""
+PROCESSES = ("ingest", "oracle", "czar", OTHERS, "qserv")
+"""What takes longest first, so that the last ones end together."""
+
+AT_ONCE = 3
 
 
 def main(options: list[str]) -> int:
     """Run all tests, and return the exit code."""
     paths = {name: [str(TESTS / name)] for name in PROCESSES if name != OTHERS}
     paths[OTHERS] = [str(TESTS), *(f"--ignore={path}" for (path,) in paths.values())]
-    return run_sessions({name: [*options, *paths[name]] for name in PROCESSES})
+    return run_sessions({name: [*options, *paths[name]] for name in PROCESSES}, AT_ONCE)
 
 
 if __name__ == "__main__":

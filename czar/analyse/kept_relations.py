@@ -8,7 +8,6 @@ from weakref import WeakKeyDictionary
 from czar.analyse.query import Output, Source
 from czar.analyse.scope import Relation
 from czar.catalogue import Catalogue, TableEntry
-from schema.model import HEALPIX_COLUMN
 
 KEPT: Final = 256
 """Tables under their aliases that are kept of a catalogue, at the most: one of 66 columns takes 25 kB."""
@@ -32,5 +31,5 @@ def table_relation(catalogue: Catalogue, entry: TableEntry, alias: str, written:
 def _made(entry: TableEntry, alias: str, written: str, database: str) -> tuple[Source, Relation]:
     source = Source(alias, entry)
     outputs = tuple(Output(column.name, source, column.name) for column in entry.table.columns)
-    hidden = (HEALPIX_COLUMN,) if entry.table.partitioned else ()
+    hidden = tuple(column.name for column in entry.table.carried)
     return source, Relation(alias, written, outputs, (entry.database.lower(), database.lower()), hidden)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, delete, func, insert, null, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, null, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.errors import LoadCancelledError, UnknownNameError
@@ -53,9 +53,11 @@ class Contribution:
     size_bytes: int | None
     sha256: str | None
     row_count: int
-    rejected: int = 0
-    contribution_id: int | None = None
-    """Of one that was sent by itself into an open transaction."""
+    rejected: int
+    contribution_id: int
+    """The number that its rows carry."""
+    sent: bool = False
+    """Whether it was sent by itself into an open transaction."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +99,21 @@ async def contribute(connection: AsyncConnection, transaction_id: int, taken: Se
         One of them was cancelled meanwhile.
     """
     values = [asdict(contribution) for contribution in taken]
-    new = [{"transaction_id": transaction_id, **row} for row in values if row.pop("contribution_id") is None]
+    new = [{"transaction_id": transaction_id, **row} for row in values if not row.pop("sent")]
     if new:
         await connection.execute(insert(contributions), new)
     for contribution in taken:
-        if contribution.contribution_id is not None:
+        if contribution.sent:
             told = {name: getattr(contribution, name) for name in ("size_bytes", "sha256", "row_count", "rejected")}
             done = {"state": "done", "ended": func.clock_timestamp(), "request": null()}
             sent = update(contributions).where(*_reading(contribution.contribution_id)).values(**told, **done)
             _check_read((await connection.execute(sent)).rowcount)
+
+
+async def new_contribution(connection: AsyncConnection) -> int:
+    """Return a number for a contribution that is not written down yet."""
+    number = text("SELECT nextval(pg_get_serial_sequence('contributions', 'contribution_id'))")
+    return int((await connection.execute(number)).scalar_one())
 
 
 async def new_run(connection: AsyncConnection, transaction_id: int, table_id: int) -> int:
@@ -229,7 +237,7 @@ async def read_transaction(connection: AsyncConnection, name: str) -> tuple[Tran
     if not found:
         msg = f"there is no load {name}; `qserv loads` lists them"
         raise UnknownNameError(msg)
-    columns = [contributions.c[each] for each in Contribution.__dataclass_fields__ if each != "contribution_id"]
+    columns = [contributions.c[each] for each in Contribution.__dataclass_fields__ if each != "sent"]
     done = (contributions.c.transaction_id == found[0].transaction_id, contributions.c.state == "done")
     of_it = select(*columns).where(*done).order_by(contributions.c.contribution_id)
     return found[0], [Contribution(**row) for row in (await connection.execute(of_it)).mappings()]

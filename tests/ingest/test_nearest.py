@@ -37,12 +37,12 @@ def check(rows, others):
     key, ra, dec = (np.array([row[place] for row in others], dtype=np.float64) for place in range(3))
     for row in rows:
         separations = angular_separation_deg(row[1], row[2], ra, dec)[key != row[0]]
-        nearest, (stored, group) = separations.min(initial=np.inf), row[-2:]
+        nearest, (group, stored) = separations.min(initial=np.inf), row[-2:]
         assert (stored is None) == (group is None) == (nearest > REACH_DEG)
         assert stored is None or nearest - MARGIN_DEG <= stored <= nearest
         near = separations <= REACH_DEG
         assert {
-            other[-1] for other, is_near in zip((each for each in others if each[0] != row[0]), near, strict=True) if is_near
+            other[-2] for other, is_near in zip((each for each in others if each[0] != row[0]), near, strict=True) if is_near
         } <= {group}
 
 

@@ -46,6 +46,12 @@ async def test_a_load_tells_of_its_files(archive, write, object_table):
     for file, path in zip(files, paths, strict=True):
         content = path.read_bytes()
         assert (file.size_bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    table = await archive.table("object")
+    rows = [row for chunk in archive.rows(table).values() for row in chunk]
+    assert sorted((row[0], row[6]) for row in rows) == [
+        *((key, files[0].contribution_id) for key in range(10)),
+        *((key, files[1].contribution_id) for key in range(10, 15)),
+    ]
 
 
 async def test_a_load_that_fails_is_aborted_with_the_reason(archive, write, object_table):

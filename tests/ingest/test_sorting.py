@@ -52,7 +52,7 @@ def chunked(pairs, overlap=(), first=0):
 
 
 def contribution(name="file"):
-    return Contribution("object", name, None, None, 0)
+    return Contribution("object", name, None, None, 0, 0, 1)
 
 
 def kept(directory, runs, schema=SCHEMA):

@@ -45,14 +45,16 @@ def test_prototype_of_a_director_ends_with_the_hidden_columns():
         '    "dec" double precision,',
         '    "name" varchar(12),',
         '    "_healpix_29" bigint,',
-        '    "_nearest_deg" double precision,',
-        '    "_friends" integer',
+        '    "_contribution" integer,',
+        '    "_friends" integer,',
+        '    "_nearest_deg" double precision',
         ")",
     ]
 
 
 def test_replicated_table_has_no_pixel():
-    assert prototype_statements("dr1", REPLICATED) == ['CREATE TABLE IF NOT EXISTS "dr1"."visits" (\n    "visit" integer\n)']
+    statement = 'CREATE TABLE IF NOT EXISTS "dr1"."visits" (\n    "visit" integer,\n    "_contribution" integer\n)'
+    assert prototype_statements("dr1", REPLICATED) == [statement]
     assert [s.split(" ON ")[1] for s in index_statements("dr1", REPLICATED, "visits").values()] == ['"dr1"."visits" ("visit")']
 
 

@@ -9,15 +9,15 @@ from xml.etree import ElementTree as ET
 from tests.support.side_by_side import SideBySide, say
 
 AT_ONCE = 2
-"""Each has clusters of its own, so more at once need more memory; two use two cores whole."""
+"""Each has clusters of its own, so more at once need more memory; two that always work use two cores whole."""
 
 
-def run_sessions(options: dict[str, list[str]]) -> int:
+def run_sessions(options: dict[str, list[str]], at_once: int = AT_ONCE) -> int:
     """Run pytest with each of some options, named; print the minutes of packages and what was counted; return the exit code."""
     with tempfile.TemporaryDirectory(prefix="pytest-reports-") as directory:
         reports = {name: Path(directory) / f"{name}.xml" for name in options}
         commands = {name: [sys.executable, "-m", "pytest", f"--junit-xml={reports[name]}", *options[name]] for name in options}
-        code = SideBySide(commands, AT_ONCE).run()
+        code = SideBySide(commands, at_once).run()
         # One that was killed has left none.
         read = [ET.parse(path) for path in reports.values() if path.exists()]  # noqa: S314 (just written by pytest)
     say(" minutes of packages ".center(80, "="))

@@ -190,19 +190,26 @@ def test_a_full_disk_is_named_as_such():
         assert "No space left on device" in str(error)
 
 
+def numbers(**columns):
+    """Return rows of integers; they come with the first contribution."""
+    found = {name: pa.array(values, getattr(values, "type", pa.int32())) for name, values in columns.items()}
+    return pa.table(found | {"_contribution": pa.array([1] * max(map(len, found.values())), pa.int32())})
+
+
 @pytest.mark.parametrize(
     "rows",
     [
-        pa.table({"n": pa.array([1], pa.int64())}),
-        pa.table({"m": pa.array([1], pa.int32())}),
-        pa.table({"n": pa.array([1], pa.int32()), "m": pa.array([1], pa.int32())}),
-        pa.table({"n": pa.array([1, None], pa.int32())}),
+        numbers(n=pa.array([1], pa.int64())),
+        numbers(m=[1]),
+        pa.table({"n": pa.array([1], pa.int32())}),
+        numbers(n=[1], m=[1]),
+        numbers(n=[1, None]),
     ],
-    ids=["type", "name", "too many", "null"],
+    ids=["type", "name", "too few", "too many", "null"],
 )
 def test_rows_that_do_not_fit_their_declaration_are_refused_and_nothing_changes(prepared, load, loader, rows):
     table = prepared(PLAIN)
-    load(table, pa.table({"n": pa.array([7], pa.int32())}), None)
+    load(table, numbers(n=[7]), None)
     with pytest.raises(IngestError, match="plain"):
         load(table, rows, None)
     assert loader.execute("SELECT n FROM worker_test.plain").fetchall() == [(7,)]
@@ -212,12 +219,12 @@ def test_a_sender_that_fails_loads_nothing_and_sees_its_own_error(client, prepar
     table = prepared(PLAIN)
 
     def rows():
-        yield pa.record_batch({"n": pa.array([1], pa.int32())})
+        yield from numbers(n=[1]).to_batches()
         msg = "the file ends early"
         raise pa.ArrowInvalid(msg)
 
     with pytest.raises(pa.ArrowInvalid, match="ends early"):
-        client.load(ChunkLoad("worker_test", table_to_json(table), 12), pa.schema([("n", pa.int32())]), rows())
+        client.load(ChunkLoad("worker_test", table_to_json(table), 12), numbers(n=[]).schema, rows())
     assert loader.execute("SELECT to_regclass('worker_test.plain_12')").fetchone() == (None,)
 
 
@@ -227,8 +234,8 @@ def test_a_stream_that_breaks_off_loads_nothing(server, postgres_cluster, prepar
     options = flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {secret}".encode())])
     with flight.connect(f"grpc://127.0.0.1:{server.port}") as raw:
         descriptor = flight.FlightDescriptor.for_command(ChunkLoad("worker_test", table_to_json(table), 12).encode())
-        writer, _ = raw.do_put(descriptor, pa.schema([("n", pa.int32())]), options)
-        writer.write_batch(pa.record_batch({"n": pa.array([1], pa.int32())}))
+        writer, _ = raw.do_put(descriptor, numbers(n=[]).schema, options)
+        writer.write_table(numbers(n=[1]))
         with pytest.raises(flight.FlightServerError, match="broke off after 1 rows"):
             writer.close()
     assert loader.execute("SELECT to_regclass('worker_test.plain_12')").fetchone() == (None,)

@@ -40,6 +40,7 @@ VALUES = {
     "binary": [b"\x00\xff", b"", None],
     "timestamp": [dt.datetime(1991, 4, 2), dt.datetime(2200, 1, 1, 0, 0, 0, 1), None],  # noqa: DTZ001 (no zone is kept)
     "_healpix_29": [0, 2**62, None],
+    "_contribution": [1, 2**31 - 1, None],
     "_nearest_deg": [0.0, 1e-9, None],
     "_friends": [0, 2**31 - 1, None],
 }
@@ -48,9 +49,9 @@ VALUES = {
 def star_rows(ids, schema=None):
     n = len(ids)
     columns = {"id": ids, "ra": [0.5] * n, "dec": [float(i % 90) for i in ids], "_healpix_29": ids}
-    columns["_nearest_deg"] = columns["_friends"] = [None] * n
+    columns["_contribution"] = columns["_friends"] = columns["_nearest_deg"] = [None] * n
     position = [("ra", pa.float64()), ("dec", pa.float64())]
-    ours = [("_healpix_29", pa.int64()), ("_nearest_deg", pa.float64()), ("_friends", pa.int32())]
+    ours = [("_healpix_29", pa.int64()), ("_contribution", pa.int32()), ("_friends", pa.int32()), ("_nearest_deg", pa.float64())]
     return pa.table(columns, schema or pa.schema([("id", pa.int64()), *position, *ours]))
 
 

@@ -29,10 +29,10 @@ TRANSACTION, TABLE = 11, 12
 
 
 def stars(*rows):
-    """Return rows of (id, ra, dec, _healpix_29)."""
-    names = ("id", "ra", "dec", "_healpix_29")
-    kinds = (pa.int64(), pa.float64(), pa.float64(), pa.int64())
-    values = zip(*rows, strict=True) if rows else [[]] * 4
+    """Return rows of (id, ra, dec, _healpix_29), of no contribution."""
+    names = ("id", "ra", "dec", "_healpix_29", "_contribution")
+    kinds = (pa.int64(), pa.float64(), pa.float64(), pa.int64(), pa.int32())
+    values = zip(*((*row, None) for row in rows), strict=True) if rows else [[]] * 5
     return pa.RecordBatch.from_arrays([pa.array(each, kind) for each, kind in zip(values, kinds, strict=True)], names=names)
 
 
@@ -87,7 +87,7 @@ def test_runs_become_tables_with_the_rows_of_all_of_them_in_order(client, loader
 
 def test_a_replicated_table_takes_the_rows_of_its_runs_and_no_others(loader, prepared, send, build):
     prepared(FILTERS)
-    rows = pa.RecordBatch.from_arrays([pa.array(["g", "r"])], names=["name"])
+    rows = pa.RecordBatch.from_pydict({"name": ["g", "r"], "_contribution": pa.nulls(2, pa.int32())})
     for number in (1, 2):
         send(number, {-1: rows})
     assert build(FILTERS, 1, 2)[-1].rows == 4

@@ -39,6 +39,7 @@ def stars(count):
             "_friends": numbers.cast(pa.int32()),
             "_nearest_deg": floats,
             "_healpix_29": numbers,
+            "_contribution": numbers.cast(pa.int32()),
             "dec": floats,
             "id": numbers,
             "ra": floats,
@@ -47,7 +48,8 @@ def stars(count):
 
 
 def filters(*names):
-    return pa.table({"name": pa.array(names, pa.string()), "id": pa.array(range(len(names)), pa.int32())})
+    numbers = pa.array(range(len(names)), pa.int32())
+    return pa.table({"name": pa.array(names, pa.string()), "id": numbers, "_contribution": numbers})
 
 
 def tables(loader):
@@ -163,7 +165,7 @@ def test_names_are_quoted_wherever_they_go(client, loader):
     odd = Table('we"ird; DROP', TableRole.REPLICATED, (Column('se"lect', ColumnType.INT),), indexes=(('se"lect',),))
     action = PrepareTable('Odd "db"', table_to_json(odd))
     client.prepare(action)
-    rows = pa.table({'se"lect': pa.array([1, 2], pa.int32())})
+    rows = pa.table({'se"lect': pa.array([1, 2], pa.int32()), "_contribution": pa.nulls(2, pa.int32())})
     receipt = client.load(ChunkLoad('Odd "db"', table_to_json(odd), None), rows.schema, rows.to_batches())
     assert receipt.rows == 2
     assert client.move(MoveTable('Odd "db"', 'Odd "db"2', odd.name)) == 1

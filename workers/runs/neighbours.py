@@ -15,7 +15,7 @@ from schema.model import FRIENDS, NEAREST, Table
 from schema.types import arrow_type
 from workers.protocol import PARTS
 
-COLUMNS = (NEAREST, FRIENDS)
+COLUMNS = (FRIENDS, NEAREST)
 """The last ones of a director's physical tables."""
 
 NEAREST_FACT = "nearest_deg"
@@ -53,7 +53,7 @@ def neighbours_of(table: Table, base: Positioned, overlap: Positioned, chunk: Ch
     nearest = nearest_deg(*positions)
     groups, linking_deg = friends(list(zip(positions, nearest, strict=True)))
     columns = {
-        part: [pa.array(near, arrow_type(NEAREST), from_pandas=True), pa.array(group, arrow_type(FRIENDS), mask=group == NONE)]
+        part: [pa.array(group, arrow_type(FRIENDS), mask=group == NONE), pa.array(near, arrow_type(NEAREST), from_pandas=True)]
         for part, near, group in zip(PARTS, nearest, groups, strict=True)
     }
     return Neighbours(columns, REACH_DEG, linking_deg)

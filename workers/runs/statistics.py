@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from schema.model import HEALPIX_COLUMN
+from schema.model import CONTRIBUTION_COLUMN, HEALPIX_COLUMN
 from workers.protocol import MeasuredColumn
 
 MAX_TEXT_CHARACTERS = 64
@@ -94,5 +94,5 @@ class Ranges:
             yield batch
 
     def statistics(self) -> list[MeasuredColumn]:
-        """Return the ranges as the metadata database keeps them: all but that of ``_healpix_29``, which the chunk says."""
-        return [column.statistics() for column in self._ranges if column.name != HEALPIX_COLUMN]
+        """Return the ranges as the metadata database keeps them: those of the declared columns."""
+        return [column.statistics() for column in self._ranges if column.name not in {HEALPIX_COLUMN, CONTRIBUTION_COLUMN}]

@@ -11,9 +11,6 @@ from tests.support.waiting import until
 
 POINTS = [point for point in failpoints() if point.startswith(("ingest.merge.", "worker.tables.drop"))]
 
-SOME = ("ingest.merge.publish.after",)
-"""Points at which `make test` kills; the nightly checks kill at all."""
-
 
 def segments(night, database):
     """Return how many segments the metadata name of each chunk, by table."""
@@ -28,6 +25,20 @@ def merged(night, database):
     until(lambda: set(map(tuple, segments(night, database).values())) == {(1, 1)}, 60)
 
 
+def came_with(night, database, table):
+    """Return how many rows of a table say that they came with which contribution."""
+    found = night.czar.query(f'SELECT "_contribution" AS number, COUNT(*) AS n FROM {database}.{table} GROUP BY 1')  # noqa: S608 (names of ours)
+    return {row["number"]: row["n"] for row in found.to_pylist()}
+
+
+def sent(night, database, table):
+    """Return how many rows of a table were taken with each contribution."""
+    sql = """SELECT contribution_id, contributions.row_count FROM contributions JOIN transactions USING (transaction_id)
+        WHERE database = %s AND table_name = %s"""
+    with night.running.metadata() as session:
+        return dict(session.execute(sql, [database, table]).fetchall())
+
+
 def test_merged_rows_are_as_if_they_had_been_loaded_together(night):
     parts = [rows_of(1), rows_of(2, 400, 100), rows_of(3, 800, 7)]
     database = night.load(parts[0])
@@ -40,13 +51,16 @@ def test_merged_rows_are_as_if_they_had_been_loaded_together(night):
     for table in TABLES:
         one, other = (night.ingest.table(name, table) for name in (database, loaded))
         assert (one.rows, one.overlap_rows, one.statistics) == (other.rows, other.overlap_rows, other.statistics)
+        assert came_with(night, database, table) == sent(night, database, table)
     # Rows know of their neighbours again.
     sql = [night.czar.explain(QUERIES[18].format(db=name)).text.partition("on each chunk")[2] for name in (database, loaded)]
     assert sql[0] == sql[1]
     assert "_friends" in sql[0]
 
 
-def check(point, night):
+@pytest.mark.nightly(share=0)
+@pytest.mark.parametrize("point", POINTS)
+def test_a_process_killed_at_any_point_of_a_merge(point, night):
     database = night.load(visit(0))
     with Reader(night.running.cluster.home, database) as reader:
         for number in range(1, 4):
@@ -60,14 +74,3 @@ def check(point, night):
         until(lambda: reader.answers > before + 3)
     assert reader.torn == []
     night.is_exactly(database, range(6))
-
-
-@pytest.mark.parametrize("point", SOME)
-def test_a_process_killed_at_some_point_of_a_merge(point, night):
-    check(point, night)
-
-
-@pytest.mark.nightly(share=0)
-@pytest.mark.parametrize("point", POINTS)
-def test_a_process_killed_at_any_point_of_a_merge(point, night):
-    check(point, night)

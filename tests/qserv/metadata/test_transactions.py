@@ -22,7 +22,10 @@ async def connection(engine):
 
 async def test_a_transaction_is_committed_with_what_it_took(connection):
     number = await transactions.begin(connection, new("a"))
-    taken = [Contribution("object", "/data/1.parquet", 10, "abc", 2**40, 3), Contribution("source", "http://x/2", None, None, 5)]
+    taken = [
+        Contribution("object", "/data/1.parquet", 10, "abc", 2**40, 3, 1),
+        Contribution("source", "http://x/2", None, None, 5, 0, 2),
+    ]
     await transactions.contribute(connection, number, taken)
     (opened,) = await transactions.list_transactions(connection, limit=5)
     assert (opened.state, opened.ended, opened.row_count, opened.rejected) == (TransactionState.OPEN, None, 2**40 + 5, 3)
