@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.appending import clear_builds, drop_segment
 from ingest.nodes import Nodes, all_or_first_error, connected_nodes
+from ingest.rewriting import Rewrite, rewrite
 from qserv.errors import FamilyHeldError, IngestError, QservError
 from qserv.metadata import merges, segments
 from qserv.metadata.engine import changing, connect
@@ -23,9 +24,8 @@ from qserv.metadata.nodes import list_nodes
 from qserv.metadata.registration import family_lock, raise_version_of, read_declaration
 from qserv.metadata.segments import BuildKind
 from schema.model import Table
-from schema.serialise import column_from_json, table_from_json, table_to_json
-from workers.client import WorkerClient
-from workers.protocol import BuiltChunk, DropSegment, MergeSegments
+from schema.serialise import column_from_json, table_from_json
+from workers.protocol import DropSegment
 
 MERGES = "~merges"
 """What a process holds that merges: no family has such a name."""
@@ -106,10 +106,10 @@ class Merger:
         table = table_from_json(declared[0], map(column_from_json, declared[1]))
         async with changing(self._engine, "ingest.merge.begin") as connection:
             number = await segments.begin_build(connection, first.family, first.database, first.table_name, BuildKind.MERGE)
-        built = await all_or_first_error(_merged(nodes, merge, table, number) for merge in wanted)
+        built = await all_or_first_error(rewrite(nodes, _rewrite(merge, table), number) for merge in wanted)
         async with changing(self._engine, "ingest.merge.publish") as connection:
-            if await merges.is_indexing(connection, first.family) or declared != await read_declaration(connection, first.table_id):
-                msg = f"indexes of table {first.table_name} were made or dropped meanwhile; its segments are merged anew"
+            if await merges.is_changing(connection, first.family) or declared != await read_declaration(connection, first.table_id):
+                msg = f"table {first.table_name} was changed meanwhile; its segments are merged anew"
                 raise IngestError(msg)
             stand = [
                 await merges.stand_for(connection, merge, number, made.friends_deg)
@@ -124,26 +124,5 @@ class Merger:
         log.info("segments are merged", table=f"{first.database}.{first.table_name}", chunks=len(wanted), segment=number)
 
 
-async def _merged(nodes: Nodes, merge: Merge, table: Table, number: int) -> BuiltChunk:
-    """Make a segment of several on all nodes of a chunk.
-
-    Raises
-    ------
-    IngestError
-        It has not the rows that they have.
-    """
-    base = [segment.number for segment in merge.segments if segment.row_count]
-    overlap = [segment.number for segment in merge.segments if segment.overlap_row_count]
-    action = MergeSegments(merge.database, table_to_json(table), merge.chunk, base, overlap, number)
-    built = await all_or_first_error(nodes.call(node, partial(_make, action=action)) for node in merge.nodes)
-    rows = sum(segment.row_count for segment in merge.segments), sum(segment.overlap_row_count for segment in merge.segments)
-    if any((made.rows, made.overlap_rows) != rows for made in built):
-        found = ", ".join(f"{node}: {made.rows} and {made.overlap_rows}" for node, made in zip(merge.nodes, built, strict=True))
-        what = f"table {merge.database}.{merge.table_name}, chunk {merge.chunk}"
-        msg = f"{what}: {rows[0]} rows and {rows[1]} of overlap were merged to {found}"
-        raise IngestError(msg)
-    return built[0]
-
-
-def _make(client: WorkerClient, action: MergeSegments) -> BuiltChunk:
-    return client.merge(action)
+def _rewrite(merge: Merge, table: Table) -> Rewrite:
+    return Rewrite(merge.database, table, merge.chunk, merge.nodes, merge.segments)

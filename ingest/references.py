@@ -191,14 +191,14 @@ class Measurement:
             Some are not.
         """
         director = self.database.by_name[str(table.director)]
-        key, director_key = _slot_safe(table.director_key), _slot_safe(director.director_key)
+        key, director_key = slot_safe(table.director_key), slot_safe(director.director_key)
         template = f"""
             SELECT count(*) AS rows FROM {{source}} AS source
             WHERE NOT EXISTS (SELECT FROM {{target}} AS target WHERE target.{director_key} = source.{key})"""  # noqa: S608 (as below)
         found = [0]
-        await self._each_batch(
+        await self.ask(
             template,
-            self._tasks({"source": (table, BASE), "target": (director, BASE)}),
+            {"source": (table, BASE), "target": (director, BASE)},
             lambda batch: found.append(pc.sum(batch.column(0)).as_py() or 0),
         )
         if sum(found):
@@ -216,15 +216,15 @@ class Measurement:
             of_director = table.role is TableRole.DIRECTOR and index.columns == (table.director_key,)  # which has an index of all
             if not index.unique or of_director:
                 continue
-            equal = " AND ".join(f"target.{_slot_safe(name)} = source.{_slot_safe(name)}" for name in index.columns)
-            key = ", ".join(f"CAST(source.{_slot_safe(name)} AS text)" for name in index.columns)
+            equal = " AND ".join(f"target.{slot_safe(name)} = source.{slot_safe(name)}" for name in index.columns)
+            key = ", ".join(f"CAST(source.{slot_safe(name)} AS text)" for name in index.columns)
             template = f"""
                 SELECT concat_ws(', ', {key}) AS key FROM {{source}} AS source
                 WHERE EXISTS (SELECT FROM {{target}} AS target WHERE {equal}) LIMIT 1"""  # noqa: S608 (as below)
             found: list[str] = []
-            await self._each_batch(
+            await self.ask(
                 template,
-                self._tasks({"source": (table, BASE), "target": (table, BASE)}),
+                {"source": (table, BASE), "target": (table, BASE)},
                 partial(_take_first, found),
             )
             if found:
@@ -237,7 +237,7 @@ class Measurement:
 
         The nodes join within each chunk, and name the keys that found nothing; the director index knows which of these exist.
         """
-        column, target_column = _slot_safe(key.columns[0]), _slot_safe(key.target_columns[0])
+        column, target_column = slot_safe(key.columns[0]), slot_safe(key.target_columns[0])
         template = f"""
             SELECT CASE WHEN target.key IS NULL THEN source.{column}::bigint END AS missing, count(*) AS rows
             FROM {{source}} AS source
@@ -257,9 +257,7 @@ class Measurement:
             elsewhere.append(asyncio.run_coroutine_threadsafe(lookup, loop).result())
 
         target = self.database.by_name[key.target_table]
-        await self._each_batch(
-            template, self._tasks({"source": (table, BASE), "target": (target, BASE), "near": (target, OVERLAP)}), count
-        )
+        await self.ask(template, {"source": (table, BASE), "target": (target, BASE), "near": (target, OVERLAP)}, count)
         return {"complete": sum(elsewhere) == 0, "local": sum(local), "total": sum(local) + sum(elsewhere)}
 
     async def _existing(self, table: str, keys: Pixels, rows: Pixels) -> int:
@@ -275,17 +273,17 @@ class Measurement:
     async def _max_separation(self, table: Table) -> float:
         """Return the largest distance, in degrees, of a dependent's row from its director's row; 0 where there is none."""
         director = self.database.by_name[str(table.director)]
-        ra, dec, key = (_slot_safe(name) for name in (table.ra, table.dec, table.director_key))
-        director_ra, director_dec, director_key = (_slot_safe(name) for name in (director.ra, director.dec, director.director_key))
+        ra, dec, key = (slot_safe(name) for name in (table.ra, table.dec, table.director_key))
+        director_ra, director_dec, director_key = (slot_safe(name) for name in (director.ra, director.dec, director.director_key))
         separation = _separation(f"source.{ra}", f"source.{dec}", f"target.{director_ra}", f"target.{director_dec}")
         template = f"""
             SELECT max({separation}) AS separation
             FROM {{source}} AS source JOIN {{target}} AS target ON target.{director_key} = source.{key}
             WHERE source.{ra} IS NOT NULL AND target.{director_ra} IS NOT NULL"""  # noqa: S608 (as above)
         found = [0.0]
-        await self._each_batch(
+        await self.ask(
             template,
-            self._tasks({"source": (table, BASE), "target": (director, BASE)}),
+            {"source": (table, BASE), "target": (director, BASE)},
             lambda batch: found.append(pc.max(batch.column(0)).as_py() or 0.0),
         )
         return _widened(max(found))
@@ -297,9 +295,9 @@ class Measurement:
         """
         (first_name, first_key), (second_name, second_key) = table.directors
         first, second = self.database.by_name[first_name], self.database.by_name[second_name]
-        ra, dec, key = (_slot_safe(name) for name in (first.ra, first.dec, first.director_key))
+        ra, dec, key = (slot_safe(name) for name in (first.ra, first.dec, first.director_key))
         columns = ", ".join(
-            f"{_slot_safe(name)} AS {alias}"
+            f"{slot_safe(name)} AS {alias}"
             for name, alias in ((second.director_key, "key"), (second.ra, "ra"), (second.dec, "dec"))
         )
         separation = _separation(f"one.{ra}", f"one.{dec}", "other.ra", "other.dec")
@@ -307,9 +305,9 @@ class Measurement:
             SELECT count(other.key) AS pairs,
                 max({separation}) FILTER (WHERE one.{ra} IS NOT NULL AND other.ra IS NOT NULL) AS separation
             FROM {{source}} AS source
-            JOIN {{one}} AS one ON one.{key} = source.{_slot_safe(first_key)}
+            JOIN {{one}} AS one ON one.{key} = source.{slot_safe(first_key)}
             JOIN (SELECT {columns} FROM {{other}} AS own UNION ALL SELECT {columns} FROM {{near}} AS near) AS other
-                ON other.key = source.{_slot_safe(second_key)}"""  # noqa: S608 (as above)
+                ON other.key = source.{slot_safe(second_key)}"""  # noqa: S608 (as above)
         local, found = [0], [0.0]
 
         def take(batch: pa.RecordBatch) -> None:
@@ -317,7 +315,7 @@ class Measurement:
             found.append(pc.max(batch.column(1)).as_py() or 0.0)
 
         slots = {"source": (table, BASE), "one": (first, BASE), "other": (second, BASE), "near": (second, OVERLAP)}
-        await self._each_batch(template, self._tasks(slots), take)
+        await self.ask(template, slots, take)
         total = sum(place.rows for place in self.measured[table.name].values())
         facts: Json = {"pairs": {"complete": sum(local) == total, "local": sum(local), "total": total}}
         if sum(local) == total:
@@ -353,8 +351,16 @@ class Measurement:
             return relation(self.staging.home(table.name), table.name, None)
         return place.overlap if overlap else place.base
 
-    async def _each_batch(self, template: str, tasks: Mapping[NodeId, tuple[ChunkTask, ...]], take: Take) -> None:
-        """Run a query on chunks, and hand every batch of the answers to ``take``, in the threads in which they arrive."""
+    async def ask(self, template: str, slots: Mapping[str, tuple[Table, bool]], take: Take) -> None:
+        """Run a query on each chunk where the table of slot ``source`` has rows that are measured.
+
+        Parameters
+        ----------
+        slots
+            The table of each slot of the template, and whether it is its overlap.
+        take
+            Is handed every batch of the answers, in the threads in which they arrive.
+        """
 
         def ask(query: ChunkQuery, client: WorkerClient) -> None:
             with client.query(query) as answer:
@@ -364,7 +370,7 @@ class Measurement:
 
         await all_or_first_error(
             self.nodes.call(node, partial(ask, ChunkQuery(f"measure-{uuid.uuid4()}", template, listed, TIMEOUT_S)))
-            for node, listed in tasks.items()
+            for node, listed in self._tasks(slots).items()
         )
 
 
@@ -372,7 +378,7 @@ def _take_first(found: list[str], batch: pa.RecordBatch) -> None:
     found += batch.column(0).to_pylist()
 
 
-def _slot_safe(name: str | None) -> str:
+def slot_safe(name: str | None) -> str:
     """Return a quoted column for a template, in which braces are doubled."""
     return quote(str(name)).replace("{", "{{").replace("}", "}}")
 

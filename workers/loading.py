@@ -106,7 +106,7 @@ class Loader:
         table, chunk = table_from_json(action.declaration), ChunkId(action.chunk)
         of_chunk = None if chunk == REPLICATED_CHUNK else chunk
         base, overlap = (
-            StoredRows(action.database, table, of_chunk, segments, part, self._reads)
+            StoredRows(action.database, table, of_chunk, segments, part, self._reads, action.without)
             for segments, part in ((action.base, False), (action.overlap, True))
         )
 

@@ -15,7 +15,7 @@ Every call carries ``authorization: Bearer <cluster secret>``. Errors travel as 
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -320,7 +320,8 @@ class MergeSegments(Action):
     """Make one segment of several of a chunk (-1: of a replicated table), which stay. Answer: a `BuiltChunk`. Merging twice merges
     once.
 
-    ``base`` and ``overlap`` name those that have rows of either.
+    ``base`` and ``overlap`` name those that have rows of either. Rows that have, in a column, one of some integers are left out
+    (``without``).
     """
 
     kind: ClassVar[str] = "merge-segments"
@@ -330,6 +331,7 @@ class MergeSegments(Action):
     base: list[int]
     overlap: list[int]
     segment: int
+    without: dict[str, list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

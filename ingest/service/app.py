@@ -27,6 +27,7 @@ from ingest.service.models import (
     LoadRequest,
     TableStatistics,
     TransactionRequest,
+    WithdrawalRequest,
 )
 from ingest.service.requests import Requests
 from ingest.service.runner import LoadRunner
@@ -65,7 +66,7 @@ def create_app(parts: Parts, token: SecretStr) -> FastAPI:
         "Qserv ingest",
         "Loads of files into tables of a sharded catalogue. Every answer that is an error is JSON.",
         token,
-        (load_router(parts), transaction_router(parts), database_router(parts), alias_router(parts)),
+        (load_router(parts), transaction_router(parts), withdrawal_router(parts), database_router(parts), alias_router(parts)),
         max_body_bytes=MAX_BODY_BYTES,
     )
 
@@ -193,6 +194,20 @@ def transaction_router(parts: Parts) -> APIRouter:
         await contributions.commit(name)
         runner.tell(name)
         return await requests.load(name)
+
+    return router
+
+
+def withdrawal_router(parts: Parts) -> APIRouter:
+    """Return the route by which transactions are taken back."""
+    router = APIRouter(prefix="/withdrawals", tags=["transactions"])
+
+    @router.put("/{name}", status_code=202)
+    async def withdraw(name: Name, request: WithdrawalRequest, user: User = ANONYMOUS) -> LoadInfo:
+        """Take the rows of a committed transaction away, of all tables at once, while queries go on. `/loads` tells of it."""
+        load = await parts.requests.submit_withdrawal(name, request, user)
+        parts.runner.wake()
+        return load
 
     return router
 

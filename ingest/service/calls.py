@@ -23,6 +23,7 @@ from ingest.service.models import (
     LoadRequest,
     TableStatistics,
     TransactionRequest,
+    WithdrawalRequest,
 )
 from ingest.service.sent_rows import Content
 from qserv.api.errors import error_of
@@ -135,6 +136,11 @@ def drop(database: str, table: str | None) -> Call[None]:
 def index(name: str, database: str, table: str, request: IndexRequest) -> Call[LoadInfo]:
     """Make or drop an index."""
     return Call("PUT", f"/databases/{_part(database)}/tables/{_part(table)}/indexes/{_part(name)}", _LOAD, request)
+
+
+def withdraw(name: str, request: WithdrawalRequest) -> Call[LoadInfo]:
+    """Take the rows of a transaction away."""
+    return Call("PUT", f"/withdrawals/{_part(name)}", _LOAD, request)
 
 
 def databases() -> Call[list[DatabaseStatus]]:

@@ -30,6 +30,7 @@ from ingest.service.models import (
     LoadRequest,
     TableStatistics,
     TransactionRequest,
+    WithdrawalRequest,
 )
 from ingest.service.sent_rows import Content, parts, parts_async
 from qserv.cluster import Cluster, Secrets
@@ -194,6 +195,10 @@ class Ingest(_Client):
         """Queue the making or dropping of an index of a published table, under a name as loads have."""
         return self._asked(calls.index(name, database, table, request))
 
+    def withdraw(self, name: str, transaction: str) -> LoadInfo:
+        """Queue the withdrawal of a committed transaction, under a name as loads have."""
+        return self._asked(calls.withdraw(name, WithdrawalRequest(transaction=transaction)))
+
     def publish(self, database: str, table: str | None = None) -> DatabaseStatus:
         """Show users a table, or all of a database, that was withheld from them."""
         return self._asked(calls.publish(database, table, withheld=False))
@@ -326,6 +331,10 @@ class AsyncIngest(_Client):
     async def index(self, name: str, database: str, table: str, request: IndexRequest) -> LoadInfo:
         """See `Ingest.index`."""
         return await self._asked(calls.index(name, database, table, request))
+
+    async def withdraw(self, name: str, transaction: str) -> LoadInfo:
+        """See `Ingest.withdraw`."""
+        return await self._asked(calls.withdraw(name, WithdrawalRequest(transaction=transaction)))
 
     async def publish(self, database: str, table: str | None = None) -> DatabaseStatus:
         """Show users a table, or all of a database, that was withheld from them."""

@@ -93,6 +93,12 @@ class IndexRequest(Message):
     drop: bool = Field(default=False, description="Drop it rather than make it.")
 
 
+class WithdrawalRequest(Message):
+    """A committed transaction whose rows are to be taken away."""
+
+    transaction: str
+
+
 class ContributionRequest(Message):
     """Rows for a table of a transaction."""
 
@@ -162,6 +168,7 @@ class ReportInfo(Message):
 class FileInfo(Message):
     """A file from which rows were taken."""
 
+    contribution: int = Field(description="The number that its rows carry, in `_contribution`.")
     table: str
     source: str
     size_bytes: int | None
@@ -174,12 +181,15 @@ class LoadInfo(Message):
     """A load."""
 
     name: str
-    kind: str = Field(description="load; transaction: one into which contributions are sent; index: of a table, made or dropped.")
+    kind: str = Field(
+        description="load; transaction: one into which contributions are sent; index: of a table, made or dropped; withdrawal."
+    )
     database: str
     state: TransactionState
     committing: bool = Field(description="Whether it is to be committed, when all that was sent is done.")
     begun: datetime
     ended: datetime | None
+    withdrawn: datetime | None = Field(description="When the rows of a committed one were taken away.")
     user: str
     host: str
     software: str

@@ -26,7 +26,9 @@ from ingest.service.models import (
     SchemaRequest,
     StageInfo,
     TransactionRequest,
+    WithdrawalRequest,
 )
+from ingest.withdrawing import withdrawable
 from qserv.api.errors import told
 from qserv.errors import NoSuchLoadError, QservError, SchemaError, UnknownNameError
 from qserv.metadata import loads
@@ -100,6 +102,29 @@ class Requests:
             indexed(found.by_name[table], IndexWish(table, request.columns, request.drop))
             new = replace(new_load(name, found, user, socket.gethostname()), kind=loads.INDEX)
             async with changing(self._engine, "service.indexing.enqueue") as connection:
+                await loads.enqueue(connection, new, {"asked": asked}, digest)
+        return await self.load(name)
+
+    async def submit_withdrawal(self, name: str, request: WithdrawalRequest, user: str) -> LoadInfo:
+        """Queue the withdrawal of a transaction, unless the same waits, runs or is done.
+
+        Raises
+        ------
+        NoSuchLoadError, IngestError
+            There is no such transaction, or it cannot be withdrawn.
+        LoadNameError
+            Something else was asked under this name.
+        """
+        asked = request.model_dump(mode="json")
+        digest = digest_of({"kind": loads.WITHDRAWAL, **asked})
+        async with connect(self._engine) as connection:
+            known = await loads.is_done(connection, name, digest)
+        if not known:
+            await withdrawable(self._engine, request.transaction)
+            database = (await self.load(request.transaction)).database
+            found = await published_tables(self._engine, database, ())
+            new = replace(new_load(name, found, user, socket.gethostname()), kind=loads.WITHDRAWAL)
+            async with changing(self._engine, "service.withdrawal.enqueue") as connection:
                 await loads.enqueue(connection, new, {"asked": asked}, digest)
         return await self.load(name)
 
@@ -187,6 +212,7 @@ def _info(load: Transaction, facts: LoadFacts) -> LoadInfo:
         state=load.state,
         begun=load.begun,
         ended=load.ended if facts.request is None else None,
+        withdrawn=load.withdrawn,
         user=load.user_name,
         host=load.host,
         software=load.software,
@@ -201,6 +227,7 @@ def _info(load: Transaction, facts: LoadFacts) -> LoadInfo:
 
 def _file_info(file: Contribution) -> FileInfo:
     return FileInfo(
+        contribution=file.contribution_id,
         table=file.table_name,
         source=file.source,
         size_bytes=file.size_bytes,

@@ -22,12 +22,13 @@ from ingest.report import LoadReport, Progress, Stage
 from ingest.service.contributions import UNFINISHED
 from ingest.service.models import LoadRequest, TransactionRequest
 from ingest.transaction import Cluster, TransactionOptions, run_transaction
+from ingest.withdrawing import withdraw
 from qserv.api.errors import INTERNAL
 from qserv.errors import InternalError, LoadCancelledError, QservError
 from qserv.metadata import loads
 from qserv.metadata.catalogue import Json
 from qserv.metadata.engine import changing, connect
-from qserv.metadata.loads import INDEX, TRANSACTION, Queued
+from qserv.metadata.loads import INDEX, TRANSACTION, WITHDRAWAL, Queued
 from qserv.metadata.transactions import TransactionState
 from schema.model import Database
 from schema.serialise import database_from_json
@@ -204,6 +205,8 @@ class LoadRunner:
         if load.kind == INDEX:
             wish = IndexWish(asked["table"], tuple(asked["columns"]), drop=asked["drop"])
             return await index_table(self._engine, self._secret, wish, load, progress.note)
+        if load.kind == WITHDRAWAL:
+            return await withdraw(self._engine, self._secret, load, progress.note)
         database = database_from_json(load.request["database"])
         if load.kind == TRANSACTION:
             transaction = await self._transaction(database, TransactionRequest.model_validate(asked))

@@ -36,6 +36,7 @@ COMMANDS = {
     "send": LazyCommand("qserv.cli.send", "Send files into a transaction, and tell of them."),
     "commit": LazyCommand("qserv.cli.commit", "Commit a transaction: publish all that was sent."),
     "publish": LazyCommand("qserv.cli.publish", "Show users a table that was withheld from them, or withhold it."),
+    "withdraw": LazyCommand("qserv.cli.withdraw", "Take the rows of a committed one away."),
     "index": LazyCommand("qserv.cli.index", "Make or drop an index of a published table, or list them."),
     "drop": LazyCommand("qserv.cli.drop", "Delete a table, or a database, from all nodes."),
     "export": LazyCommand("qserv.cli.export", "Write a table, or an answer, as a HATS catalogue for LSDB."),

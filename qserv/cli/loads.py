@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -58,27 +59,39 @@ def _list(loads: "Sequence[Transaction]", *, as_json: bool) -> None:
     for load in loads:
         begun = f"{load.begun:%Y-%m-%d %H:%M:%S}"
         rows = (f"{load.row_count:,}", f"{load.rejected:,}", f"{load.user_name}@{load.host}")
-        shown.add_row(load.name, load.database, load.state.value, begun, *rows)
+        state = "withdrawn" if load.withdrawn else load.state.value
+        shown.add_row(load.name, load.database, state, begun, *rows)
     show(console, shown, paged=False)
 
 
 def _tell(load: "Transaction", files: "Sequence[Contribution]", *, as_json: bool) -> None:
     if as_json:
-        print_json({**_facts(load), "files": [asdict(file) for file in files]})
+        print_json({**_facts(load), "files": [_file_facts(file) for file in files]})
         return
     for fact, value in _facts(load).items():
         if value is not None:
             console.print(f"{fact:<16}{value}", markup=False, soft_wrap=True)
-    shown = plain_table(("table", "file", "rows", "set aside", "bytes", "sha256"))
+    shown = plain_table(("number", "table", "file", "rows", "set aside", "bytes", "sha256"))
     for file in files:
         size = "" if file.size_bytes is None else f"{file.size_bytes:,}"
-        shown.add_row(file.table_name, file.source, f"{file.row_count:,}", f"{file.rejected:,}", size, file.sha256 or "")
+        shown.add_row(
+            str(file.contribution_id),
+            file.table_name,
+            file.source,
+            f"{file.row_count:,}",
+            f"{file.rejected:,}",
+            size,
+            file.sha256 or "",
+        )
     show(console, shown, paged=False)
 
 
+def _file_facts(file: "Contribution") -> dict[str, object]:
+    return {name: value for name, value in asdict(file).items() if name != "sent"}
+
+
 def _facts(load: "Transaction") -> dict[str, object]:
-    ended = load.ended.isoformat() if load.ended else None
-    return {**asdict(load), "begun": load.begun.isoformat(), "ended": ended}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(load).items()}
 
 
 async def _asked(settings: "Settings", question: "Callable[[AsyncConnection], Awaitable[Answer]]") -> Answer:

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 import asyncpg
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import text
+from sqlalchemy import ARRAY, BigInteger, any_, cast, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.errors import IngestError
 from qserv.metadata.engine import asyncpg_connection
-from qserv.metadata.tables import DIRECTOR_INDEX_SCHEMA, pending_keys
+from qserv.metadata.tables import DIRECTOR_INDEX_SCHEMA, contributions, pending_keys
 
 Int64 = npt.NDArray[np.int64]
 
@@ -87,6 +87,22 @@ async def forget_keys(connection: AsyncConnection, transaction_id: int) -> None:
             DELETE FROM {index_relation(database, table)} AS index USING pending_keys JOIN contributions USING (contribution_id)
             WHERE index.key = pending_keys.key AND transaction_id = :id AND table_name = :table AND state = 'done'"""  # noqa: S608 (quoted)
         await connection.execute(text(forget), {"id": transaction_id, "table": table})
+
+
+async def forget_pending(connection: AsyncConnection, transaction_id: int) -> None:
+    """Delete keys that were kept for `settle_keys` or `forget_keys`."""
+    sent = select(contributions.c.contribution_id).where(contributions.c.transaction_id == transaction_id)
+    await connection.execute(delete(pending_keys).where(pending_keys.c.contribution_id.in_(sent)))
+
+
+async def pending_among(connection: AsyncConnection, contribution_id: int, keys: Int64) -> list[int]:
+    """Return the smallest of some keys that is kept of a contribution, if any is."""
+    listed = cast(keys.tolist(), ARRAY(BigInteger))
+    found = select(func.min(pending_keys.c.key)).where(
+        pending_keys.c.contribution_id == contribution_id, pending_keys.c.key == any_(listed)
+    )
+    key = (await connection.execute(found)).scalar_one()
+    return [] if key is None else [key]
 
 
 _KEPT = text("""

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.errors import LoadNameError, NoSuchLoadError
 from qserv.metadata.catalogue import Json
-from qserv.metadata.tables import contributions, pending_keys, runs, transactions
+from qserv.metadata.director_index import forget_pending
+from qserv.metadata.tables import contributions, runs, transactions
 from qserv.metadata.transactions import NewTransaction, TransactionState, cancel_waiting
 
 MAX_ATTEMPTS = 3
@@ -41,6 +42,10 @@ INDEX = "index"
 """Kind of what makes or drops an index of a published table."""
 
 
+WITHDRAWAL = "withdrawal"
+"""Kind of what takes the rows of a committed transaction away."""
+
+
 @dataclass(frozen=True)
 class Queued:
     """A load that has not ended, and what was asked."""
@@ -55,7 +60,7 @@ class Queued:
     request: Json | None
     """None of a load that was not asked of the service."""
     kind: str
-    """``load``; `TRANSACTION`; `INDEX`."""
+    """``load``; `TRANSACTION`; `INDEX`; `WITHDRAWAL`."""
 
 
 @dataclass(frozen=True)
@@ -228,8 +233,7 @@ async def is_settled(connection: AsyncConnection, name: str) -> bool:
 
 async def _anew(connection: AsyncConnection, transaction_id: int, values: Json) -> None:
     """Let a load be as if it had not begun. Its runs do not count any more; nodes delete them when it ends."""
-    sent = select(contributions.c.contribution_id).where(contributions.c.transaction_id == transaction_id)
-    await connection.execute(delete(pending_keys).where(pending_keys.c.contribution_id.in_(sent)))
+    await forget_pending(connection, transaction_id)
     for table in (contributions, runs):
         await connection.execute(delete(table).where(table.c.transaction_id == transaction_id))
     fresh = {

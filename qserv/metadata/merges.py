@@ -96,9 +96,10 @@ async def stand_for(connection: AsyncConnection, merge: Merge, number: int, frie
     return True
 
 
-async def is_indexing(connection: AsyncConnection, family: str) -> bool:
-    """Whether indexes of a table of a family are made now: those of a segment that is made meanwhile may not be."""
-    open_ones = (transactions.c.family == family, transactions.c.kind == "index", transactions.c.state == "open")
+async def is_changing(connection: AsyncConnection, family: str) -> bool:
+    """Whether indexes of a table of a family are made now, or rows taken away: a segment that is made meanwhile may lack that."""
+    changes = transactions.c.kind.in_(("index", "withdrawal"))
+    open_ones = (transactions.c.family == family, changes, transactions.c.state == "open")
     return bool((await connection.execute(select(select(transactions.c.name).where(*open_ones).exists()))).scalar_one())
 
 

@@ -87,7 +87,7 @@ class Appended:
 async def append(connection: AsyncConnection, added: Appended, transaction_id: int) -> None:
     """Let rows count that were appended to a table, within the caller's transaction, which raises the catalogue's version."""
     placed: Json = {"id": added.table_id, "chunks": [one.chunk for one in added.chunks]}
-    await connection.execute(_KEEP_FIRST, placed)
+    await connection.execute(KEEP_FIRST, placed)
     ranges = await _widened(connection, added)
     counts = {
         "rows": [one.row_count for one in added.chunks],
@@ -96,9 +96,9 @@ async def append(connection: AsyncConnection, added: Appended, transaction_id: i
         "segment": added.segment,
         "transaction": transaction_id,
     }
-    for statement in (_COUNT, _ADD):
+    for statement in (_COUNT, _ADD, _NOTE):
         await connection.execute(statement, placed | counts)
-    await connection.execute(_RANGES, {"id": added.table_id, **ranges})
+    await connection.execute(RANGES, {"id": added.table_id, **ranges})
     held = [(one.chunk, node) for one in added.chunks for node in one.nodes]
     await connection.execute(
         _HOLD, {"id": added.table_id, "chunks": [chunk for chunk, _ in held], "nodes": [node for _, node in held]}
@@ -106,12 +106,13 @@ async def append(connection: AsyncConnection, added: Appended, transaction_id: i
     await end_build(connection, added.segment)
 
 
-# Chunks in their order: two transactions that lock them the other way round would wait for each other.
-_KEEP_FIRST = text("""
+KEEP_FIRST = text("""
     INSERT INTO segments (table_id, chunk, segment, row_count, overlap_row_count)
     SELECT table_id, chunk, 0, row_count, overlap_row_count FROM chunks
     WHERE table_id = CAST(:id AS integer) AND chunk = ANY(CAST(:chunks AS bigint[]))
         AND NOT EXISTS (SELECT FROM segments WHERE segments.table_id = chunks.table_id AND segments.chunk = chunks.chunk)""")
+"""Names what a load made, of chunks that are to have more."""
+# Chunks in their order: two transactions that lock them the other way round would wait for each other.
 _COUNT = text("""
     INSERT INTO chunks AS known (table_id, chunk, row_count, overlap_row_count, friends_deg)
     SELECT CAST(:id AS integer), * FROM unnest(
@@ -123,6 +124,10 @@ _ADD = text("""
     INSERT INTO segments (table_id, chunk, row_count, overlap_row_count, segment, transaction_id)
     SELECT CAST(:id AS integer), added.*, CAST(:segment AS bigint), CAST(:transaction AS bigint)
     FROM unnest(CAST(:chunks AS bigint[]), CAST(:rows AS bigint[]), CAST(:near AS bigint[])) AS added""")
+_NOTE = text("""
+    INSERT INTO appended_chunks (transaction_id, table_id, chunk, row_count, overlap_row_count)
+    SELECT CAST(:transaction AS bigint), CAST(:id AS integer), *
+    FROM unnest(CAST(:chunks AS bigint[]), CAST(:rows AS bigint[]), CAST(:near AS bigint[]))""")
 _HOLD = text("""
     INSERT INTO replicas (table_id, chunk, node_id)
     SELECT CAST(:id AS integer), * FROM unnest(CAST(:chunks AS bigint[]), CAST(:nodes AS text[]))
@@ -135,13 +140,8 @@ async def _widened(connection: AsyncConnection, added: Appended) -> dict[str, li
     of_chunks = (chunks.c.table_id == added.table_id, chunks.c.chunk == listed)
     before = {row.chunk: row.row_count for row in await connection.execute(select(chunks).where(*of_chunks))}
     of_ranges = (column_statistics.c.table_id == added.table_id, column_statistics.c.chunk == listed)
-    fields = {
-        "column" if name == "column_name" else name: name
-        for name in map(str, column_statistics.columns.keys())
-        if name != "table_id"
-    }
     known = {
-        (row["chunk"], row["column_name"]): StatisticsRecord(**{field: row[name] for field, name in fields.items()})
+        (row["chunk"], row["column_name"]): StatisticsRecord(**{field: row[name] for field, name in _FIELDS.items()})
         for row in (await connection.execute(select(column_statistics).where(*of_ranges))).mappings()
     }
     new_rows = {one.chunk: one.row_count for one in added.chunks}
@@ -152,15 +152,27 @@ async def _widened(connection: AsyncConnection, added: Appended) -> dict[str, li
             continue
         order = ORDERS.get(added.datatypes[range_.column], str)
         wide.append(range_ if not rows or old is None else wider(old, rows, range_, new_rows[range_.chunk], order))
-    return {f"{name}s": [getattr(one, field) for one in wide] for field, name in fields.items()}
+    return range_values(wide)
 
 
-_RANGES = text("""
+_FIELDS = {
+    "column" if name == "column_name" else name: name for name in map(str, column_statistics.columns.keys()) if name != "table_id"
+}
+"""Columns of the table of ranges, by the names that records have for them."""
+
+
+def range_values(ranges: Sequence[StatisticsRecord]) -> dict[str, list[Any]]:
+    """Return the values of `RANGES`."""
+    return {f"{name}s": [getattr(one, field) for one in ranges] for field, name in _FIELDS.items()}
+
+
+RANGES = text("""
     INSERT INTO column_statistics (table_id, chunk, column_name, minimum, maximum, null_count, has_nan, has_infinity)
     SELECT CAST(:id AS integer), * FROM unnest(CAST(:chunks AS bigint[]), CAST(:column_names AS text[]), CAST(:minimums AS text[]),
         CAST(:maximums AS text[]), CAST(:null_counts AS bigint[]), CAST(:has_nans AS boolean[]), CAST(:has_infinitys AS boolean[]))
     ON CONFLICT (table_id, chunk, column_name) DO UPDATE SET minimum = excluded.minimum, maximum = excluded.maximum,
         null_count = excluded.null_count, has_nan = excluded.has_nan, has_infinity = excluded.has_infinity""")
+"""Writes ranges of columns in place of those that are there."""
 
 
 def wider(old: StatisticsRecord, old_rows: int, new: StatisticsRecord, new_rows: int, order: Order) -> StatisticsRecord:

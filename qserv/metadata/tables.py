@@ -145,6 +145,18 @@ segments = Table(
     comment="What a chunk's rows are in, where that is not what a load made alone.",
 )
 
+appended_chunks = Table(
+    "appended_chunks",
+    metadata,
+    Column("transaction_id", BigInteger, ForeignKey("transactions.transaction_id", ondelete="CASCADE"), primary_key=True),
+    Column("table_id", Integer, primary_key=True),
+    Column("chunk", BigInteger, primary_key=True),
+    Column("row_count", BigInteger, nullable=False),
+    Column("overlap_row_count", BigInteger, nullable=False),
+    ForeignKeyConstraint(["table_id", "chunk"], ["chunks.table_id", "chunks.chunk"], ondelete="CASCADE"),
+    comment="Where the rows are that a transaction appended, whatever segments they are in by now.",
+)
+
 segment_builds = Table(
     "segment_builds",
     metadata,
@@ -271,8 +283,9 @@ transactions = Table(
     Column("error_code", Text),
     Column("kind", Text, nullable=False, server_default="load"),
     Column("wish", Text, comment="What is asked of an open one: commit; swap once tables change places."),
+    Column("withdrawn", DateTime(timezone=True), comment="When the rows of a committed one were taken away."),
     CheckConstraint("state IN ('queued', 'open', 'committed', 'aborted')", name="state"),
-    CheckConstraint("kind IN ('load', 'transaction', 'index')", name="kind"),
+    CheckConstraint("kind IN ('load', 'transaction', 'index', 'withdrawal')", name="kind"),
     comment="Loads: the rows of one become visible together, or none of them.",
 )
 

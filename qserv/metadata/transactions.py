@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, delete, func, insert, null, select, text, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.errors import LoadCancelledError, UnknownNameError
-from qserv.metadata.director_index import forget_keys
-from qserv.metadata.tables import contributions, pending_keys, runs, transactions
+from qserv.metadata.director_index import forget_keys, forget_pending
+from qserv.metadata.tables import contributions, runs, transactions
 
 LEFT_OPEN = "the process that began it ended before"
 
@@ -74,6 +74,7 @@ class Transaction:
     host: str
     software: str
     error: str | None
+    withdrawn: datetime | None
     row_count: int
     rejected: int
 
@@ -169,8 +170,7 @@ async def begin_to_clear(connection: AsyncConnection, transaction_id: int) -> bo
 async def clear(connection: AsyncConnection, transaction_id: int) -> None:
     """Write down that no node has runs of a transaction any more."""
     await connection.execute(update(transactions).where(transactions.c.transaction_id == transaction_id).values(cleared=True))
-    sent = select(contributions.c.contribution_id).where(contributions.c.transaction_id == transaction_id)
-    await connection.execute(delete(pending_keys).where(pending_keys.c.contribution_id.in_(sent)))
+    await forget_pending(connection, transaction_id)
     await connection.execute(delete(runs).where(runs.c.transaction_id == transaction_id))
 
 

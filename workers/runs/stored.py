@@ -1,8 +1,8 @@
 """The rows of a chunk as tables have them: segments that are to become one."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import pyarrow as pa
@@ -27,6 +27,8 @@ class StoredRows:
     ----------
     segments
         Numbers of those that have rows.
+    without
+        Integers, by the column which must not have one of them in a row.
     """
 
     database: str
@@ -35,6 +37,7 @@ class StoredRows:
     segments: Sequence[int]
     overlap: bool
     reads: Reads
+    without: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property
     def schema(self) -> pa.Schema:
@@ -53,7 +56,7 @@ class StoredRows:
             relation(self.database, self.table.name, self.chunk, overlap=self.overlap, segment=segment) for segment in self.segments
         ]
         listed = ", ".join(map(quote, columns or self.schema.names))
-        sql = f"SELECT {listed} FROM {together(names)} AS rows{self._order}"  # noqa: S608 (quoted names)
+        sql = f"SELECT {listed} FROM {together(names)} AS rows{self._where}{self._order}"  # noqa: S608 (quoted names)
         answer = self.reads.ask(sql, names, time.monotonic() + READ_S, Stop(), Lane.SCAN)
         try:
             answer.begin()
@@ -62,6 +65,12 @@ class StoredRows:
                     yield batch
         finally:
             answer.close()
+
+    @property
+    def _where(self) -> str:
+        lists = {name: ",".join(str(int(number)) for number in numbers) for name, numbers in self.without.items()}
+        terms = [f"({quote(name)} = ANY(CAST('{{{numbers}}}' AS bigint[]))) IS NOT TRUE" for name, numbers in lists.items()]
+        return f" WHERE {' AND '.join(terms)}" if terms else ""
 
     @property
     def _order(self) -> str:

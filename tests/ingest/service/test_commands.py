@@ -48,7 +48,9 @@ def test_a_transaction_by_commands(qserv, ingest_cluster, sky):
     (sky.directory / "later.csv").write_text("id,ra,dec\n200,1,1\n")
     qserv("send", f"{sky.name}-2", "object=later.csv")
     assert "1 rows published" in qserv("commit", f"{sky.name}-2").stdout
+    gone = qserv("withdraw", f"{sky.name}-2")
+    assert (gone.returncode, gone.stdout) == (0, f"{sky.name}-2 is withdrawn; rows that are gone: 1 of object\n"), gone.stderr
     assert qserv("drop", f"{sky.name}.source", given="n\n").returncode == 1
-    assert json.loads(qserv("drop", sky.name, "--json").stdout) == {"dropped": sky.name, "rows": 22}
+    assert json.loads(qserv("drop", sky.name, "--json").stdout) == {"dropped": sky.name, "rows": 21}
     qserv("begin", f"{sky.name}-3", sky.schema, "--chunk-order", 1)
     assert json.loads(qserv("loads", f"{sky.name}-3", "--cancel", "--json").stdout)["state"] == "aborted"

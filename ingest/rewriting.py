@@ -1,0 +1,62 @@
+"""Chunks written anew: all rows of some segments, or all but some, become one segment, on each of the chunk's nodes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from ingest.nodes import Nodes, all_or_first_error
+from qserv.errors import IngestError
+from qserv.ids import ChunkId, NodeId, Segment
+from schema.model import Table
+from schema.serialise import table_to_json
+from workers.client import WorkerClient
+from workers.protocol import BuiltChunk, MergeSegments
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """Segments of a chunk that are to be one; ``nodes`` hold the chunk.
+
+    Attributes
+    ----------
+    rows, overlap_rows
+        How many rows are to be left out: those that have, in a column, one of the integers of ``without``.
+    """
+
+    database: str
+    table: Table
+    chunk: ChunkId
+    nodes: tuple[NodeId, ...]
+    segments: Sequence[Segment]
+    rows: int = 0
+    overlap_rows: int = 0
+    without: Mapping[str, list[int]] = field(default_factory=dict)
+
+
+async def rewrite(nodes: Nodes, wanted: Rewrite, number: int) -> BuiltChunk:
+    """Make a segment of several on all nodes of a chunk.
+
+    Raises
+    ------
+    IngestError
+        It has not the rows that it should have.
+    """
+    base = [segment.number for segment in wanted.segments if segment.row_count]
+    overlap = [segment.number for segment in wanted.segments if segment.overlap_row_count]
+    declared = table_to_json(wanted.table)
+    action = MergeSegments(wanted.database, declared, wanted.chunk, base, overlap, number, dict(wanted.without))
+    built = await all_or_first_error(nodes.call(node, partial(_make, action=action)) for node in wanted.nodes)
+    rows = (
+        sum(segment.row_count for segment in wanted.segments) - wanted.rows,
+        sum(segment.overlap_row_count for segment in wanted.segments) - wanted.overlap_rows,
+    )
+    if any((made.rows, made.overlap_rows) != rows for made in built):
+        found = ", ".join(f"{node}: {made.rows} and {made.overlap_rows}" for node, made in zip(wanted.nodes, built, strict=True))
+        what = f"table {wanted.database}.{wanted.table.name}, chunk {wanted.chunk}"
+        msg = f"{what}: {rows[0]} rows and {rows[1]} of overlap were to be written, and these were: {found}"
+        raise IngestError(msg)
+    return built[0]
+
+
+def _make(client: WorkerClient, action: MergeSegments) -> BuiltChunk:
+    return client.merge(action)
