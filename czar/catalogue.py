@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from partitioner.chunkmap import ChunkMap
 from qserv.errors import Place, UnknownNameError
 from qserv.ids import ChunkId, NodeId, Segment
-from schema.model import ColumnType, Database, Table
+from schema.model import ColumnType, Database, Table, TableRole
 
 Ranges = NDArray[np.int64] | NDArray[np.float64] | NDArray[np.object_] | NDArray[np.datetime64] | NDArray[np.bool_]
 """Least or greatest values of a column: whole numbers, numbers in double precision, texts, times in microseconds, or booleans."""
@@ -72,10 +72,20 @@ class TableEntry:
     segments: Mapping[ChunkId, Sequence[Segment]] = field(default_factory=dict)
     """What the rows of some chunks are in, where that is not what a load made alone: by their numbers."""
 
+    margin_deg: float = 0.0
+    """How far outside of its chunk a row of the director can be: it stays where its first version was."""
+
     table_id: int = 0
     """Of the metadata database: a table that takes the place of another one has another."""
     is_large: bool = False
     """Of the rows of a step: whether they are too many to be sent to the nodes."""
+
+    @property
+    def beyond_deg(self) -> float | None:
+        """How far outside of its chunk the position of a row can be; None where that is not known."""
+        if self.table.role is not TableRole.DEPENDENT:
+            return self.margin_deg
+        return None if self.max_separation_deg is None else self.max_separation_deg + self.margin_deg
 
     @property
     def name(self) -> str:

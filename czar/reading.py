@@ -1,6 +1,6 @@
 """Rows of the metadata database -> `Catalogue`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import compress
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from partitioner.chunkmap import ChunkMap
 from partitioner.healpix import nuniq_of, pixels_of_nuniq, range_starts
 from qserv.ids import NULL_CHUNK, NodeId
 from qserv.metadata import catalogue as metadata
+from qserv.metadata.catalogue import Json
 from schema.model import HEALPIX, ColumnType, Database, Table, TableRole
 from schema.serialise import column_from_json, table_from_json
 
@@ -63,7 +64,8 @@ _READERS: dict[ColumnType, Callable[[list[str]], Ranges]] = {
 def read_catalogue(rows: metadata.CatalogueRows) -> Catalogue:
     """Return the catalogue that a czar plans with."""
     families = {row.database: row.family for row in rows.databases}
-    entries = tuple(_entry(row, families[row.database]) for row in rows.tables)
+    margins = _margins((row.database, row.declaration) for row in rows.tables)
+    entries = tuple(_entry(row, families[row.database], margins) for row in rows.tables)
     databases = tuple(
         Database(
             name=row.database,
@@ -94,14 +96,21 @@ def read_catalogue(rows: metadata.CatalogueRows) -> Catalogue:
 def read_changes(known: Catalogue, changes: metadata.CatalogueChanges) -> Catalogue:
     """Return a catalogue in which chunks have changed."""
     families = {entry.table_id: entry.family for entry in known.entries}
+    margins = {(entry.database, entry.table.name): entry.margin_deg for entry in known.entries}
     rows = [row for row in changes.tables if row.table_id in families]
-    found = patched(known, changes.version, {row.table_id: _entry(row, families[row.table_id]) for row in rows})
+    found = patched(known, changes.version, {row.table_id: _entry(row, families[row.table_id], margins) for row in rows})
     for row in rows:
         found = with_places(found, families[row.table_id], row.replicas)
     return found
 
 
-def _entry(row: metadata.TableRow, family: str) -> TableEntry:
+def _margins(declared: Iterable[tuple[str, Json]]) -> dict[tuple[str, str], float]:
+    """Return how far outside of their chunks rows of directors can be, by database and name."""
+    versions = ((database, declaration["name"], declaration.get("versions")) for database, declaration in declared)
+    return {(database, name): found["margin_deg"] for database, name, found in versions if found}
+
+
+def _entry(row: metadata.TableRow, family: str, margins: Mapping[tuple[str, str], float]) -> TableEntry:
     table = table_from_json(row.declaration, [column_from_json(column) for column in row.columns])
     chunks = np.array(row.chunks, dtype=np.int64)
     references = row.facts.get("references", {})
@@ -114,6 +123,7 @@ def _entry(row: metadata.TableRow, family: str) -> TableEntry:
         overlap_row_counts=np.array(row.overlap_row_counts, dtype=np.int64),
         statistics=_statistics(row, table, chunks) | _pixels(row, table, chunks),
         max_separation_deg=row.facts.get("max_separation_deg"),
+        margin_deg=margins.get((row.database, table.director or table.name), 0.0),
         nearest_deg=row.facts.get("nearest_deg"),
         friends_deg=np.array(row.friends_deg, dtype=np.float64),
         orphan_chunks=np.array(row.facts.get("orphans", {}).get("chunks", ()), dtype=np.int64),
@@ -145,7 +155,7 @@ def _statistics(row: metadata.TableRow, table: Table, chunks: NDArray[np.int64])
 
 def _pixels(row: metadata.TableRow, table: Table, chunks: NDArray[np.int64]) -> dict[str, ColumnStatistics]:
     """Return the range of the pixel column: a director's rows are in the pixel of their chunk, or without a position in chunk 0."""
-    if table.role is not TableRole.DIRECTOR:
+    if table.role is not TableRole.DIRECTOR or table.versions is not None:
         return {}
     has_pixel = chunks != NULL_CHUNK
     orders, pixels = pixels_of_nuniq(np.where(has_pixel, chunks, nuniq_of(0, 0)))

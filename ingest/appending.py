@@ -6,20 +6,22 @@ A query that was planned before sees none of them, one that is planned afterward
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.building import BuiltTable
+from ingest.family import Family
 from ingest.making import Making
 from ingest.nodes import Nodes
 from ingest.references import Measurement, Place, places_of, segments_of
 from ingest.sending import Placement
+from ingest.superseding import Superseded, Superseding
 from qserv.errors import IngestError, LoadCancelledError, QservError
 from qserv.ids import REPLICATED_CHUNK, ChunkId, NodeId, Segment
-from qserv.metadata import segments, transactions
+from qserv.metadata import merges, rewrites, segments, transactions
 from qserv.metadata.catalogue import CatalogueRows, Json, TableRow, catalogue_version, load_catalogue
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.measured import column_nulls
@@ -45,6 +47,8 @@ class _Built:
     table: Table
     segment: int
     made: BuiltTable
+    followed: Superseded | None = None
+    """What stands for chunks in which they follow others."""
 
     @property
     def places(self) -> dict[ChunkId, Place]:
@@ -55,16 +59,28 @@ class _Built:
     def places_after(self) -> dict[ChunkId, Place]:
         """Where they and the rows of before are, of chunks that have some of them."""
         before = segments_of(self.row)
-        return {
+        added = {
             one.chunk: Place.of(self.row, one.chunk, one.nodes, [*before.get(one.chunk, ()), self._added(one)])
             for one in self.made.chunks
         }
+        anew = [(each.record, self.followed.number) for each in self.followed.chunks] if self.followed else []
+        return added | {one.chunk: Place.of(self.row, one.chunk, one.nodes, [_segment(number, one)]) for one, number in anew}
+
+    @property
+    def changed(self) -> list[ChunkId]:
+        """Chunks that are not as they were."""
+        followed = [each.record.chunk for each in self.followed.chunks] if self.followed else []
+        return sorted({*(one.chunk for one in self.made.chunks), *followed})
 
     def _added(self, one: ChunkRecord) -> Segment:
-        return Segment(self.segment, one.row_count, one.overlap_row_count)
+        return _segment(self.segment, one)
 
 
-async def append(making: Making, database: Database, rows: Mapping[str, int]) -> tuple[dict[str, BuiltTable], int]:
+def _segment(number: int, one: ChunkRecord) -> Segment:
+    return Segment(number, one.row_count, one.overlap_row_count)
+
+
+async def append(making: Making, family: Family, rows: Mapping[str, int]) -> tuple[dict[str, BuiltTable], int]:
     """Make segments of what was taken, and count them; return what was made of each table, and the version that shows it.
 
     Parameters
@@ -79,11 +95,17 @@ async def append(making: Making, database: Database, rows: Mapping[str, int]) ->
     StorageFullError, NodeUnavailableError, MetadataError
         From a part of the cluster. It can be done again.
     """
-    await clear_builds(making.engine, making.nodes, database.family)
+    database = family.database
+    await clear_builds(making.engine, making.nodes, family.name)
     async with connect(making.engine) as connection:
         catalogue = await load_catalogue(connection)
     known = {row.name: row for row in catalogue.tables if row.database == database.name}
-    built = [await _build(making, known[table.name], table, rows[table.name]) for table in database.tables if rows.get(table.name)]
+    built = [
+        one
+        for table in database.tables
+        if rows.get(table.name)
+        for one in await _build(making, family, known, table, rows[table.name])
+    ]
     facts = await _facts(making, database, known, built)
     try:
         async with changing(making.engine, "ingest.append.publish") as connection:
@@ -91,13 +113,17 @@ async def append(making: Making, database: Database, rows: Mapping[str, int]) ->
                 datatypes = {column.name: column_to_json(column)["datatype"] for column in one.table.columns}
                 added = Appended(one.row.table_id, one.segment, one.made.chunks, one.made.statistics, datatypes)
                 await segments.append(connection, added, making.load.transaction_id)
+                if one.followed is not None:
+                    await rewrites.rewrite(connection, one.row.table_id, one.followed.number, one.followed.chunks)
+                    await segments.end_build(connection, one.followed.number)
             await write_facts(connection, facts)
             if not await transactions.end(connection, making.load.transaction_id):
                 msg = "the transaction was aborted"
                 raise LoadCancelledError(msg)
             changed: dict[int, list[ChunkId]] = {table_id: [] for table_id in facts}
-            changed |= {one.row.table_id: [each.chunk for each in one.made.chunks] for one in built}
+            changed |= {one.row.table_id: one.changed for one in built}
             version = await raise_version_of(connection, changed)
+            await merges.end_replaced(connection, version)
     except QservError:
         # An answer that is lost is not a commit that is lost.
         async with connect(making.engine) as connection:
@@ -107,10 +133,21 @@ async def append(making: Making, database: Database, rows: Mapping[str, int]) ->
     return {one.table.name: one.made for one in built}, version
 
 
-async def _build(making: Making, row: TableRow, table: Table, rows: int) -> _Built:
+async def _build(making: Making, family: Family, known: Mapping[str, TableRow], table: Table, rows: int) -> list[_Built]:
+    """Make a segment of the rows of a table, and what follows from it."""
+    row = known[table.name]
     async with changing(making.engine, "ingest.append.begin") as connection:
-        segment = await segments.begin_build(connection, making.placement.family, row.database, row.name, BuildKind.APPEND)
-    return _Built(row, table, segment, await making.built(table, row.table_id, rows, segment=segment))
+        segment = await segments.begin_build(connection, family.name, row.database, row.name, BuildKind.APPEND)
+    one = _Built(row, table, segment, await making.built(table, row.table_id, rows, segment=segment))
+    if table.versions is None or table.history is None:
+        return [one]
+    records = {each.chunk: each for each in one.made.chunks}
+    done = await Superseding(making, family, table, row, segment, places_of(row), one.places, records).run(
+        table.versions, table.history
+    )
+    if done is None:
+        return [one]
+    return [replace(one, followed=done), _Built(known[table.history.name], table.history, done.history_number, done.history)]
 
 
 async def clear_builds(engine: AsyncEngine, nodes: Nodes, family: str, kind: BuildKind = BuildKind.APPEND) -> None:

@@ -95,6 +95,31 @@ def chunks_at(ra: Floats, dec: Floats, chunk_map: ChunkMap) -> Pixels:
     return chunks
 
 
+def copies(ra: Floats, dec: Floats, chunks: Pixels, chunk_map: ChunkMap, overlap_deg: float) -> tuple[Pixels, Pixels]:
+    """Return (row, chunk) for each chunk that a position is in or near, but where its row is not at home.
+
+    Parameters
+    ----------
+    ra, dec
+        Positions, degrees, shape (n,); of NaN there are none.
+    chunks
+        Where the rows are at home.
+    """
+    placed = np.flatnonzero(~np.isnan(ra))
+    pixels = pixel_of(ra[placed], dec[placed])
+    near, neighbours = overlap_chunks(ra[placed], dec[placed], pixels, chunk_map, overlap_deg)
+    copied = np.concatenate([placed, placed[near]])
+    there = np.concatenate([chunk_map.chunk_of(pixels), neighbours])
+    away = there != chunks[copied]
+    return copied[away], there[away]
+
+
+def rows_at_home(rows: Rows, chunks: Pixels, chunk_map: ChunkMap, overlap_deg: float) -> ChunkedRows:
+    """Return rows with copies for each chunk that their own position is in or near, but where they are not at home."""
+    copied, there = copies(rows.ra, rows.dec, chunks, chunk_map, overlap_deg)
+    return ChunkedRows(rows.batch, chunks, rows.batch.take(pa.array(copied)), there)
+
+
 def whole_rows(rows: Rows, chunks: Pixels) -> ChunkedRows:
     """Return rows whose chunks are known, without overlap."""
     return ChunkedRows(rows.batch, chunks, rows.batch.slice(0, 0), np.empty(0, dtype=np.int64))

@@ -8,17 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ingest.chunking import ChunkedRows, chunks_at, whole_rows
+from ingest.chunking import ChunkedRows, chunks_at, rows_at_home, whole_rows
 from ingest.family import Family
 from ingest.rows import Bools, Rows, SetAside, none_set_aside
 from ingest.staging import Staging
 from partitioner.healpix import Pixels
-from partitioner.overlap import overlap_chunks
 from qserv.ids import NULL_CHUNK
 from qserv.metadata.catalogue import Json
 from qserv.metadata.director_index import LOOKUP_KEYS, find_chunks
 from qserv.metadata.engine import connect
-from schema.model import HEALPIX_COLUMN, Table
+from schema.model import Table
 
 SHOWN_KEYS = 10
 """Keys of orphans that a report names: enough to see what they have in common."""
@@ -110,23 +109,15 @@ class Dependents:
             chunks[~known] = chunks_at(rows.ra[~known], rows.dec[~known], self.family.chunk_map)
             self.orphans.add(rows.batch.column(name).filter(pa.array(~known)), chunks[~known])
         else:
-            _lose(rows, ~known, name, f"table {director} has no row of this key", set_aside, lost)
+            lose(rows, ~known, name, f"table {director} has no row of this key", set_aside, lost)
         if len(rows.ra):
             # A region never leads to chunk 0: a row with a position would be lost there.
             apart = (chunks == NULL_CHUNK) & ~np.isnan(rows.ra) & ~lost
-            _lose(rows, apart, name, f"the row has a position, but that of its {director} is NULL", set_aside, lost)
+            lose(rows, apart, name, f"the row has a position, but that of its {director} is NULL", set_aside, lost)
         kept = rows.without(lost)
-        return self._with_overlap(kept, chunks[~lost]) if table.overlap else whole_rows(kept, chunks[~lost])
-
-    def _with_overlap(self, rows: Rows, chunks: Pixels) -> ChunkedRows:
-        """Return rows with copies for each chunk that their own position is in or near, but where they are not at home."""
-        placed = np.flatnonzero(~np.isnan(rows.ra))
-        pixels = rows.batch.column(HEALPIX_COLUMN).drop_null().to_numpy()
-        near, neighbours = overlap_chunks(rows.ra[placed], rows.dec[placed], pixels, self.family.chunk_map, self.family.overlap_deg)
-        copied = np.concatenate([placed, placed[near]])
-        there = np.concatenate([self.family.chunk_map.chunk_of(pixels), neighbours])
-        away = there != chunks[copied]
-        return ChunkedRows(rows.batch, chunks, rows.batch.take(pa.array(copied[away])), there[away])
+        if table.overlap:
+            return rows_at_home(kept, chunks[~lost], self.family.chunk_map, self.family.overlap_deg)
+        return whole_rows(kept, chunks[~lost])
 
 
 async def place_pairs(rows: Rows, table: Table, directors: Directors, set_aside: SetAside = none_set_aside) -> ChunkedRows:
@@ -142,7 +133,7 @@ async def place_pairs(rows: Rows, table: Table, directors: Directors, set_aside:
     lost, found = np.zeros(rows.batch.num_rows, dtype=np.bool_), []
     for director, name in table.directors:
         chunks, known = await directors.find(director, rows.batch.column(name))
-        _lose(rows, ~known & ~lost, name, f"table {director} has no row of this key", set_aside, lost)
+        lose(rows, ~known & ~lost, name, f"table {director} has no row of this key", set_aside, lost)
         found.append(chunks)
     first, second = (chunks[~lost] for chunks in found)
     kept = rows.without(lost)
@@ -150,7 +141,7 @@ async def place_pairs(rows: Rows, table: Table, directors: Directors, set_aside:
     return ChunkedRows(kept.batch, first, kept.batch.take(pa.array(parted)), second[parted])
 
 
-def _lose(  # noqa: PLR0913, PLR0917 (which rows, why, what happens to them)
+def lose(  # noqa: PLR0913, PLR0917 (which rows, why, what happens to them)
     rows: Rows, which: Bools, name: str, reason: str, set_aside: SetAside, lost: Bools
 ) -> None:
     """Set rows aside, and count them as lost."""

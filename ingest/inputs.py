@@ -1,7 +1,7 @@
 """What is to be loaded: tables of a database and their files, opened and matched, in the order in which they can be loaded."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ingest.files import open_file
@@ -61,8 +61,16 @@ def open_inputs(database: Database, files: Mapping[str, Sequence[Location]], rea
         if not paths:
             msg = f"table {name!r} has no file to load"
             raise IngestError(msg)
-    tables = sorted((database.by_name[name] for name in files), key=lambda table: LOAD_ORDER.index(table.role))
-    return tuple(Input(table, tuple(open_input(table, path, reading) for path in files[table.name])) for table in tables)
+    tables = sorted(
+        (database.by_name[name] for name in with_histories(database, files)), key=lambda table: LOAD_ORDER.index(table.role)
+    )
+    return tuple(Input(table, tuple(open_input(table, path, reading) for path in files.get(table.name, ()))) for table in tables)
+
+
+def with_histories(database: Database, names: Collection[str]) -> list[str]:
+    """Return tables, and those of the former versions of their rows."""
+    histories = (table.versions.history for name in names if (table := database.by_name[name]).versions is not None)
+    return list(dict.fromkeys([*names, *histories]))
 
 
 def check_table(database: Database, name: str) -> None:

@@ -32,10 +32,10 @@ Keys = tuple[str, str, Int64, Int64]
 class Load:
     """The transaction of a load; see `Load.begin`."""
 
-    def __init__(self, engine: AsyncEngine, transaction_id: int, name: str, *, keeps_keys: bool = False) -> None:
+    def __init__(self, engine: AsyncEngine, transaction_id: int, name: str, *, appends: bool = False) -> None:
         self._engine, self.transaction_id, self.name = engine, transaction_id, name
-        self._keeps_keys = keeps_keys
-        """Whether the index of a director is one of published rows, out of which its keys must go if it is aborted."""
+        self.appends = appends
+        """Whether rows are added to published tables: keys must go out of the indexes of directors if it is aborted."""
 
     @classmethod
     async def begin(cls, engine: AsyncEngine, database: Database, queued: Queued | None = None) -> "Load":
@@ -94,8 +94,8 @@ class Load:
             await add_keys(connection, database, table, keys, chunks)
             sent = [one.contribution_id for one in ended if one.sent]
             if sent:
-                await settle_keys(connection, database, table, sent, keep=self._keeps_keys)
-            if self._keeps_keys:
+                await settle_keys(connection, database, table, sent, keep=self.appends)
+            if self.appends:
                 await pend_keys(connection, sent[0], keys, chunks)  # those of the run have ended together
 
     async def runs(self, table_id: int) -> list[int]:

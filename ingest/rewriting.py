@@ -7,6 +7,8 @@ from functools import partial
 from ingest.nodes import Nodes, all_or_first_error
 from qserv.errors import IngestError
 from qserv.ids import ChunkId, NodeId, Segment
+from qserv.metadata.registration import ChunkRecord, StatisticsRecord
+from qserv.metadata.rewrites import Rewritten
 from schema.model import Table
 from schema.serialise import table_to_json
 from workers.client import WorkerClient
@@ -21,6 +23,8 @@ class Rewrite:
     ----------
     rows, overlap_rows
         How many rows are to be left out: those that have, in a column, one of the integers of ``without``.
+    fresh
+        Segments of which no row is left out.
     """
 
     database: str
@@ -31,6 +35,12 @@ class Rewrite:
     rows: int = 0
     overlap_rows: int = 0
     without: Mapping[str, list[int]] = field(default_factory=dict)
+    fresh: Sequence[int] = ()
+
+    @property
+    def numbers(self) -> list[int]:
+        """Numbers of the segments."""
+        return [segment.number for segment in self.segments]
 
 
 async def rewrite(nodes: Nodes, wanted: Rewrite, number: int) -> BuiltChunk:
@@ -44,7 +54,7 @@ async def rewrite(nodes: Nodes, wanted: Rewrite, number: int) -> BuiltChunk:
     base = [segment.number for segment in wanted.segments if segment.row_count]
     overlap = [segment.number for segment in wanted.segments if segment.overlap_row_count]
     declared = table_to_json(wanted.table)
-    action = MergeSegments(wanted.database, declared, wanted.chunk, base, overlap, number, dict(wanted.without))
+    action = MergeSegments(wanted.database, declared, wanted.chunk, base, overlap, number, dict(wanted.without), list(wanted.fresh))
     built = await all_or_first_error(nodes.call(node, partial(_make, action=action)) for node in wanted.nodes)
     rows = (
         sum(segment.row_count for segment in wanted.segments) - wanted.rows,
@@ -56,6 +66,13 @@ async def rewrite(nodes: Nodes, wanted: Rewrite, number: int) -> BuiltChunk:
         msg = f"{what}: {rows[0]} rows and {rows[1]} of overlap were to be written, and these were: {found}"
         raise IngestError(msg)
     return built[0]
+
+
+def rewritten(wanted: Rewrite, built: BuiltChunk) -> Rewritten:
+    """Return what the metadata are to know of it."""
+    record = ChunkRecord(wanted.chunk, built.rows, built.overlap_rows, wanted.nodes, built.friends_deg)
+    statistics = [StatisticsRecord(wanted.chunk, *column) for column in built.statistics]
+    return Rewritten(record, wanted.numbers, statistics)
 
 
 def _make(client: WorkerClient, action: MergeSegments) -> BuiltChunk:

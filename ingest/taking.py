@@ -24,6 +24,7 @@ from ingest.rows import Rows, SetAside, read_rows
 from ingest.sending import Sender
 from ingest.sorting import Gathered, Run
 from ingest.staging import Staging
+from ingest.versions import Following
 from qserv.ids import REPLICATED_CHUNK
 from qserv.metadata.transactions import Contribution
 from schema.model import Table, TableRole
@@ -127,6 +128,8 @@ class Taking:
 
     async def _assign(self, rows: Rows, take_aside: SetAside) -> ChunkedRows:
         table, where = self._table, self._where
+        if table.versions is not None and where.load.appends:
+            return await Following(table, table.versions, where.family, where.directors).place(rows, take_aside)
         match table.role:
             case TableRole.DIRECTOR:
                 return await asyncio.to_thread(chunk_director_rows, rows, where.family.chunk_map, where.family.overlap_deg)
@@ -151,7 +154,10 @@ class Taking:
         keys: Keys | None = None
         if table.role is TableRole.DIRECTOR:
             column = run.base.rows.column(str(table.director_key)).cast(pa.int64())
-            keys = (self._where.staging.home(table.name), table.name, column.to_numpy(), run.base.chunks)
+            new = np.ones(len(column), dtype=np.bool_)
+            if table.versions is not None and load.appends:
+                new = ~(await self._where.directors.find(table.name, column))[1]
+            keys = (self._where.staging.home(table.name), table.name, column.to_numpy()[new], run.base.chunks[new])
         await load.take(number, run.ended, keys, piece_of)
 
 

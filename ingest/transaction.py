@@ -209,7 +209,7 @@ async def _opened_to_append(
         catalogue = await load_catalogue(connection)
         family = await read_family(connection, database.family)
     ids = {row.name: row.table_id for row in catalogue.tables if row.database == database.name}
-    load, staging = Load(engine, queued.transaction_id, queued.name, keeps_keys=True), Staging(database.name)
+    load, staging = Load(engine, queued.transaction_id, queued.name, appends=True), Staging(database.name)
     if queued.state is TransactionState.QUEUED:
         await load.open(queued)
     places = placements(catalogue, database, nodes)
@@ -357,10 +357,10 @@ class _Transaction:
     async def _append(self, rows: Mapping[str, tuple[int, int]], started: float) -> LoadReport:
         """Show what was taken beside the rows of before."""
         database = self.family.database
-        made, version = await append(self.making, database, {name: taken for name, (taken, _) in rows.items()})
+        made, version = await append(self.making, self.family, {name: taken for name, (taken, _) in rows.items()})
         seconds = time.monotonic() - started
         reports = tuple(
-            TableReport(name, built.rows, built.overlap_rows, len(built.chunks), seconds, (), rows[name][1])
+            TableReport(name, built.rows, built.overlap_rows, len(built.chunks), seconds, (), rows.get(name, (0, 0))[1])
             for name, built in made.items()
         )
         return LoadReport(database.name, reports, len(self.family.chunk_map), version, seconds, self.making.load.name)

@@ -20,7 +20,7 @@ from ingest.provenance import Load
 from ingest.publication import described
 from ingest.references import BASE, Measurement, Place, places_of, segments_of, slot_safe
 from ingest.report import LoadReport, Progress, ProgressCallback, Stage, TableReport
-from ingest.rewriting import Rewrite, rewrite
+from ingest.rewriting import Rewrite, rewrite, rewritten
 from ingest.staging import Staging
 from qserv.errors import IngestError, QservError
 from qserv.ids import ChunkId, Segment
@@ -31,13 +31,12 @@ from qserv.metadata.director_index import Int64, forget_keys, forget_pending, pe
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.loads import Queued
 from qserv.metadata.nodes import list_nodes
-from qserv.metadata.registration import ChunkRecord, StatisticsRecord, family_lock, raise_version_of, write_facts
+from qserv.metadata.registration import family_lock, raise_version_of, write_facts
 from qserv.metadata.rewrites import AppendedChunk, Rewritten
 from qserv.metadata.segments import BuildKind
 from qserv.metadata.transactions import TransactionState
 from schema.model import CONTRIBUTION_COLUMN, Database, Table, TableRole
 from schema.physical import quote
-from workers.protocol import BuiltChunk
 
 AT_A_TIME = 64
 """Chunks that are written together."""
@@ -66,6 +65,7 @@ async def withdraw(engine: AsyncEngine, secret: str, queued: Queued, progress: P
                 catalogue = await load_catalogue(connection, unpublished=True)
                 touched = await rewrites.appended(connection, target)
                 sent = await contributions.of_transaction(connection, target)
+            _check_versions(catalogue, touched)
             work = _Withdrawal(engine, nodes, target, load.transaction_id, catalogue, queued.database, touched, sent, progress)
             version = await work.run()
         except BaseException as error:
@@ -99,6 +99,21 @@ async def withdrawable(engine: AsyncEngine, name: str) -> int:
     else:
         return found.transaction_id
     raise IngestError(msg)
+
+
+def _check_versions(catalogue: CatalogueRows, touched: Sequence[AppendedChunk]) -> None:
+    """Refuse to take back rows that follow others.
+
+    Raises
+    ------
+    IngestError
+        There are such rows.
+    """
+    ids = {one.table_id for one in touched}
+    for row in catalogue.tables:
+        if row.table_id in ids and row.declaration.get("versions"):
+            msg = f"not yet supported: to withdraw new versions of rows, as of table {row.database}.{row.name}"
+            raise IngestError(msg)
 
 
 @dataclass(frozen=True)
@@ -287,7 +302,7 @@ class _Withdrawal:
                 for one in some
             ]
             built = await all_or_first_error(rewrite(self.nodes, each, number) for each in wanted)
-            made += [_rewritten(each, found) for each, found in zip(wanted, built, strict=True)]
+            made += [rewritten(each, found) for each, found in zip(wanted, built, strict=True)]
             self.progress(Progress(name, Stage.BUILDING, len(made), len(self.chunks[name])))
         return number, made
 
@@ -307,9 +322,3 @@ class _Withdrawal:
             if counts and named & self.gone.keys():
                 facts[row.table_id] = row.facts | await measurement.facts(table)
         return facts
-
-
-def _rewritten(wanted: Rewrite, built: BuiltChunk) -> Rewritten:
-    record = ChunkRecord(wanted.chunk, built.rows, built.overlap_rows, wanted.nodes, built.friends_deg)
-    statistics = [StatisticsRecord(wanted.chunk, *column) for column in built.statistics]
-    return Rewritten(record, [segment.number for segment in wanted.segments], statistics)

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 
-from schema.model import Column, ColumnType, Database, Orphans, Table, TableRole
+from schema.model import Column, ColumnType, Database, Orphans, Table, TableRole, Versions
+
+TIME_TYPES = frozenset({ColumnType.LONG, ColumnType.DOUBLE, ColumnType.TIMESTAMP})
+"""Types of columns that tell when a version held."""
 
 KEY_TYPES = frozenset({ColumnType.SHORT, ColumnType.INT, ColumnType.LONG})
 """Types of a director's key: the director index holds keys as bigint."""
@@ -14,7 +17,7 @@ def role_problems(database: Database, table: Table) -> Iterator[str]:
     yield from _frames(table)
     match table.role:
         case TableRole.DIRECTOR:
-            yield from _director(table)
+            yield from _director(database, table)
         case TableRole.DEPENDENT:
             yield from _dependent(database, table)
         case TableRole.REPLICATED:
@@ -22,17 +25,24 @@ def role_problems(database: Database, table: Table) -> Iterator[str]:
                 yield "a replicated table has no director; leave director and director_key out"
         case TableRole.REF_MATCH:
             yield from _ref_match(database, table)
+    yield from _misplaced(table)
+
+
+def _misplaced(table: Table) -> Iterator[str]:
+    """Yield what is said of a table that is for tables of another role."""
     if table.role is not TableRole.REF_MATCH and (table.second_director is not None or table.second_director_key is not None):
         yield "only a ref-match table has a second director; leave second_director and second_director_key out"
     if table.role is not TableRole.DEPENDENT and (table.director_ra is not None or table.director_dec is not None):
         yield "only a dependent carries the position of its director; leave director_ra and director_dec out"
     if table.role is not TableRole.DEPENDENT and table.orphans is not Orphans.REJECT:
         yield "only a dependent has rows that its director lacks; leave orphans out"
+    if table.role is not TableRole.DIRECTOR and table.versions is not None:
+        yield "only rows of a director are followed by others of their key; leave versions out"
     if table.role is not TableRole.DEPENDENT and table.overlap:
         yield "only a dependent is asked for overlap, a director always has it; leave overlap out"
 
 
-def _director(table: Table) -> Iterator[str]:
+def _director(database: Database, table: Table) -> Iterator[str]:
     if table.director is not None:
         yield "a director table has no director; leave director out"
     if table.ra is None or table.dec is None:
@@ -43,9 +53,32 @@ def _director(table: Table) -> Iterator[str]:
         yield from _key(table, table.director_key)
         if table.director_key in table.by_name and table.by_name[table.director_key].nullable:
             yield f"director_key: column {table.director_key} must have nullable: false"
+    if table.versions is not None:
+        yield from _versions(database, table, table.versions)
     yield from _main_column(table, "meta.id;meta.main", table.director_key)
     yield from _main_column(table, "pos.eq.ra;meta.main", table.ra)
     yield from _main_column(table, "pos.eq.dec;meta.main", table.dec)
+
+
+def _versions(database: Database, table: Table, versions: Versions) -> Iterator[str]:
+    columns = {what: table.by_name.get(name) for what, name in (("start", versions.start), ("end", versions.end))}
+    yield from (f"versions: {what}: there is no such column" for what, column in columns.items() if column is None)
+    start, end = columns["start"], columns["end"]
+    if start is not None and end is not None:
+        if start.datatype not in TIME_TYPES or end.datatype is not start.datatype:
+            yield f"versions: start and end are of one type, one of {', '.join(sorted(TIME_TYPES))}"
+        if start.nullable or not end.nullable:
+            yield f"versions: {start.name} must have nullable: false, and {end.name}, NULL in the last version, nullable: true"
+    if 2 * versions.margin_deg > database.overlap_deg:
+        yield "versions: overlap_deg must be at least twice margin_arcsec, for the neighbours of rows outside of their chunk"
+    for other in database.tables:
+        if other.director == table.name and other.position_of_director:
+            yield f"versions: rows of {other.name} are placed by their key; leave director_ra and director_dec out there"
+        if other.role is TableRole.REF_MATCH and table.name in {name for name, _ in other.directors}:
+            yield f"versions: not yet supported where a ref-match table, {other.name}, has pairs of its rows"
+        for key in other.foreign_keys:
+            if key.max_separation_deg is not None and table.name in {other.name, key.target_table}:
+                yield f"versions: not yet supported with a foreign key, {key.name}, that has max_separation_arcsec"
 
 
 def _dependent(database: Database, table: Table) -> Iterator[str]:

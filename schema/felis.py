@@ -111,13 +111,13 @@ def _unmatched(felis: datamodel.Schema, partitioning: Partitioning) -> list[str]
 def _database(felis: datamodel.Schema, partitioning: Partitioning, found: list[str]) -> Database:
     version = felis.version.current if isinstance(felis.version, datamodel.SchemaVersion) else felis.version
     ids = {column.id: (table.name, column.name) for table in felis.tables for column in table.columns}
+    ordered = sorted(felis.tables, key=lambda table: _index(table.tap_table_index))
+    tables = [_table(table, partitioning.tables[table.name], ids, found) for table in ordered]
+    histories = [table.history for table in tables]
     return Database(
         name=felis.name,
         family=partitioning.family,
-        tables=tuple(
-            _table(table, partitioning.tables[table.name], ids, found)
-            for table in sorted(felis.tables, key=lambda table: _index(table.tap_table_index))
-        ),
+        tables=(*tables, *(history for history in histories if history is not None)),
         description=_text(felis.description),
         overlap_deg=partitioning.overlap_deg,
         version=version or "",
@@ -153,6 +153,7 @@ def _table(table: datamodel.Table, entry: TableEntry, ids: Mapping[str, tuple[st
         director_dec=entry.director_dec,
         orphans=entry.orphans,
         overlap=entry.overlap,
+        versions=entry.versions.versions() if entry.versions else None,
         frame=entry.frame.frame() if entry.frame else None,
         time_system=entry.time_system.time_system() if entry.time_system else None,
         foreign_keys=tuple(

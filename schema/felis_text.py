@@ -9,7 +9,7 @@ import yaml
 from schema.model import Column, ColumnType, Database, ForeignKey, Table
 from schema.partitioning import ARCSEC_PER_DEG, TableEntry
 
-COMPOSED = frozenset({"frame", "time_system", "columns", "foreign_keys"})
+COMPOSED = frozenset({"frame", "time_system", "columns", "foreign_keys", "versions"})
 """Entries of a table in the partition file that are not its own values; the others have the names of these."""
 
 Json = dict[str, Any]
@@ -25,7 +25,7 @@ def felis_text(database: Database) -> str:
         "name": database.name,
         "@id": f"#{database.name}-database",  # names have no dash: it is that of no table
         **_said(version=database.version, description=database.description),
-        "tables": [_table(table) for table in database.tables],
+        "tables": [_table(table) for table in _written(database)],
     }
     return _yaml(document)
 
@@ -35,9 +35,15 @@ def partition_text(database: Database) -> str:
     document = {
         "family": database.family,
         "overlap_deg": database.overlap_deg,
-        "tables": {table.name: dict(_entry(table)) for table in database.tables},
+        "tables": {table.name: dict(_entry(table)) for table in _written(database)},
     }
     return _yaml(document)
+
+
+def _written(database: Database) -> list[Table]:
+    """Return the tables that are declared; those of former versions follow from others."""
+    made = {table.versions.history for table in database.tables if table.versions is not None}
+    return [table for table in database.tables if table.name not in made]
 
 
 def _table(table: Table) -> Json:
@@ -106,6 +112,10 @@ def _entry(table: Table) -> Iterator[tuple[str, Any]]:
         times = table.time_system
         origin = _said(timeorigin=times.timeorigin)
         yield "time_system", {"timescale": times.timescale, "refposition": times.refposition, **origin}
+    if table.versions is not None:
+        versions = table.versions
+        named = {"start": versions.start, "end": versions.end, "history": versions.history}
+        yield "versions", {**named, "margin_arcsec": versions.margin_deg * ARCSEC_PER_DEG}
     columns = {column.name: _column_entry(column) for column in table.columns if column.keep_nan or column.derived_by}
     if columns:
         yield "columns", columns

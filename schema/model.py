@@ -1,6 +1,6 @@
 """What a database, a table and a column are. Frozen values; no file, no SQL."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -135,6 +135,20 @@ class ForeignKey:
 
 
 @dataclass(frozen=True)
+class Versions:
+    """How rows of a director are followed by others of the same key: it has the last one of each, another table those before."""
+
+    start: str
+    """Name of the column from when on a version holds."""
+    end: str
+    """Name of the column until when it held; NULL in the last one."""
+    history: str
+    """Name of the table of those that have ended, a dependent with the same columns."""
+    margin_deg: float
+    """How far outside of its chunk, which stays the one of the first version, the position of a row may be."""
+
+
+@dataclass(frozen=True)
 class Table:
     """A table, and how it is partitioned."""
 
@@ -163,6 +177,8 @@ class Table:
     overlap: bool = False
     """Of a dependent: whether chunks keep copies of the rows that lie near or in them, by their own positions, and are at home
     elsewhere. Directors always have them."""
+    versions: Versions | None = None
+    """Of a director whose rows are followed by others of the same key."""
     frame: Frame | None = None
     time_system: TimeSystem | None = None
     foreign_keys: tuple[ForeignKey, ...] = ()
@@ -199,6 +215,22 @@ class Table:
     def keeps_orphans(self) -> bool:
         """Whether it may have rows whose director is not there."""
         return self.orphans is Orphans.KEEP
+
+    @property
+    def history(self) -> "Table | None":
+        """The table of versions that have ended."""
+        if self.versions is None or self.director_key is None:
+            return None
+        return replace(
+            self,
+            name=self.versions.history,
+            role=TableRole.DEPENDENT,
+            primary_key=(self.director_key, self.versions.start),
+            description=f"Former versions of the rows of {self.name}.",
+            director=self.name,
+            versions=None,
+            foreign_keys=(),
+        )
 
     @cached_property
     def by_name(self) -> dict[str, Column]:

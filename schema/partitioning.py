@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qserv.errors import SchemaError
-from schema.model import Frame, Orphans, TableRole, TimeSystem
+from schema.model import Frame, Orphans, TableRole, TimeSystem, Versions
 
 SUFFIX = ".partition.yaml"
 """What stands in place of ``.yaml`` of the Felis file."""
@@ -77,6 +77,19 @@ class TimeSystemEntry(_Entry):
         return TimeSystem(**self.model_dump())
 
 
+class VersionsEntry(_Entry):
+    """How rows of a director are followed by others of the same key."""
+
+    start: str
+    end: str
+    history: str
+    margin_arcsec: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+
+    def versions(self) -> Versions:
+        """Return the versions of the model."""
+        return Versions(self.start, self.end, self.history, self.margin_arcsec / ARCSEC_PER_DEG)
+
+
 class TableEntry(_Entry):
     """What is said of one table."""
 
@@ -91,6 +104,7 @@ class TableEntry(_Entry):
     director_dec: str | None = None
     orphans: Orphans = Orphans.REJECT
     overlap: bool = False
+    versions: VersionsEntry | None = None
     frame: FrameEntry | None = None
     time_system: TimeSystemEntry | None = None
     columns: dict[str, ColumnEntry] = {}

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from qserv.errors import SchemaError
-from schema.model import Column, ColumnType, Database, ForeignKey, Frame, Orphans, Table, TableRole, TimeSystem
+from schema.model import Column, ColumnType, Database, ForeignKey, Frame, Orphans, Table, TableRole, TimeSystem, Versions
 
 Json = dict[str, Any]
 """A JSON object; ``Any`` because JSON's values have no closed type."""
 
-_T = TypeVar("_T", Column, ForeignKey, Frame, TimeSystem, Table, Database)
+_T = TypeVar("_T", Column, ForeignKey, Frame, TimeSystem, Versions, Table, Database)
 
 
 def column_to_json(column: Column) -> Json:
@@ -48,6 +48,8 @@ def table_to_json(table: Table, *, columns: bool = True) -> Json:
         declaration["frame"] = _fields(table.frame)
     if table.time_system is not None:
         declaration["time_system"] = _fields(table.time_system)
+    if table.versions is not None:
+        declaration["versions"] = _fields(table.versions)
     if table.foreign_keys:
         declaration["foreign_keys"] = [_fields(key) for key in table.foreign_keys]
     return declaration
@@ -78,6 +80,7 @@ def table_from_json(declaration: Mapping[str, Any], columns: Iterable[Column] | 
         orphans=lambda: Orphans(values.get("orphans", Orphans.REJECT)),
         frame=lambda: _build(Frame, values["frame"]) if values.get("frame") else None,
         time_system=lambda: _build(TimeSystem, values["time_system"]) if values.get("time_system") else None,
+        versions=lambda: _build(Versions, values["versions"]) if values.get("versions") else None,
         foreign_keys=lambda: tuple(map(_foreign_key, values.get("foreign_keys", ()))),
         indexes=lambda: tuple(tuple(index) for index in values.get("indexes", ())),
     )
@@ -109,7 +112,7 @@ def _foreign_key(values: Mapping[str, Any]) -> ForeignKey:
     )
 
 
-def _fields(value: Column | ForeignKey | Frame | TimeSystem | Table | Database) -> Json:
+def _fields(value: Column | ForeignKey | Frame | TimeSystem | Versions | Table | Database) -> Json:
     """Return the fields that differ from their defaults; tuples become lists, so that the object equals its JSON reading."""
     fields: Json = {}
     for field in dataclasses.fields(value):

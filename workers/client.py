@@ -26,6 +26,7 @@ from workers.protocol import (
     DropRuns,
     DropSegment,
     DropTable,
+    EndVersions,
     Health,
     Indexed,
     IndexTable,
@@ -236,6 +237,13 @@ class WorkerClient:
 
     def merge(self, action: MergeSegments) -> BuiltChunk:
         """Make one segment of several."""
+        return self._made(action)
+
+    def end_versions(self, action: EndVersions) -> BuiltChunk:
+        """Make a segment of the former versions of rows."""
+        return self._made(action)
+
+    def _made(self, action: Action) -> BuiltChunk:
         with self._heartbeat.during(), self._errors():
             (result,) = self._client.do_action(flight.Action(action.kind, action.encode()), self._options(None))
         return BuiltChunk.decode(result.body.to_pybytes())

@@ -22,6 +22,7 @@ from workers.protocol import (
     DropRuns,
     DropSegment,
     DropTable,
+    EndVersions,
     Indexed,
     IndexTable,
     MergeSegments,
@@ -31,7 +32,7 @@ from workers.protocol import (
 )
 from workers.runs.building import Build, build_chunk
 from workers.runs.files import RunFiles
-from workers.runs.stored import StoredRows
+from workers.runs.stored import EndedRows, StoredRows
 
 MAX_LOADS: Final = 4
 """Loads, and other changes of tables, at a time: COPY is bound by the disk, and more of them only take memory."""
@@ -106,7 +107,7 @@ class Loader:
         table, chunk = table_from_json(action.declaration), ChunkId(action.chunk)
         of_chunk = None if chunk == REPLICATED_CHUNK else chunk
         base, overlap = (
-            StoredRows(action.database, table, of_chunk, segments, part, self._reads, action.without)
+            StoredRows(action.database, table, of_chunk, segments, part, self._reads, action.without, action.fresh)
             for segments, part in ((action.base, False), (action.overlap, True))
         )
 
@@ -114,6 +115,21 @@ class Loader:
             return self._load(Target(action.database, table, of_chunk, part == "overlap", action.segment), schema, batches)
 
         return build_chunk(table, chunk, base, overlap, load)
+
+    def end_versions(self, action: EndVersions) -> BuiltChunk:
+        """Make a segment of the former versions of rows of a chunk; return it when it is committed."""
+        table, chunk = table_from_json(action.declaration), ChunkId(action.chunk)
+        history, versions = table.history, table.versions
+        if history is None or versions is None:
+            msg = f"table {table.name} has no former versions"
+            raise IngestError(msg)
+        base = EndedRows(action.database, table, history, versions, chunk, action.before, action.newer, self._reads)
+        none = StoredRows(action.database, history, chunk, (), overlap=True, reads=self._reads)
+
+        def load(_chunk: ChunkId | None, part: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+            return self._load(Target(action.database, history, chunk, part == "overlap", action.segment), schema, batches)
+
+        return build_chunk(history, chunk, base, none, load)
 
     def drop_segment(self, action: DropSegment) -> int:
         """Drop the physical tables of a segment; return how many there were."""

@@ -321,7 +321,7 @@ class MergeSegments(Action):
     once.
 
     ``base`` and ``overlap`` name those that have rows of either. Rows that have, in a column, one of some integers are left out
-    (``without``).
+    (``without``), but those of ``fresh`` segments.
     """
 
     kind: ClassVar[str] = "merge-segments"
@@ -332,6 +332,23 @@ class MergeSegments(Action):
     overlap: list[int]
     segment: int
     without: dict[str, list[int]] = field(default_factory=dict)
+    fresh: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class EndVersions(Action):
+    """Make a segment of a chunk of the former versions of a director's rows. Answer: a `BuiltChunk`. Asking twice makes it once.
+
+    Its rows are those of some segments, ``before``, whose keys rows of a newer one have: they end when these begin.
+    """
+
+    kind: ClassVar[str] = "end-versions"
+    database: str
+    declaration: dict[str, Any]
+    chunk: int
+    before: list[int]
+    newer: int
+    segment: int
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,8 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
                 return self._index(protocol.IndexTable.decode(body))
             if action.type == protocol.MergeSegments.kind:
                 return [self._loader.merge(protocol.MergeSegments.decode(body)).encode()]
+            if action.type == protocol.EndVersions.kind:
+                return [self._loader.end_versions(protocol.EndVersions.decode(body)).encode()]
             answer = self._act(action.type, body)
             return [json.dumps(answer).encode()]
 

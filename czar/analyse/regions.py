@@ -82,14 +82,13 @@ def find_regions(query: Query) -> Query:
 def _in_chunks(query: Query, read: "partial[_Reader]", covered: PixelRanges, conditions: list[exp.Expr]) -> Query:
     """Keep the chunks of a region.
 
-    A dependent lies in its director's chunk, up to the recorded separation away; a row of the overlap, up to the overlap radius.
+    A dependent lies in its director's chunk, up to the recorded separation away; a row that follows others of its key in that of
+    the first one; a row of the overlap, up to the overlap radius.
     """
     source = read().source
-    margin: float | None = 0.0
+    margin = source.entry.beyond_deg
     if source.overlap:
         margin = next(each.overlap_deg for each in query.catalogue.databases if each.name == source.entry.database)
-    elif source.entry.table.director is not None:
-        margin = source.entry.max_separation_deg
     if margin != 0.0:
         grown = None if margin is None else read(margin).all_of(conditions)
         if grown is None:

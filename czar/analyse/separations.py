@@ -111,9 +111,7 @@ class Partners:
     def _beyond(self, alias: str) -> float:
         """Return how far outside of its chunk the position of a home relation's row can be: that of a dependent is its own."""
         source = self.tables.get(alias)
-        if source is None or source.entry.table.role is not TableRole.DEPENDENT:
-            return 0.0
-        known = source.entry.max_separation_deg
+        known = 0.0 if source is None else source.entry.beyond_deg
         return math.inf if known is None else known
 
     def _matches(self, alias: str, target_alias: str) -> bool:

@@ -219,7 +219,11 @@ class Contributions:
         if request is None:
             msg = f"transaction {transaction} has ended, and takes nothing more; begin another one"
             raise TransactionEndedError(msg)
-        check_table(database_from_json(request["database"]), table)
+        database = database_from_json(request["database"])
+        check_table(database, table)
+        if request["asked"]["append_to"] and table in {found.versions.history for found in database.tables if found.versions}:
+            msg = f"table {table} takes no rows: those that new versions follow go there by themselves"
+            raise SchemaError(msg)
         tables = request["asked"]["tables"]
         if tables and table not in tables:
             msg = f"transaction {transaction} makes {', '.join(tables)}, not {table}"

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.contributing import rejects_of
 from ingest.indexing import IndexWish, index_table
+from ingest.inputs import with_histories
 from ingest.load import RUN_BYTES, LoadOptions, load_catalogue
 from ingest.locations import Location, located
 from ingest.recovery import recover
@@ -229,7 +230,7 @@ class LoadRunner:
         positions = {table: await asyncio.to_thread(_located, words) for table, words in request.positions.items()}
         return TransactionOptions(
             database=database,
-            tables=request.tables or tuple(table.name for table in database.tables),
+            tables=tuple(with_histories(database, request.tables or database.by_name)),
             positions=positions,
             order=request.chunk_order,
             chunk_target_rows=request.chunk_target_rows or self._chunk_target_rows,

@@ -1,4 +1,4 @@
-"""The rows of a chunk as tables have them: segments that are to become one."""
+"""The rows of a chunk as tables have them: segments that are to become one, or rows that newer ones follow."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Final
 import pyarrow as pa
 
 from qserv.ids import ChunkId
-from schema.model import HEALPIX_COLUMN, Table
+from schema.model import HEALPIX_COLUMN, Table, Versions
 from schema.physical import quote, relation, together
 from schema.types import row_schema
 from workers.postgresql.reads import Reads
@@ -28,7 +28,7 @@ class StoredRows:
     segments
         Numbers of those that have rows.
     without
-        Integers, by the column which must not have one of them in a row.
+        Integers, by the column which must not have one of them in a row, unless its segment is ``fresh``.
     """
 
     database: str
@@ -38,6 +38,7 @@ class StoredRows:
     overlap: bool
     reads: Reads
     without: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    fresh: Sequence[int] = ()
 
     @property
     def schema(self) -> pa.Schema:
@@ -52,25 +53,22 @@ class StoredRows:
         """Yield the rows in ``_healpix_29`` order, which is the same whatever columns are asked for where a key is unique."""
         if not self.segments:
             return
-        names = [
-            relation(self.database, self.table.name, self.chunk, overlap=self.overlap, segment=segment) for segment in self.segments
-        ]
+        names = {
+            segment: relation(self.database, self.table.name, self.chunk, overlap=self.overlap, segment=segment)
+            for segment in self.segments
+        }
+        parts = [name if segment in self.fresh else self._remaining(name) for segment, name in names.items()]
         listed = ", ".join(map(quote, columns or self.schema.names))
-        sql = f"SELECT {listed} FROM {together(names)} AS rows{self._where}{self._order}"  # noqa: S608 (quoted names)
-        answer = self.reads.ask(sql, names, time.monotonic() + READ_S, Stop(), Lane.SCAN)
-        try:
-            answer.begin()
-            for batch, _ in answer.batches():
-                if batch.num_rows:
-                    yield batch
-        finally:
-            answer.close()
+        sql = f"SELECT {listed} FROM {together(parts)} AS rows{self._order}"  # noqa: S608 (quoted names)
+        yield from _answer(self.reads, sql, list(names.values()))
 
-    @property
-    def _where(self) -> str:
-        lists = {name: ",".join(str(int(number)) for number in numbers) for name, numbers in self.without.items()}
-        terms = [f"({quote(name)} = ANY(CAST('{{{numbers}}}' AS bigint[]))) IS NOT TRUE" for name, numbers in lists.items()]
-        return f" WHERE {' AND '.join(terms)}" if terms else ""
+    def _remaining(self, name: str) -> str:
+        """Return what stands in a FROM for the rows of a segment that are not left out."""
+        if not self.without:
+            return name
+        lists = {column: ",".join(str(int(number)) for number in numbers) for column, numbers in self.without.items()}
+        terms = [f"({quote(column)} = ANY(CAST('{{{numbers}}}' AS bigint[]))) IS NOT TRUE" for column, numbers in lists.items()]
+        return f"(SELECT * FROM {name} AS rows WHERE {' AND '.join(terms)})"  # noqa: S608 (as above)
 
     @property
     def _order(self) -> str:
@@ -78,3 +76,52 @@ class StoredRows:
         pixel = [f"{quote(HEALPIX_COLUMN)} NULLS FIRST"] if self.table.partitioned else []
         order = [*pixel, *map(quote, key)]
         return f" ORDER BY {', '.join(order)}" if order else ""
+
+
+@dataclass(frozen=True)
+class EndedRows:
+    """Rows of a chunk of a director whose keys rows of a newer segment have, as rows of the table of former versions."""
+
+    database: str
+    table: Table
+    history: Table
+    versions: Versions
+    chunk: ChunkId
+    before: Sequence[int]
+    newer: int
+    reads: Reads
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema of the rows."""
+        return row_schema(self.history)
+
+    def has(self, _chunk: ChunkId) -> bool:
+        """Whether there are rows."""
+        return True
+
+    def read(self, _chunk: ChunkId, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in ``_healpix_29`` order, those of a pixel by their keys; they end when the newer ones begin."""
+        names = [relation(self.database, self.table.name, self.chunk, segment=segment) for segment in (*self.before, self.newer)]
+        start, end, key = (quote(name) for name in (self.versions.start, self.versions.end, str(self.table.director_key)))
+        shown = (
+            f"newer.{start} AS {end}" if name == self.versions.end else f"rows.{quote(name)}"
+            for name in columns or self.schema.names
+        )
+        sql = (
+            f"SELECT {', '.join(shown)} FROM {together(names[:-1])} AS rows "  # noqa: S608 (quoted names)
+            f"JOIN {names[-1]} AS newer ON newer.{key} = rows.{key} ORDER BY rows.{quote(HEALPIX_COLUMN)} NULLS FIRST, rows.{key}"
+        )
+        yield from _answer(self.reads, sql, names)
+
+
+def _answer(reads: Reads, sql: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a query over some tables."""
+    answer = reads.ask(sql, list(names), time.monotonic() + READ_S, Stop(), Lane.SCAN)
+    try:
+        answer.begin()
+        for batch, _ in answer.batches():
+            if batch.num_rows:
+                yield batch
+    finally:
+        answer.close()

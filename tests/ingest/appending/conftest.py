@@ -173,6 +173,10 @@ class Night:
             wanted = sorted(value for number in visits for value in visit(number)[table][key].to_pylist())
             found = self.czar.query(f"SELECT {key} FROM {database}.{table} ORDER BY {key}")[key].to_pylist()  # noqa: S608 (names of ours)
             assert found == wanted, table
+        self.has_nothing_else(database)
+
+    def has_nothing_else(self, database):
+        """Check that nodes have the segments of a database that the metadata name, and no others."""
         with self.running.metadata() as session:
             sql = "SELECT segment FROM segments JOIN tables USING (table_id) WHERE database = %s AND segment <> 0"
             # Segments are merged meanwhile; what is made for that, or not needed after it, comes to an end.
