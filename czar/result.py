@@ -9,9 +9,9 @@ import pyarrow as pa
 from czar.analyse.query import Output
 from czar.iso_texts import shown_type
 from qserv.errors import NotYetSupportedError
-from schema.model import CONTRIBUTION, HEALPIX, Column, ColumnType, Table
+from schema.model import CONTRIBUTION, ENDED, HEALPIX, Column, ColumnType, Table
 
-_CARRIED = {column.name: column for column in (HEALPIX, CONTRIBUTION)}
+_CARRIED = {column.name: column for column in (HEALPIX, CONTRIBUTION, ENDED)}
 
 INFERRED: dict[pa.DataType, ColumnType] = {
     pa.bool_(): ColumnType.BOOLEAN,

@@ -17,7 +17,7 @@ from ingest.units import scaled
 from partitioner.healpix import pixel_of
 from partitioner.sphere import Floats, reduced_longitude
 from qserv.errors import BadFileError, BadRowError
-from schema.model import CONTRIBUTION, HEALPIX, Table
+from schema.model import CONTRIBUTION, ENDED, HEALPIX, Table
 from schema.types import row_schema
 
 MAX_LATITUDE_DEG = 90.0
@@ -133,6 +133,8 @@ def read_rows(
         if table.partitioned:
             columns[HEALPIX.name] = _healpix(ra, dec, source.num_rows)
         columns[CONTRIBUTION.name] = pa.repeat(pa.scalar(contribution, pa.int32()), source.num_rows)
+        if table.is_history:
+            columns[ENDED.name] = pa.nulls(source.num_rows, pa.int32())
         return Rows(pa.RecordBatch.from_arrays(list(columns.values()), schema=schema), ra, dec, origin, *of_director)
 
     yield from _good(file, matching.needed, made, set_aside)

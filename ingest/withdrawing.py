@@ -8,21 +8,27 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pyarrow as pa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ingest.appending import clear_builds
+from ingest.appending import clear_builds, placements
+from ingest.building import BuiltTable
+from ingest.family import Family
+from ingest.making import Making
 from ingest.nodes import Nodes, all_or_first_error, connected_nodes
 from ingest.provenance import Load
 from ingest.publication import described
 from ingest.references import BASE, Measurement, Place, places_of, segments_of, slot_safe
 from ingest.report import LoadReport, Progress, ProgressCallback, Stage, TableReport
+from ingest.restoring import Restoring
 from ingest.rewriting import Rewrite, rewrite, rewritten
+from ingest.sending import Placement
 from ingest.staging import Staging
-from qserv.errors import IngestError, QservError
+from partitioner.chunkmap import ChunkMap
+from qserv.errors import IngestError, InternalError, QservError
 from qserv.ids import ChunkId, Segment
 from qserv.metadata import contributions, merges, rewrites, segments, transactions
 from qserv.metadata.catalogue import CatalogueRows, Json, TableRow, catalogue_version, load_catalogue
@@ -31,11 +37,11 @@ from qserv.metadata.director_index import Int64, forget_keys, forget_pending, pe
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.loads import Queued
 from qserv.metadata.nodes import list_nodes
-from qserv.metadata.registration import family_lock, raise_version_of, write_facts
+from qserv.metadata.registration import family_lock, raise_version_of, read_family, write_facts
 from qserv.metadata.rewrites import AppendedChunk, Rewritten
 from qserv.metadata.segments import BuildKind
 from qserv.metadata.transactions import TransactionState
-from schema.model import CONTRIBUTION_COLUMN, Database, Table, TableRole
+from schema.model import CONTRIBUTION_COLUMN, ENDED_COLUMN, Database, Table, TableRole
 from schema.physical import quote
 
 AT_A_TIME = 64
@@ -65,8 +71,9 @@ async def withdraw(engine: AsyncEngine, secret: str, queued: Queued, progress: P
                 catalogue = await load_catalogue(connection, unpublished=True)
                 touched = await rewrites.appended(connection, target)
                 sent = await contributions.of_transaction(connection, target)
-            _check_versions(catalogue, touched)
-            work = _Withdrawal(engine, nodes, target, load.transaction_id, catalogue, queued.database, touched, sent, progress)
+                family = await read_family(connection, queued.family)
+            chunk_map = ChunkMap.from_nuniq(family.chunks if family else ())
+            work = _Withdrawal(engine, nodes, target, load, catalogue, queued.database, touched, sent, chunk_map, progress)
             version = await work.run()
         except BaseException as error:
             await load.abort(error)
@@ -101,40 +108,28 @@ async def withdrawable(engine: AsyncEngine, name: str) -> int:
     raise IngestError(msg)
 
 
-def _check_versions(catalogue: CatalogueRows, touched: Sequence[AppendedChunk]) -> None:
-    """Refuse to take back rows that follow others.
-
-    Raises
-    ------
-    IngestError
-        There are such rows.
-    """
-    ids = {one.table_id for one in touched}
-    for row in catalogue.tables:
-        if row.table_id in ids and row.declaration.get("versions"):
-            msg = f"not yet supported: to withdraw new versions of rows, as of table {row.database}.{row.name}"
-            raise IngestError(msg)
-
-
 @dataclass(frozen=True)
 class _Withdrawal:
-    """Rows of a transaction, ``target``, that are to go, by another one, ``own``."""
+    """Rows of a transaction, ``target``, that are to go, by another one, ``load``."""
 
     engine: AsyncEngine
     nodes: Nodes
     target: int
-    own: int
+    load: Load
     catalogue: CatalogueRows
     name: str
     touched: Sequence[AppendedChunk]
     sent: Sequence[SentFile]
+    chunk_map: ChunkMap
     progress: ProgressCallback
 
     async def run(self) -> int:
         """Take the rows away; return the version of the catalogue that does not show them."""
+        await self._check_last()
         await self._pend_keys()
         await self._check_references()
-        built = {name: await self._rewritten(name) for name in self.gone}
+        restored = {name: await self._restored(name) for name in self.gone if self.database.by_name[name].versions is not None}
+        built = {name: await self._rewritten(name, restored.get(name)) for name in self.gone}
         facts = await self._facts(built)
         try:
             async with changing(self.engine, "ingest.withdraw.publish") as connection:
@@ -145,7 +140,7 @@ class _Withdrawal:
                 await forget_pending(connection, self.target)
                 await write_facts(connection, facts)
                 await rewrites.withdraw(connection, self.target)
-                await transactions.end(connection, self.own)
+                await transactions.end(connection, self.load.transaction_id)
                 changed: dict[int, list[ChunkId]] = {table_id: [] for table_id in facts}
                 changed |= {self.rows[name].table_id: [one.record.chunk for one in made] for name, (_, made) in built.items()}
                 version = await raise_version_of(connection, changed)
@@ -153,7 +148,7 @@ class _Withdrawal:
         except QservError:
             # An answer that is lost is not a commit that is lost.
             async with connect(self.engine) as connection:
-                if await transactions.state_of(connection, self.own) is not TransactionState.COMMITTED:
+                if await transactions.state_of(connection, self.load.transaction_id) is not TransactionState.COMMITTED:
                     raise
                 version = await catalogue_version(connection)
         return version
@@ -167,7 +162,8 @@ class _Withdrawal:
     def database(self) -> Database:
         """The database as it is now."""
         row = next(row for row in self.catalogue.databases if row.database == self.name)
-        return described(row, list(self.rows.values()))
+        overlap_deg = next((family.overlap_deg for family in self.catalogue.families if family.family == row.family), 0.0)
+        return replace(described(row, list(self.rows.values())), overlap_deg=overlap_deg)
 
     @cached_property
     def chunks(self) -> dict[str, list[AppendedChunk]]:
@@ -191,16 +187,68 @@ class _Withdrawal:
         """Numbers of the contributions."""
         return [file.contribution_id for file in self.sent if file.state is ContributionState.DONE]
 
-    def _places(self, name: str, *, staying: bool) -> dict[ChunkId, Place]:
-        """Return where rows are that go, or that stay beside those, of a table."""
-        listed = ", ".join(map(str, self.numbers))
-        goes = f"{quote(CONTRIBUTION_COLUMN)} = ANY(CAST(ARRAY[{listed}] AS bigint[]))"
-        condition = f"({goes}) IS NOT TRUE" if staying else goes
-        found = {}
+    def _places(self, name: str, *, staying: bool = False, by: str | None = None) -> dict[ChunkId, Place]:
+        """Return where rows are that go, or that stay beside those, of a table; of keys that are there no more, if it has versions.
+
+        Parameters
+        ----------
+        by
+            The column that says so; default: that of the table.
+        """
+        table = self.database.by_name[name]
+        goes, found = self._is_of_target(by or _column(table)), {}
+        ended = self._places(table.versions.history) if table.versions is not None and not staying else {}
         for chunk, place in places_of(self.rows[name]).items():
+            condition = f"({goes}) IS NOT TRUE" if staying else goes
+            if chunk in ended:
+                key = quote(str(table.director_key))
+                condition += f" AND {key} NOT IN (SELECT {key} FROM {ended[chunk].base} AS ended)"  # noqa: S608 (quoted names)
             base, overlap = (f"(SELECT * FROM {part} AS rows WHERE {condition})" for part in (place.base, place.overlap))  # noqa: S608 (quoted names)
             found[chunk] = replace(place, base=base, overlap=overlap)
         return found
+
+    def _is_of_target(self, column: str) -> str:
+        """Return the condition that a column has the number of a contribution of the transaction."""
+        return f"{quote(column)} = ANY(CAST(ARRAY[{', '.join(map(str, self.numbers))}] AS bigint[]))"
+
+    async def _check_last(self) -> None:
+        """Find out whether rows that are to go were followed by those of other transactions.
+
+        Raises
+        ------
+        IngestError
+            They were.
+        """
+        for table in self.database.tables:
+            if table.versions is None or table.name not in self.gone:
+                continue
+            history = self.database.by_name[table.versions.history]
+            chunks = {one.chunk for one in self.chunks[table.name]}
+            places = self._places(history.name, by=CONTRIBUTION_COLUMN)
+            former = {history.name: {chunk: place for chunk, place in places.items() if chunk in chunks}}
+            found: list[int] = []
+            key = slot_safe(table.director_key)
+            template = f"SELECT CAST(source.{key} AS bigint) AS key FROM {{source}} AS source LIMIT 1"  # noqa: S608 (quoted)
+            slots = {"source": (history, BASE)}
+            await self._measurement(former, former).ask(template, slots, partial(_take_first, found))
+            if found:
+                msg = (
+                    f"rows of table {table.name}, such as {table.director_key} {min(found)}, were followed by those of other "
+                    f"transactions; withdraw these first"
+                )
+                raise IngestError(msg)
+
+    async def _restored(self, name: str) -> tuple[int, BuiltTable]:
+        """Make a segment of the rows of a director that were the last ones before."""
+        table, database = self.database.by_name[name], self.database
+        if table.versions is None:
+            msg = f"table {name} has no versions"
+            raise InternalError(msg)
+        placed, others = placements(self.catalogue, database, self.nodes), Placement(database.family, self.nodes, 1)
+        making = Making(self.engine, self.nodes, Staging(self.name), self.load, others, self.progress, placed)
+        history = database.by_name[table.versions.history]
+        family, ended = Family(database, self.chunk_map), self._places(history.name)
+        return await Restoring(making, family, table, self.rows[name], history, ended).run(table.versions)
 
     async def _check_references(self) -> None:
         """Find out whether rows that stay belong to rows of directors that go.
@@ -279,31 +327,25 @@ class _Withdrawal:
         async with changing(self.engine, "ingest.withdraw.keys") as connection:
             await pend_keys(connection, number, keys, np.zeros(len(keys), np.int64))
 
-    async def _rewritten(self, name: str) -> tuple[int, list[Rewritten]]:
-        """Make the chunks of a table without the rows; return the segment that they are."""
+    async def _rewritten(self, name: str, restored: tuple[int, BuiltTable] | None) -> tuple[int, list[Rewritten]]:
+        """Make the chunks of a table without the rows, and with others in their place; return the segment that they are."""
         row, table = self.rows[name], self.database.by_name[name]
         async with changing(self.engine, "ingest.withdraw.begin") as connection:
-            family = next(one.family for one in self.catalogue.databases if one.database == self.name)
-            number = await segments.begin_build(connection, family, self.name, name, BuildKind.APPEND)
-        before, without, made = segments_of(row), {CONTRIBUTION_COLUMN: self.numbers}, []
-        for first in range(0, len(self.chunks[name]), AT_A_TIME):
-            some = self.chunks[name][first : first + AT_A_TIME]
-            wanted = [
-                Rewrite(
-                    self.name,
-                    table,
-                    one.chunk,
-                    row.replicas[one.chunk],
-                    before[one.chunk],
-                    one.row_count,
-                    one.overlap_row_count,
-                    without,
-                )
-                for one in some
-            ]
+            number = await segments.begin_build(connection, self.database.family, self.name, name, BuildKind.APPEND)
+        before, made, without = segments_of(row), list[Rewritten](), {_column(table): self.numbers}
+        own, anew = restored or (0, BuiltTable((), (), {}))
+        added = {one.chunk: [Segment(own, one.row_count, one.overlap_row_count)] for one in anew.chunks}
+        gone = {one.chunk: (one.row_count, one.overlap_row_count) for one in self.chunks[name]}
+        chunks = sorted({*gone, *added})
+        for first in range(0, len(chunks), AT_A_TIME):
+            wanted = []
+            for chunk in chunks[first : first + AT_A_TIME]:
+                there, (rows, near) = [*before[chunk], *added.get(chunk, ())], gone.get(chunk, (0, 0))
+                wanted.append(Rewrite(self.name, table, chunk, row.replicas[chunk], there, rows, near, without))
             built = await all_or_first_error(rewrite(self.nodes, each, number) for each in wanted)
-            made += [rewritten(each, found) for each, found in zip(wanted, built, strict=True)]
-            self.progress(Progress(name, Stage.BUILDING, len(made), len(self.chunks[name])))
+            for each, found in zip(wanted, built, strict=True):
+                made.append(replace(rewritten(each, found), before=[segment.number for segment in before[each.chunk]]))
+            self.progress(Progress(name, Stage.BUILDING, len(made), len(chunks)))
         return number, made
 
     async def _facts(self, built: Mapping[str, tuple[int, list[Rewritten]]]) -> dict[int, Json]:
@@ -322,3 +364,12 @@ class _Withdrawal:
             if counts and named & self.gone.keys():
                 facts[row.table_id] = row.facts | await measurement.facts(table)
         return facts
+
+
+def _column(table: Table) -> str:
+    """Return the column by which rows go with a transaction: with which they came, or which ended them."""
+    return ENDED_COLUMN if table.is_history else CONTRIBUTION_COLUMN
+
+
+def _take_first(found: list[int], batch: pa.RecordBatch) -> None:
+    found += batch.column(0).to_pylist()

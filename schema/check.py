@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from schema.check_roles import role_problems
 from schema.model import (
     CONTRIBUTION_COLUMN,
+    ENDED_COLUMN,
     FRIENDS_COLUMN,
     HEALPIX_COLUMN,
     NEAREST_COLUMN,
@@ -76,8 +77,8 @@ def column_name_problem(name: str) -> str | None:
         return f"a column name holds ASCII letters, digits and _, at most {IDENTIFIER_BYTES}, and begins with a letter or _"
     if name.lower() == HEALPIX_COLUMN:
         return "the name is taken by the pixel column that every partitioned table has; choose another"
-    if name.lower() == CONTRIBUTION_COLUMN:
-        return "the name is taken by the column that tells where a row came from, which every table has; choose another"
+    if name.lower() in {CONTRIBUTION_COLUMN, ENDED_COLUMN}:
+        return "the name is taken by a column that tells with what a row came or went; choose another"
     if name.lower() in {NEAREST_COLUMN, FRIENDS_COLUMN}:
         return "the name is taken by a column about near neighbours that every director has; choose another"
     if name.lower() in SYSTEM_COLUMNS:

@@ -10,6 +10,9 @@ HEALPIX_COLUMN = "_healpix_29"
 CONTRIBUTION_COLUMN = "_contribution"
 """Column of every table: number of the contribution that the row came with (``provenance.contributions``)."""
 
+ENDED_COLUMN = "_ended"
+"""Column of every table of former versions: number of the contribution whose row follows this one."""
+
 NEAREST_COLUMN = "_nearest_deg"
 """Column of every director: how near the nearest other row is (`ingest.nearest`). For the planner alone: no query can name it."""
 
@@ -92,6 +95,11 @@ CONTRIBUTION = Column(
     CONTRIBUTION_COLUMN, ColumnType.INT, description="Number of the contribution that the row came with.", ucd="meta.id.parent"
 )
 """The column of provenance, as hidden as `HEALPIX`."""
+
+ENDED = Column(
+    ENDED_COLUMN, ColumnType.INT, description="Number of the contribution whose row follows this one.", ucd="meta.id.assoc"
+)
+"""The column of who ended a version, as hidden."""
 
 NEAREST = Column(NEAREST_COLUMN, ColumnType.DOUBLE, unit="deg", ucd="pos.angDistance")
 """The column of the nearest neighbour."""
@@ -179,6 +187,8 @@ class Table:
     elsewhere. Directors always have them."""
     versions: Versions | None = None
     """Of a director whose rows are followed by others of the same key."""
+    is_history: bool = False
+    """Whether it is the table of former versions of its director's rows."""
     frame: Frame | None = None
     time_system: TimeSystem | None = None
     foreign_keys: tuple[ForeignKey, ...] = ()
@@ -193,6 +203,8 @@ class Table:
     @property
     def carried(self) -> tuple[Column, ...]:
         """Columns that its rows have behind the declared ones, and that queries can name."""
+        if self.is_history:
+            return (HEALPIX, CONTRIBUTION, ENDED)
         return (HEALPIX, CONTRIBUTION) if self.partitioned else (CONTRIBUTION,)
 
     @property
@@ -229,6 +241,7 @@ class Table:
             description=f"Former versions of the rows of {self.name}.",
             director=self.name,
             versions=None,
+            is_history=True,
             foreign_keys=(),
         )
 

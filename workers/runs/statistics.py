@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from schema.model import CONTRIBUTION_COLUMN, HEALPIX_COLUMN
+from schema.model import CONTRIBUTION_COLUMN, ENDED_COLUMN, HEALPIX_COLUMN
 from workers.protocol import MeasuredColumn
 
 MAX_TEXT_CHARACTERS = 64
@@ -95,4 +95,6 @@ class Ranges:
 
     def statistics(self) -> list[MeasuredColumn]:
         """Return the ranges as the metadata database keeps them: those of the declared columns."""
-        return [column.statistics() for column in self._ranges if column.name not in {HEALPIX_COLUMN, CONTRIBUTION_COLUMN}]
+        return [
+            column.statistics() for column in self._ranges if column.name not in {HEALPIX_COLUMN, CONTRIBUTION_COLUMN, ENDED_COLUMN}
+        ]

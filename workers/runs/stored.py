@@ -8,7 +8,7 @@ from typing import Final
 import pyarrow as pa
 
 from qserv.ids import ChunkId
-from schema.model import HEALPIX_COLUMN, Table, Versions
+from schema.model import CONTRIBUTION_COLUMN, ENDED_COLUMN, HEALPIX_COLUMN, Table, Versions
 from schema.physical import quote, relation, together
 from schema.types import row_schema
 from workers.postgresql.reads import Reads
@@ -103,9 +103,10 @@ class EndedRows:
     def read(self, _chunk: ChunkId, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the rows in ``_healpix_29`` order, those of a pixel by their keys; they end when the newer ones begin."""
         names = [relation(self.database, self.table.name, self.chunk, segment=segment) for segment in (*self.before, self.newer)]
-        start, end, key = (quote(name) for name in (self.versions.start, self.versions.end, str(self.table.director_key)))
+        key = quote(str(self.table.director_key))
+        newer = {self.versions.end: self.versions.start, ENDED_COLUMN: CONTRIBUTION_COLUMN}
         shown = (
-            f"newer.{start} AS {end}" if name == self.versions.end else f"rows.{quote(name)}"
+            f"newer.{quote(newer[name])} AS {quote(name)}" if name in newer else f"rows.{quote(name)}"
             for name in columns or self.schema.names
         )
         sql = (

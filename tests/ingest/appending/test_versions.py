@@ -13,7 +13,10 @@ from qserv.metadata.transactions import TransactionState
 from tests.ingest.appending.conftest import FELIS, PARTITION
 from tests.ingest.appending.test_merges import merged
 from tests.ingest.appending.test_torn import OF_VERSIONS, append
+from tests.ingest.appending.test_withdrawals import OF_VERSIONS as RESTORING
+from tests.ingest.service.test_killed_service import insist
 from tests.support.steps import failpoints
+from tests.support.waiting import until
 
 COLUMNS = """
   - {{name: begins, "@id": "#object.begins", datatype: double, nullable: false}}
@@ -188,3 +191,40 @@ def test_a_process_killed_at_any_point_of_new_versions(point, night):
     for query, rows in zip(QUERIES[:2], expected(VISITS[:3]), strict=True):
         assert night.ask(database, query) == sorted(map(repr, rows.to_pylist()))
     night.has_nothing_else(database)
+
+
+RESTORED = [point for point in failpoints() if point.startswith((RESTORING, "ingest.withdraw.publish"))]
+
+
+@pytest.mark.nightly(share=0)
+@pytest.mark.parametrize("point", RESTORED)
+def test_a_process_killed_while_versions_are_withdrawn(point, night):
+    database = appended(night, VISITS[:3])
+    night.running.arm(point)
+    insist(lambda: night.ingest.withdraw(f"no-{database}", f"{database}-2"))
+    found = until(lambda: one if (one := insist(lambda: night.ingest.load(f"no-{database}", 5))).settled else None)
+    assert (found.state, found.error) == (TransactionState.COMMITTED, None)
+    assert night.running.went_off(point)
+    for query, rows in zip(QUERIES[:2], expected(VISITS[:2]), strict=True):
+        assert night.ask(database, query) == sorted(map(repr, rows.to_pylist()))
+    night.has_nothing_else(database)
+
+
+def test_withdrawn_versions_are_as_if_they_had_never_been(night):
+    database = appended(night, VISITS[:3])
+    before = appended(night, VISITS[:2])
+    night.ingest.withdraw(f"{database}-no", f"{database}-1")
+    found = night.ingest.finished(f"{database}-no", 60)
+    assert found.error.message.endswith("were followed by those of other transactions; withdraw these first")
+    night.ingest.withdraw(f"{database}-yes", f"{database}-2")
+    found = night.ingest.finished(f"{database}-yes", 60)
+    assert (found.state, found.error) == (TransactionState.COMMITTED, None)
+    wrong = [query for query in QUERIES if night.ask(database, query) != night.ask(before, query)]
+    assert wrong == []
+    for table in ("object", "object_history", "source"):
+        one, other = (night.ingest.table(name, table) for name in (database, before))
+        assert (one.rows, one.overlap_rows, one.statistics) == (other.rows, other.overlap_rows, other.statistics)
+    ids = VISITS[2]
+    night.append(database, {"object": objects(ids, 2), "source": sources(ids, 2)})
+    for query, rows in zip(QUERIES[:2], expected(VISITS[:3]), strict=True):
+        assert night.ask(database, query) == sorted(map(repr, rows.to_pylist()))
