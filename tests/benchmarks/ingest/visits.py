@@ -1,7 +1,7 @@
 """``python tests/benchmarks/ingest/visits.py``: visits of one night, appended one after the other. Nothing is asserted.
 
-A visit is 40,000 DiaSource, 40,000 DiaObject and 80,000 DiaForcedSource in a field of 3.5 degrees, all on both of two nodes.
-Fields lie beside each other, and come again.
+A visit is 40,000 DiaSource, 80,000 DiaForcedSource, and the next versions of 40,000 DiaObject, in a field of 3.5 degrees, all on
+both of two nodes. Fields lie beside each other, and come again; their objects are there before.
 """
 
 import argparse
@@ -37,6 +37,9 @@ FIELDS = 8
 """In a row along the equator; the next visit is of the next one."""
 
 RADIUS_DEG = 1.75
+
+SCATTER_DEG = 0.1 / 3600
+"""Of the position of an object from one visit to the next."""
 
 FLOATS = 24
 """Further columns of each table."""
@@ -84,7 +87,7 @@ def _visits(count: int, home: Path) -> list[float]:
             _append(ingest, f"visit-{number}", files)
             seen = czar.query("SELECT COUNT(*) AS n FROM night.DiaSource")["n"][0].as_py()
             taken.append(time.monotonic() - started)
-            if seen != (number + 1) * ROWS["DiaSource"]:
+            if seen != number * ROWS["DiaSource"]:
                 msg = f"visit {number}: {seen} rows of DiaSource are seen"
                 raise SystemExit(msg)
             progress.print(f"visit {number}: {taken[-1]:.1f} s")
@@ -92,7 +95,7 @@ def _visits(count: int, home: Path) -> list[float]:
 
 
 def _begin(ingest: Ingest, home: Path) -> None:
-    """Load a first visit as a catalogue."""
+    """Load the objects of all fields as a catalogue."""
     columns = "".join(f'\n  - {{name: f{number}, "@id": "#TABLE.f{number}", datatype: float}}' for number in range(FLOATS))
     tables = []
     for table, key in (("DiaObject", "diaObjectId"), ("DiaSource", "diaSourceId"), ("DiaForcedSource", "diaForcedSourceId")):
@@ -102,6 +105,9 @@ def _begin(ingest: Ingest, home: Path) -> None:
         text += "".join(
             f'\n  - {{name: {name}, "@id": "#{table}.{name}", datatype: long, nullable: false{meta}}}' for name in names
         )
+        if table == "DiaObject":
+            begins, ends = (f'name: {name}, "@id": "#DiaObject.{name}", datatype: double' for name in ("begins", "ends"))
+            text += f"\n  - {{{begins}, nullable: false}}\n  - {{{ends}}}"
         for name in ("ra", "dec"):
             declared = f'name: {name}, "@id": "#{table}.{name}", datatype: double, "ivoa:unit": deg'
             text += f'\n  - {{{declared}, "ivoa:ucd": pos.eq.{name};meta.main}}'
@@ -112,13 +118,17 @@ def _begin(ingest: Ingest, home: Path) -> None:
         f"""family: night
 overlap_deg: 0.0167
 tables:
-  DiaObject: {{role: director, ra: ra, dec: dec, director_key: diaObjectId, {frame}}}
+  DiaObject: {{role: director, ra: ra, dec: dec, director_key: diaObjectId, {frame},
+    versions: {{start: begins, end: ends, history: DiaObjectHistory}}}}
   DiaSource: {{role: dependent, director: DiaObject, director_key: diaObjectId, ra: ra, dec: dec, {frame}}}
   DiaForcedSource: {{role: dependent, director: DiaObject, director_key: diaObjectId, ra: ra, dec: dec, {frame}}}
 """
     )
     ingest.begin("night-0", TransactionRequest(schema_file=str(home / "night.yaml"), chunk_order=6, replicas=2))
-    _send(ingest, "night-0", _write(0, home))
+    for field in range(FIELDS):
+        objects = _write(-FIELDS + field, home)["DiaObject"].rename(home / f"objects-{field}.parquet")
+        ingest.send("night-0", f"field-{field}", ContributionRequest(table="DiaObject", source=str(objects)))
+    _committed(ingest, "night-0")
 
 
 def _append(ingest: Ingest, name: str, files: dict[str, Path]) -> None:
@@ -129,6 +139,10 @@ def _append(ingest: Ingest, name: str, files: dict[str, Path]) -> None:
 def _send(ingest: Ingest, name: str, files: dict[str, Path]) -> None:
     for table, path in files.items():
         ingest.send(name, table, ContributionRequest(table=table, source=str(path)))
+    _committed(ingest, name)
+
+
+def _committed(ingest: Ingest, name: str) -> None:
     ingest.commit(name)
     load = ingest.finished(name)
     if load.error is not None:
@@ -136,18 +150,20 @@ def _send(ingest: Ingest, name: str, files: dict[str, Path]) -> None:
 
 
 def _write(number: int, home: Path) -> dict[str, Path]:
-    """Write the rows of a visit; return the files, those of the director first."""
-    random = np.random.default_rng(number)
-    objects = ROWS["DiaObject"]
-    angle, distance = random.uniform(0, 2 * np.pi, objects), RADIUS_DEG * np.sqrt(random.random(objects))
-    ra = (10 + 3 * (number % FIELDS) + distance * np.cos(angle)) % 360
-    dec = distance * np.sin(angle)
-    ids = np.arange(objects) + number * objects
+    """Write the rows of a visit, negative before the first one; return the files, those of the director first."""
+    random, field = np.random.default_rng(number % 2**32), number % FIELDS
+    objects, sky = ROWS["DiaObject"], np.random.default_rng(field)
+    angle, distance = sky.uniform(0, 2 * np.pi, objects), RADIUS_DEG * np.sqrt(sky.random(objects))
+    ra = (10 + 3 * field + distance * np.cos(angle) + random.normal(0, SCATTER_DEG, objects)) % 360
+    dec = distance * np.sin(angle) + random.normal(0, SCATTER_DEG, objects)
+    ids = np.arange(objects) + field * objects
     files = {}
     for table, rows in ROWS.items():
         own = np.arange(rows) % objects
         columns = {"diaObjectId": ids[own], "ra": ra[own], "dec": dec[own]}
-        if table != "DiaObject":
+        if table == "DiaObject":
+            columns |= {"begins": np.full(rows, 60_000.0 + number), "ends": pa.nulls(rows, pa.float64())}
+        else:
             columns = {f"{table[0].lower()}{table[1:]}Id": np.arange(rows) + number * rows, **columns}
         floats = {f"f{place}": random.normal(size=rows).astype(np.float32) for place in range(FLOATS)}
         files[table] = home / f"{table}-{number % 2}.parquet"
