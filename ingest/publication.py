@@ -6,7 +6,7 @@ client can find.
 """
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -34,7 +34,7 @@ from workers.protocol import ChunkLoad, PrepareTable
 from workers.runs.statistics import Ranges
 
 
-async def register(engine: AsyncEngine, family: Family, inputs: Iterable[Input], staging: Staging) -> dict[str, int]:
+async def register(engine: AsyncEngine, family: Family, inputs: Sequence[Input], staging: Staging) -> dict[str, int]:
     """Write family, database and tables, hidden from users; return the ids of the tables by their names.
 
     A replacement is registered in a database, and a family, of its own: the family may be cut anew for it.
@@ -47,6 +47,8 @@ async def register(engine: AsyncEngine, family: Family, inputs: Iterable[Input],
     async with changing(engine, "ingest.tables.register") as connection:
         await registration.register_family(connection, chunk_map)
         await registration.register_database(connection, row)
+        limits = {source.table.ids for source in inputs if source.table.ids is not None}
+        await registration.check_ids(connection, database.name, sorted(limits))
         return {
             source.table.name: await _register(connection, name, source.table, database.tables.index(source.table))
             for source in inputs

@@ -127,6 +127,7 @@ def read_rows(
     def made(source: pa.RecordBatch, origin: Origin) -> Rows:
         columns = {match.column.name: _column(match, source, origin) for match in matching.matches}
         _check_nulls(table, columns, origin)
+        _check_ids(table, columns, origin)
         ra, dec = _positions((table.ra, table.dec), columns, origin)
         carried = {match.column.name: _column(match, source, origin) for match in matching.of_director}
         of_director = _positions((table.director_ra, table.director_dec), carried, origin)
@@ -227,6 +228,19 @@ def _check_nulls(table: Table, columns: dict[str, pa.Array], origin: Origin) -> 
             if row is not None:
                 reason = "it is NULL, and " + ("the column is a key" if column.name in keys else "the column is not nullable")
                 raise origin.error(row, column.name, values[row], reason)
+
+
+def _check_ids(table: Table, columns: dict[str, pa.Array], origin: Origin) -> None:
+    """Refuse keys that are not among the numbers of the database."""
+    if table.ids is None:
+        return
+    first, last = table.ids
+    for name in table.id_columns:
+        found = pc.min_max(columns[name])
+        if found["min"].as_py() is not None and not first <= found["min"].as_py() <= found["max"].as_py() <= last:
+            values = columns[name].cast(pa.int64()).to_numpy(zero_copy_only=False)
+            reason = f"the keys of this database are from {first} to {last} (ids)"
+            _refuse((values < first) | (values > last), name, columns, origin, reason)
 
 
 def _positions(names: tuple[str | None, str | None], columns: dict[str, pa.Array], origin: Origin) -> tuple[Floats, Floats]:

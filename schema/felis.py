@@ -10,6 +10,7 @@ array columns, indexes on expressions.
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,9 @@ def _database(felis: datamodel.Schema, partitioning: Partitioning, found: list[s
     ids = {column.id: (table.name, column.name) for table in felis.tables for column in table.columns}
     ordered = sorted(felis.tables, key=lambda table: _index(table.tap_table_index))
     tables = [_table(table, partitioning.tables[table.name], ids, found) for table in ordered]
+    if partitioning.ids is not None:
+        limits = (partitioning.ids.first, partitioning.ids.last)
+        tables = [replace(table, ids=limits) if table.id_columns else table for table in tables]
     histories = [table.history for table in tables]
     return Database(
         name=felis.name,

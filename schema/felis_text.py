@@ -32,8 +32,10 @@ def felis_text(database: Database) -> str:
 
 def partition_text(database: Database) -> str:
     """Return the partition file of a database."""
+    limits = next((table.ids for table in database.tables if table.ids is not None), None)
     document = {
         "family": database.family,
+        **({} if limits is None else {"ids": dict(zip(("first", "last"), limits, strict=True))}),
         "overlap_deg": database.overlap_deg,
         "tables": {table.name: dict(_entry(table)) for table in _written(database)},
     }

@@ -187,6 +187,8 @@ class Table:
     elsewhere. Directors always have them."""
     versions: Versions | None = None
     """Of a director whose rows are followed by others of the same key."""
+    ids: tuple[int, int] | None = None
+    """First and last number that its `id_columns` may have: no other database has a table with one of these."""
     is_history: bool = False
     """Whether it is the table of former versions of its director's rows."""
     frame: Frame | None = None
@@ -217,6 +219,14 @@ class Table:
         """(director table, own column that holds its key) of each table that this one hangs on: none, one or two."""
         named = ((self.director, self.director_key), (self.second_director, self.second_director_key))
         return tuple((director, key) for director, key in named if director is not None and key is not None)
+
+    @property
+    def id_columns(self) -> tuple[str, ...]:
+        """Columns whose numbers tell its rows apart: a director's key, and the primary key if it is one integer."""
+        alone = self.primary_key if len(self.primary_key) == 1 and self.partitioned else ()
+        own = (self.director_key,) if self.role is TableRole.DIRECTOR and self.director_key is not None else ()
+        integers = {ColumnType.SHORT, ColumnType.INT, ColumnType.LONG}
+        return tuple(name for name in dict.fromkeys((*own, *alone)) if self.by_name[name].datatype in integers)
 
     @property
     def position_of_director(self) -> tuple[str, ...]:

@@ -6,10 +6,10 @@ table, its position columns, frame and time system, which columns keep NaN or ar
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qserv.errors import SchemaError
 from schema.model import Frame, Orphans, TableRole, TimeSystem, Versions
@@ -111,10 +111,25 @@ class TableEntry(_Entry):
     foreign_keys: dict[str, ForeignKeyEntry] = {}
 
 
+class IdsEntry(_Entry):
+    """Numbers that keys of the database's rows may have: those of another one, such as an earlier release, have others."""
+
+    first: Annotated[int, Field(ge=-(2**63), lt=2**63)]
+    last: Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+    @model_validator(mode="after")
+    def _ascends(self) -> Self:
+        if self.first > self.last:
+            msg = "first must not be greater than last"
+            raise ValueError(msg)
+        return self
+
+
 class Partitioning(_Entry):
     """The whole file."""
 
     family: str
+    ids: IdsEntry | None = None
     overlap_deg: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     tables: dict[str, TableEntry]
 

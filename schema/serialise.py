@@ -80,6 +80,7 @@ def table_from_json(declaration: Mapping[str, Any], columns: Iterable[Column] | 
         orphans=lambda: Orphans(values.get("orphans", Orphans.REJECT)),
         frame=lambda: _build(Frame, values["frame"]) if values.get("frame") else None,
         time_system=lambda: _build(TimeSystem, values["time_system"]) if values.get("time_system") else None,
+        ids=lambda: (int(values["ids"][0]), int(values["ids"][1])) if values.get("ids") else None,
         versions=lambda: _build(Versions, values["versions"]) if values.get("versions") else None,
         foreign_keys=lambda: tuple(map(_foreign_key, values.get("foreign_keys", ()))),
         indexes=lambda: tuple(tuple(index) for index in values.get("indexes", ())),

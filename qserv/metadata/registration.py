@@ -139,6 +139,29 @@ async def register_database(connection: AsyncConnection, database: DatabaseRow) 
     await connection.execute(statement.on_conflict_do_update(index_elements=["database"], set_=values))
 
 
+async def check_ids(connection: AsyncConnection, database: str, limits: Iterable[tuple[int, int]]) -> None:
+    """Refuse numbers for the keys of a database that are those of another one; within the caller's transaction, which writes them.
+
+    Raises
+    ------
+    IngestError
+        Another database has some of them.
+    """
+    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("ids", 0))))
+    ids = tables.tables.c.declaration["ids"]
+    others = select(tables.tables.c.database, tables.tables.c.name, ids).where(
+        tables.tables.c.database != database, ~tables.tables.c.database.startswith("~"), ids.is_not(None)
+    )
+    for other, table, (low, high) in (await connection.execute(others)).all():
+        for first, last in limits:
+            if first <= high and low <= last:
+                msg = (
+                    f"the numbers {first} to {last} (ids) of database {database!r} are not its own: table {other}.{table} has "
+                    f"those from {low} to {high}; give it others in the partition file"
+                )
+                raise IngestError(msg)
+
+
 async def register_table(
     connection: AsyncConnection,
     database: str,
