@@ -79,6 +79,8 @@ class TableEntry:
     """Of the metadata database: a table that takes the place of another one has another."""
     is_large: bool = False
     """Of the rows of a step: whether they are too many to be sent to the nodes."""
+    in_metadata: bool = False
+    """Whether its rows are in the metadata database alone, as those of provenance. How many there are is not known."""
 
     @property
     def beyond_deg(self) -> float | None:
@@ -96,6 +98,11 @@ class TableEntry:
     def row_count(self) -> int:
         """Rows of the whole table."""
         return int(self.row_counts.sum())
+
+    @property
+    def known_row_count(self) -> int | None:
+        """The same, if it is known."""
+        return None if self.in_metadata else self.row_count
 
     def rows_in(self, chunks: NDArray[np.int64]) -> int:
         """Return how many rows the chunks hold; all rows of a replicated table."""
@@ -167,9 +174,9 @@ class Catalogue:
             found.setdefault(entry.table.name.lower(), []).append(entry)
         return found
 
-    def row_count(self, database: str, table: str) -> int:
-        """Return the number of rows of a table, from the counts taken at ingest."""
-        return self.find(database, table, quoted=True).row_count
+    def row_count(self, database: str, table: str) -> int | None:
+        """Return the number of rows of a table, from the counts taken at ingest; None if it is not known."""
+        return self.find(database, table, quoted=True).known_row_count
 
     def find(self, database: str | None, table: str, *, quoted: bool, place: Place | None = None) -> TableEntry:
         """Return the table of a name; unquoted names match in any case.

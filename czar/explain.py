@@ -53,6 +53,8 @@ class Explanation:
     chunk_query: str | None
     combine: str | None
     finish: str | None
+    metadata_query: str | None = None
+    """What is asked of the metadata database, where the nodes have no part in it."""
     sent: Estimate | None = None
     """What the nodes send, if every condition held for every row."""
     steps: "tuple[Step, ...]" = ()
@@ -78,6 +80,8 @@ class Explanation:
         lines = [line for step in self.steps for line in (*step.lines, "")]
         if self.rest:
             lines += ["over the rows of these steps (PostgreSQL)", *indented(self.rest, "postgres"), "", *self._expected]
+        elif self.metadata_query:
+            lines += ["in the metadata database (PostgreSQL)", *indented(self.metadata_query, "postgres")]
         else:
             lines += [
                 f"chunks   {self.chunks:,} of {self.family_chunks:,}" + (f" ({where})" if where else ""),
@@ -202,6 +206,8 @@ def _over_steps(sql: str | None, parts: list[Explanation]) -> Explanation:
 def explain(plan: Plan, pace: Pace = STATED) -> Explanation:
     """Return the explanation of a plan."""
     catalogue = plan.catalogue
+    if plan.metadata_query is not None:
+        return Explanation(0, 0, {}, 0, plan.notes, None, None, None, metadata_query=plan.metadata_query)
     nodes: dict[str, int] = {}
     for assignment in assignments(plan, query_id=""):
         nodes[assignment.nodes[0]] = nodes.get(assignment.nodes[0], 0) + 1

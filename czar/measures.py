@@ -102,8 +102,16 @@ class PartRun:
             return None
         words = [f"{self.step_count} step{'s' if self.step_count > 1 else ''}"] if self.steps else []
         if self.plan is not None:
-            words.append("counts" if self.plan.known_row is not None else self.plan.access.shown)
+            words += self._access
         return ", ".join([*words, *(name for name in self.stages if name != "nodes")])
+
+    @property
+    def _access(self) -> list[str]:
+        """How the rows of the plan are found; its stage says so of those of the metadata database."""
+        assert self.plan is not None  # noqa: S101 (asked of a plan)
+        if self.plan.metadata_query is not None:
+            return []
+        return ["counts" if self.plan.known_row is not None else self.plan.access.shown]
 
     @property
     def merged_bytes(self) -> int:

@@ -11,7 +11,9 @@ from czar.analyse.counts import computed_counts
 from czar.analyse.lists import sought
 from czar.plan.build import build, check_shape
 from czar.plan.model import Plan
+from czar.plan.provenance import kept_tables, provenance_plan
 from czar.snapshot import Snapshot
+from czar.steps.provenance import read_first
 
 FEW_CHUNKS: Final = 8
 """So many are asked in the time of a step that would leave most of them out."""
@@ -28,11 +30,10 @@ class Obstacle:
 
 async def planned_query(query: Query, locate: Callable[[Query], Awaitable[Query]], max_rows: int | None) -> Plan | Obstacle:
     """Return the plan of a query, or the reason why it must be answered in steps."""
-    for clause in computed_counts(query.tree):
-        return Obstacle(f"{clause.upper()} is computed before the rows that it counts")
+    beforehand = _beforehand(query, max_rows)
+    if beforehand is not None:
+        return beforehand
     locality = locality_of(query)
-    if not any(source.entry.database for source in query.sources):
-        return Obstacle("no table of a catalogue is left to be read")
     try:
         rows = locality.of_rows(query.tree)
     except NotLocalError as error:
@@ -51,3 +52,15 @@ async def planned_query(query: Query, locate: Callable[[Query], Awaitable[Query]
             return Obstacle("its rows say which chunks are asked", first)
     found = pruned(query, rows)
     return build(await locate(found), rows, Snapshot(), max_rows=max_rows)
+
+
+def _beforehand(query: Query, max_rows: int | None) -> Plan | Obstacle | None:
+    """Return what is done with a query before the nodes are asked for all of it, if anything is."""
+    for clause in computed_counts(query.tree):
+        return Obstacle(f"{clause.upper()} is computed before the rows that it counts")
+    if kept := kept_tables(query):
+        plan = provenance_plan(query, max_rows)
+        return plan or Obstacle("provenance is in the metadata database", read_first(query, kept))
+    if not any(source.entry.database for source in query.sources):
+        return Obstacle("no table of a catalogue is left to be read")
+    return None

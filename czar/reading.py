@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import compress
-from typing import TypeVar
+from operator import attrgetter
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,11 @@ from czar.catalogue import Catalogue, ColumnStatistics, Ranges, TableEntry
 from czar.patching import patched, with_places
 from partitioner.chunkmap import ChunkMap
 from partitioner.healpix import nuniq_of, pixels_of_nuniq, range_starts
-from qserv.ids import NULL_CHUNK, NodeId
+from qserv.ids import NULL_CHUNK, REPLICATED_CHUNK, NodeId
 from qserv.metadata import catalogue as metadata
 from qserv.metadata.catalogue import Json
 from schema.model import HEALPIX, ColumnType, Database, Table, TableRole
+from schema.provenance import PROVENANCE
 from schema.serialise import column_from_json, table_from_json
 
 Element = TypeVar("Element", bound=np.generic)
@@ -66,7 +68,7 @@ def read_catalogue(rows: metadata.CatalogueRows) -> Catalogue:
     families = {row.database: row.family for row in rows.databases}
     margins = _margins((row.database, row.declaration) for row in rows.tables)
     entries = tuple(_entry(row, families[row.database], margins) for row in rows.tables)
-    databases = tuple(
+    loaded = tuple(
         Database(
             name=row.database,
             family=row.family,
@@ -84,8 +86,8 @@ def read_catalogue(rows: metadata.CatalogueRows) -> Catalogue:
             placed[chunk] = tuple(node for node in placed.get(chunk, nodes) if node in nodes)
     return Catalogue(
         version=rows.version,
-        databases=databases,
-        entries=entries,
+        databases=tuple(sorted((*loaded, PROVENANCE), key=attrgetter("name"))),
+        entries=(*entries, *PROVENANCE_ENTRIES),
         chunk_maps={row.family: ChunkMap.from_nuniq(row.chunks) for row in rows.families if row.chunks},
         replicas=replicas,
         nodes=tuple(node.node_id for node in rows.nodes),
@@ -102,6 +104,21 @@ def read_changes(known: Catalogue, changes: metadata.CatalogueChanges) -> Catalo
     for row in rows:
         found = with_places(found, families[row.table_id], row.replicas)
     return found
+
+
+PROVENANCE_ENTRIES: Final = tuple(
+    TableEntry(
+        database=PROVENANCE.name,
+        family=PROVENANCE.family,
+        table=table,
+        chunks=np.array([REPLICATED_CHUNK]),
+        row_counts=np.array([0]),
+        overlap_row_counts=np.array([0]),
+        in_metadata=True,
+    )
+    for table in PROVENANCE.tables
+)
+"""Of each catalogue."""
 
 
 def _margins(declared: Iterable[tuple[str, Json]]) -> dict[tuple[str, str], float]:

@@ -25,6 +25,7 @@ from czar.plan.model import Plan
 from czar.plan.rest import looked_up, rest
 from czar.planning import planned_query
 from czar.scratch import Scratch, Workspace
+from czar.statements import Connections, Statements
 from czar.steps.counts import CountCut
 from czar.steps.cut import Cut, next_cut
 from czar.steps.intermediate import Intermediate, arrays_of, can_be_sent, intermediate, sendable_bytes, step_batch, step_schema
@@ -44,6 +45,8 @@ class Engine:
     workers: dict[NodeId, WorkerClient]
     merger: Merger
     scratch: Scratch
+    provenance: Connections
+    """To the metadata database, under the role that reads provenance alone."""
     settings: Settings
     threads: Executor
     locate: Callable[[Query], Awaitable[Query]]
@@ -86,6 +89,8 @@ class Run:
         self._stopped = False
         self._names = (f"s{number}" for number in itertools.count())
         self._workspace: Workspace | None = None
+        self._statements: Statements | None = None
+        """Of the metadata database."""
         self._dispatches: list[Dispatch] = []
         self.measured = PartRun(time.monotonic)
         """What each part took so far."""
@@ -169,7 +174,19 @@ class Run:
         if plan.known_row is not None:
             batch = pa.RecordBatch.from_pydict({f"c{i}": pa.array([n], pa.int64()) for i, n in enumerate(plan.known_row)})
             return Rows(batch.schema, iter([batch]), plan.outputs)
+        if plan.metadata_query is not None:
+            return self._of_metadata(plan.metadata_query, plan.outputs, part)
         return self._dispatched(plan, part)
+
+    def _of_metadata(self, statement: str, outputs: tuple[Output, ...], part: PartRun) -> Rows:
+        """Ask the metadata database."""
+        stage = part.stage("metadata")
+        with stage.timed():
+            if self._statements is None:
+                self._statements = self._engine.provenance.statements(self._remaining_s())
+                self._stoppable(self._statements.close)
+            reader = self._statements.ask(statement)
+        return Rows(reader.schema, stage.counted(reader), outputs)
 
     def _dispatched(self, plan: Plan, part: PartRun) -> Rows:
         """Dispatch and merge; runs in a thread, because it waits for the first node."""

@@ -32,6 +32,7 @@ from czar.presence import Presence, this_process
 from czar.query_log import QueryLog
 from czar.running import Engine, Run
 from czar.scratch import Scratch
+from czar.statements import Connections
 from czar.times import Pace
 from czar.usage import Usage
 from qserv.cluster import METADATA_DATABASE, SCRATCH_DATABASE, Cluster, Role, Secrets
@@ -54,8 +55,16 @@ THREAD_CHARACTERS = 20_000
 class Session:
     """A czar: answers queries until it is closed. Make it with `open`."""
 
-    def __init__(self, metadata: AsyncEngine, workers: dict[NodeId, WorkerClient], scratch: Scratch, settings: Settings) -> None:
-        self._metadata, self._workers, self._scratch, self._settings = metadata, workers, scratch, settings
+    def __init__(
+        self,
+        metadata: AsyncEngine,
+        workers: dict[NodeId, WorkerClient],
+        scratch: Scratch,
+        provenance: Connections,
+        settings: Settings,
+    ) -> None:
+        self._metadata, self._workers, self._settings = metadata, workers, settings
+        self._scratch, self._provenance = scratch, provenance
         self._spill = tempfile.TemporaryDirectory(prefix="qserv-merge-")
         self._merger = Merger(settings.merge_memory_bytes, settings.max_merge_bytes, settings.max_temporary_bytes, self._spill.name)
         self._threads = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="answer")
@@ -77,7 +86,7 @@ class Session:
         )
         self._lookups = Lookups(metadata.url, settings.metadata_silence_s)
         self._catalogues = CatalogueReader(metadata, self._lookups)
-        self._engine = Engine(workers, self._merger, scratch, settings, self._threads, self._located)
+        self._engine = Engine(workers, self._merger, scratch, provenance, settings, self._threads, self._located)
 
     @classmethod
     async def open(cls, cluster: Cluster, secrets: Secrets, settings: Settings) -> Self:
@@ -93,7 +102,9 @@ class Session:
             settings.metadata_silence_s,
         )
         await asyncio.to_thread(scratch.prepare)
-        session = cls(metadata, workers, scratch, settings)
+        readable = cluster.metadata.conninfo(Role.PROVENANCE, METADATA_DATABASE, secrets)
+        provenance = Connections(readable, settings.metadata_silence_s, "metadata")
+        session = cls(metadata, workers, scratch, provenance, settings)
         await session._presence.start()
         return session
 
@@ -188,6 +199,7 @@ class Session:
             worker.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._scratch.close()
+        self._provenance.close()
         self._merger.close()
         self._spill.cleanup()
         await self._metadata.dispose()

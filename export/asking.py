@@ -120,7 +120,7 @@ class AskedTable:
     def parts(self, least_rows: int) -> Iterator[Part]:
         """Yield the parts: one of a small table."""
         most = max(min(self._part_rows, PART_BYTES // _row_bytes(self.table)), least_rows)
-        if self.rows <= most or not self.table.partitioned:
+        if not self.table.partitioned or self.rows is None or self.rows <= most:
             yield Part(ALL_SKY, self._select())
             return
         yield Part((), self._select(f"{_quoted(HEALPIX_COLUMN)} IS NULL"))

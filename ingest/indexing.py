@@ -81,8 +81,8 @@ async def index_table(engine: AsyncEngine, secret: str, wish: IndexWish, queued:
             table = indexed(database.by_name[wish.table], wish)
             await _index(nodes, IndexTable(database.name, table_to_json(table)), progress)
             async with changing(engine, "service.indexing.declare") as connection:
-                version = await declare_indexes(connection, database.name, table.name, table.indexes)
                 await transactions.end(connection, load.transaction_id)
+                version = await declare_indexes(connection, database.name, table.name, table.indexes)
         except BaseException as error:
             await load.abort(error)
             raise

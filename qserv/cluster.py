@@ -36,18 +36,22 @@ NODE_DATABASE = "qserv"
 METADATA_DATABASE = "qserv"
 """PostgreSQL database of the metadata, on the metadata server."""
 
+PROVENANCE_SCHEMA = "provenance"
+"""Schema of the metadata database with views of what users may see of committed transactions (``schema.provenance``)."""
+
 SCRATCH_DATABASE = "scratch"
 """PostgreSQL database, on the metadata server, where final expressions of queries are computed over temporary tables."""
 
 
 class Role(StrEnum):
-    """PostgreSQL roles. `LOADER` and `READER` exist on nodes, `METADATA` and `SCRATCH` on the metadata server."""
+    """PostgreSQL roles. `LOADER` and `READER` exist on nodes, `METADATA`, `SCRATCH` and `PROVENANCE` on the metadata server."""
 
     ADMIN = "qserv_admin"
     LOADER = "qserv_loader"
     READER = "qserv_reader"
     METADATA = "qserv_metadata"
     SCRATCH = "qserv_scratch"
+    PROVENANCE = "qserv_provenance"
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,15 @@ class Secrets:
 
     @classmethod
     def load_or_create(cls, home: Path) -> Self:
-        """Read the secrets of a cluster, or make them at random and keep them."""
-        if not (home / SECRETS_FILE).exists():
-            document = {
-                "passwords": {role.value: randomness.token_urlsafe(SECRET_BYTES) for role in Role},
-                "cluster": randomness.token_urlsafe(SECRET_BYTES),
-            }
-            _write(home / SECRETS_FILE, json.dumps(document, indent=1))
+        """Read the secrets of a cluster; make at random, and keep, those that it has not yet."""
+        file = home / SECRETS_FILE
+        known = json.loads(file.read_text()) if file.exists() else {"passwords": {}}
+        document = {
+            "passwords": {role.value: randomness.token_urlsafe(SECRET_BYTES) for role in Role} | known["passwords"],
+            "cluster": known.get("cluster") or randomness.token_urlsafe(SECRET_BYTES),
+        }
+        if document != known:
+            _write(file, json.dumps(document, indent=1))
         return cls.load(home)
 
 

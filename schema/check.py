@@ -18,6 +18,7 @@ from schema.model import (
     Table,
 )
 from schema.physical import IDENTIFIER_BYTES, TABLE_NAME_BYTES, physical_of
+from schema.provenance import PROVENANCE
 
 DATABASE_NAME_BYTES = IDENTIFIER_BYTES - len(".") - TABLE_NAME_BYTES
 """Longest name of a database: the director index has one table ``<database>.<table>`` a director, which must fit as well."""
@@ -25,8 +26,8 @@ DATABASE_NAME_BYTES = IDENTIFIER_BYTES - len(".") - TABLE_NAME_BYTES
 POSTGRES_COLUMNS = 1600
 """PostgreSQL allows no more columns in a table (MaxHeapAttributeNumber)."""
 
-TAKEN_SCHEMAS = frozenset({"qserv", "public", "information_schema"})
-"""PostgreSQL schemas of a node that hold something else: our SQL functions, and PostgreSQL's own."""
+TAKEN_NAMES = frozenset({"qserv", "public", "information_schema", PROVENANCE.name})
+"""Names of what is no database that is loaded: schemas of a node that hold our SQL functions, and PostgreSQL's own; provenance."""
 
 SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "xmax", "cmin", "cmax", "ctid"})
 """PostgreSQL gives every table columns of these names and refuses others."""
@@ -54,8 +55,8 @@ def _database_names(database: Database) -> Iterator[str]:
             yield f"{what} name {name!r} must begin with a letter and hold ASCII letters, digits and _ only"
         if len(name) > DATABASE_NAME_BYTES:
             yield f"{what} name {name!r} is longer than {DATABASE_NAME_BYTES} characters"
-    if database.name.lower() in TAKEN_SCHEMAS or database.name.lower().startswith("pg_"):
-        yield f"database name {database.name!r} is taken by PostgreSQL or by the functions of this software; choose another"
+    if database.name.lower() in TAKEN_NAMES or database.name.lower().startswith("pg_"):
+        yield f"database name {database.name!r} is taken by PostgreSQL or by this software; choose another"
     if not database.tables:
         yield "there is no table"
     yield from _repeated("table", [table.name for table in database.tables])

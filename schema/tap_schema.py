@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from schema.ddl import indexes
 from schema.model import Column, ColumnType, Database, ForeignKey, Table, TableRole
+from schema.provenance import PROVENANCE
 from schema.reserved import adql_name
 from schema.types import arrow_schema, votable_type
 
@@ -143,19 +144,19 @@ def key_id(database: Database, key: ForeignKey) -> str:
 
 
 def tap_schema_rows(databases: Iterable[Database]) -> dict[str, pa.Table]:
-    """Return the rows of TAP_SCHEMA, itself included, that describe databases.
+    """Return the rows of TAP_SCHEMA that describe databases, with `PROVENANCE` and itself.
 
     Parameters
     ----------
     databases
-        The published databases, in the order in which to list them. TAP_SCHEMA comes after them.
+        The published databases, in the order in which to list them. What is of the service itself comes after them.
 
     Returns
     -------
     dict
         Rows by name of the table of `TAP_SCHEMA`, in its Arrow schema.
     """
-    listed = [*(database for database in databases if database.name != NAME), TAP_SCHEMA]
+    listed = [*(database for database in databases if database.name != NAME), PROVENANCE, TAP_SCHEMA]
     tables = [(database, table) for database in listed for table in database.tables]
     keys = [(database, table, key) for database, table in tables for key in table.foreign_keys]
     rows: dict[str, Sequence[_Row]] = {

@@ -85,5 +85,6 @@ print(service.search(\"\"\"{escape(query)}\"\"\").to_table())</pre>
 
 def _row(catalogue: Catalogue, database: Database, table: Table) -> str:
     name = escape(qualified_name(database, table))
-    rows = f"{catalogue.row_count(database.name, table.name):,}"
-    return f'<tr><td><code>{name}</code></td><td class="number">{rows}</td><td>{escape(table.description)}</td></tr>\n'
+    rows = catalogue.row_count(database.name, table.name)
+    shown = "" if rows is None else f"{rows:,}"
+    return f'<tr><td><code>{name}</code></td><td class="number">{shown}</td><td>{escape(table.description)}</td></tr>\n'

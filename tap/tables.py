@@ -64,7 +64,8 @@ def _table(element: ET.Element, catalogue: Catalogue, database: Database, table:
     """Fill the element of a table."""
     _text(element, "name", qualified_name(database, table))
     _text(element, "description", table.description)
-    _text(element, "nrows", str(catalogue.row_count(database.name, table.name)))
+    rows = catalogue.row_count(database.name, table.name)
+    _text(element, "nrows", None if rows is None else str(rows))
     if not columns:
         return
     indexed = indexed_columns(table)

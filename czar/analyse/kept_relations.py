@@ -31,5 +31,5 @@ def table_relation(catalogue: Catalogue, entry: TableEntry, alias: str, written:
 def _made(entry: TableEntry, alias: str, written: str, database: str) -> tuple[Source, Relation]:
     source = Source(alias, entry)
     outputs = tuple(Output(column.name, source, column.name) for column in entry.table.columns)
-    hidden = tuple(column.name for column in entry.table.carried)
+    hidden = () if entry.in_metadata else tuple(column.name for column in entry.table.carried)
     return source, Relation(alias, written, outputs, (entry.database.lower(), database.lower()), hidden)

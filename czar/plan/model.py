@@ -51,6 +51,8 @@ class Plan:
     step: ChunkStep | None = None
     known_row: tuple[int, ...] | None = None
     """The answer, where the metadata database has it already."""
+    metadata_query: str | None = None
+    """PostgreSQL SQL for the metadata database, whose rows are the answer."""
     combine: str | None = None
     """DuckDB SQL over relation ``partials``, the rows of all chunks."""
     wide: tuple[tuple[str, str], ...] = ()

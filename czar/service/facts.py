@@ -94,7 +94,7 @@ def table_infos(catalogue: Catalogue) -> Iterator[TableInfo]:
             name=table.name,
             role=table.role.value,
             description=table.description,
-            rows=entry.row_count,
+            rows=entry.known_row_count,
             columns=tuple(
                 ColumnInfo(
                     name=column.name,
@@ -119,7 +119,7 @@ def declaration(catalogue: Catalogue, entry: TableEntry) -> TableDeclaration:
         family=database.family,
         overlap_deg=database.overlap_deg,
         table=table_to_json(entry.table),
-        rows=entry.row_count,
+        rows=entry.known_row_count,
         edition=f"{entry.table_id}-{rows}",
     )
 

@@ -110,7 +110,7 @@ class TableInfo(Message):
     name: str
     role: str
     description: str
-    rows: int
+    rows: int | None = Field(description="None where they are not counted.")
     columns: tuple[ColumnInfo, ...]
 
 
@@ -123,5 +123,5 @@ class TableDeclaration(Message):
     family: str
     overlap_deg: float
     table: dict[str, Any] = Field(description="As `schema.serialise` writes it.")
-    rows: int
+    rows: int | None = Field(description="None where they are not counted.")
     edition: str = Field(description="Another one as soon as the table has other rows.")

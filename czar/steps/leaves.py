@@ -18,9 +18,11 @@ from czar.analyse.nesting import (
     relations,
     unused_aliases,
 )
-from czar.analyse.query import Output, Query
+from czar.analyse.plain_items import is_named
+from czar.analyse.query import Output, Query, columns_in
 from czar.analyse.scope import qualified
 from czar.analyse.spreads import same_chunk_groups
+from czar.plan.provenance import is_kept, is_plain
 from czar.steps.partners import known_values
 
 DUPLICATES_COUNT_NOT: tuple[type[exp.Expr], ...] = (exp.Min, exp.Max)
@@ -117,8 +119,10 @@ def _table_leaf(query: Query, select: exp.Select, node: exp.Expr) -> Leaf:
     """Take out one table or subquery of FROM, with the conditions on it alone; its alias and its columns keep their names."""
     alias = node.alias_or_name
     known = known_values(query, select, alias) if isinstance(node, exp.Table) else []
-    conditions = known + taken_conditions(select, alias, lambda part: speaks_of(part, {alias}))
+    takes_all = not is_kept(query, node)
+    conditions = known + taken_conditions(select, alias, lambda part: speaks_of(part, {alias}) and (takes_all or is_plain(part)))
     needed = dict.fromkeys(column.name for column in select.find_all(exp.Column) if column.table == alias)
+    needed |= {name: None for item in select.expressions if is_named(item) for _, name in columns_in(item.name)}
     table = step_table(alias)
     node.replace(table)
     items = [named(qualified(alias, name), name) for name in needed] or [named(exp.Literal.number(1), "present")]

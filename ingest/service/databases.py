@@ -13,7 +13,7 @@ from qserv.metadata.engine import changing, connect
 from qserv.metadata.measured import ColumnRange, chunk_rows, column_ranges
 from qserv.metadata.nodes import list_nodes
 from qserv.metadata.registration import family_lock, withhold
-from schema.check import TAKEN_SCHEMAS
+from schema.check import TAKEN_NAMES
 from schema.ddl import indexes
 from schema.model import Table
 from schema.serialise import column_from_json, table_from_json
@@ -101,8 +101,8 @@ class Databases:
         IngestError
             A database has the name.
         """
-        if alias.lower() in TAKEN_SCHEMAS or alias.lower().startswith("pg_"):
-            msg = f"the name {alias} is taken by PostgreSQL or by the functions of this software; choose another"
+        if alias.lower() in TAKEN_NAMES or alias.lower().startswith("pg_"):
+            msg = f"the name {alias} is taken by PostgreSQL or by this software; choose another"
             raise IngestError(msg)
         async with changing(self._engine, "service.alias.set") as connection:
             await set_alias(connection, alias, database)

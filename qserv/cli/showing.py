@@ -76,7 +76,9 @@ def tables_shown(tables: Sequence["TableInfo"]) -> Table:
     """Return the list of tables."""
     shown = plain_table(("table", "role", "rows", "description"))
     for table in tables:
-        shown.add_row(f"{table.database}.{table.name}", table.role, f"{table.rows:,}", table.description)
+        shown.add_row(
+            f"{table.database}.{table.name}", table.role, "" if table.rows is None else f"{table.rows:,}", table.description
+        )
     return shown
 
 

@@ -3,7 +3,7 @@
 import psycopg
 from psycopg import sql
 
-from qserv.cluster import METADATA_DATABASE, NODE_DATABASE, SCRATCH_DATABASE, PostgresAddress, Role, Secrets
+from qserv.cluster import METADATA_DATABASE, NODE_DATABASE, PROVENANCE_SCHEMA, SCRATCH_DATABASE, PostgresAddress, Role, Secrets
 
 ADMIN_DATABASE = "postgres"
 """Database that every PostgreSQL server has; the launcher connects to it before there are others."""
@@ -34,20 +34,28 @@ def provision_node(address: PostgresAddress, secrets: Secrets, temporary_bytes: 
 def provision_metadata(address: PostgresAddress, secrets: Secrets, temporary_bytes: int) -> None:
     """Make the roles and the databases of the metadata server.
 
-    The metadata role owns both databases; the scratch role may make temporary tables in its own and nothing that lasts, and may use
-    ``temporary_bytes`` of disk in one session for sorts and hashes.
+    The metadata role owns both databases; the scratch role may make temporary tables in its own and nothing that lasts; the
+    provenance role may read the views of provenance and nothing else. Each of these two may use ``temporary_bytes`` of disk in one
+    session for sorts and hashes.
     """
     with _connect(address, ADMIN_DATABASE, secrets) as connection:
         _role(connection, Role.METADATA, secrets)
-        _role(connection, Role.SCRATCH, secrets)
-        _limit_temporary_files(connection, Role.SCRATCH, temporary_bytes)
-        _keep_errors_out_of_the_log(connection, Role.SCRATCH)
+        for role in (Role.SCRATCH, Role.PROVENANCE):
+            _role(connection, role, secrets)
+            _limit_temporary_files(connection, role, temporary_bytes)
+            _keep_errors_out_of_the_log(connection, role)
+        _run(connection, "ALTER ROLE {} SET default_transaction_read_only = on", Role.PROVENANCE)
         _database(connection, METADATA_DATABASE, Role.METADATA)
         _database(connection, SCRATCH_DATABASE, Role.METADATA)
         _run(connection, "GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}", SCRATCH_DATABASE, Role.SCRATCH)
+        _run(connection, "GRANT CONNECT ON DATABASE {} TO {}", METADATA_DATABASE, Role.PROVENANCE)
     with _connect(address, METADATA_DATABASE, secrets) as connection:
         _close_public_schema(connection)
         _run(connection, "GRANT USAGE, CREATE ON SCHEMA public TO {}", Role.METADATA)
+        _run(connection, "CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", PROVENANCE_SCHEMA, Role.METADATA)
+        _run(connection, "GRANT USAGE ON SCHEMA {} TO {}", PROVENANCE_SCHEMA, Role.PROVENANCE)
+        text = "ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT SELECT ON TABLES TO {}"
+        _run(connection, text, Role.METADATA, PROVENANCE_SCHEMA, Role.PROVENANCE)
     with _connect(address, SCRATCH_DATABASE, secrets) as connection:
         _close_public_schema(connection)
 

@@ -283,12 +283,12 @@ async def publish(connection: AsyncConnection, facts: Mapping[int, Json], transa
         The load that is committed with this.
     """
     async with connection.begin():
-        if transaction_id is not None:
-            await transactions.end(connection, transaction_id)
         await write_facts(connection, facts)
         await connection.execute(
             update(tables.tables).where(tables.tables.c.table_id.in_(facts)).values(published=True, withheld=False)
         )
+        if transaction_id is not None:
+            await transactions.end(connection, transaction_id)
         return await raise_version(connection)
 
 

@@ -284,6 +284,7 @@ transactions = Table(
     Column("kind", Text, nullable=False, server_default="load"),
     Column("wish", Text, comment="What is asked of an open one: commit; swap once tables change places."),
     Column("withdrawn", DateTime(timezone=True), comment="When the rows of a committed one were taken away."),
+    Column("version", BigInteger, comment="Of the catalogue, since which it is committed."),
     CheckConstraint("state IN ('queued', 'open', 'committed', 'aborted')", name="state"),
     CheckConstraint("kind IN ('load', 'transaction', 'index', 'withdrawal')", name="kind"),
     comment="Loads: the rows of one become visible together, or none of them.",

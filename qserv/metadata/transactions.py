@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.errors import LoadCancelledError, UnknownNameError
 from qserv.metadata.director_index import forget_keys, forget_pending
-from qserv.metadata.tables import contributions, runs, transactions
+from qserv.metadata.tables import catalogue_version, contributions, runs, transactions
 
 LEFT_OPEN = "the process that began it ended before"
 
@@ -177,13 +177,17 @@ async def clear(connection: AsyncConnection, transaction_id: int) -> None:
 async def end(connection: AsyncConnection, transaction_id: int, error: str | None = None) -> bool:
     """Commit an open transaction, or abort it with the reason; return False if it has ended already.
 
-    To commit is part of what makes its rows visible.
+    To commit is part of what makes its rows visible, and raises the version of the catalogue behind this.
     """
     state = TransactionState.COMMITTED if error is None else TransactionState.ABORTED
+    # Whoever else raises the version has to wait from here on.
+    next_one = select(catalogue_version.c.version + 1).with_for_update().scalar_subquery() if error is None else None
     opened = update(transactions).where(
         transactions.c.transaction_id == transaction_id, transactions.c.state == TransactionState.OPEN
     )
-    ended = (await connection.execute(opened.values(state=state, ended=func.clock_timestamp(), error=error))).rowcount > 0
+    ended = (
+        await connection.execute(opened.values(state=state, version=next_one, ended=func.clock_timestamp(), error=error))
+    ).rowcount > 0
     if ended and error is not None:
         await forget_keys(connection, transaction_id)
         await cancel_waiting(connection, transaction_id)

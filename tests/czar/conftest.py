@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from czar.catalogue import Catalogue, ColumnStatistics, TableEntry
+from czar.reading import PROVENANCE_ENTRIES
 from partitioner.chunkmap import ChunkMap
 from partitioner.nearest import REACH_DEG
 from qserv.ids import NodeId
 from schema.catalogues import schema_path
 from schema.felis import read_database
 from schema.model import Column, ColumnType, Database, ForeignKey, Table, TableRole
+from schema.provenance import PROVENANCE
 
 NODES = tuple(NodeId(f"node-{number}") for number in (1, 2, 3))
 
@@ -30,9 +32,10 @@ def catalogue():
         _entry(stars, stars.by_name["observation"], chunks, rows=5000, max_separation_deg=0.01),
         _entry(visits, visits.by_name["visit"], np.array([-1]), rows=70),
         _entry(visits, visits.by_name["filter"], np.array([-1]), rows=6),
+        *PROVENANCE_ENTRIES,
     )
     replicas = {"stars": {int(chunk): (NODES[index % 3],) for index, chunk in enumerate(chunks)}}
-    return Catalogue(1, (stars, visits), entries, {"stars": chunk_map}, replicas, NODES)
+    return Catalogue(1, (stars, visits, PROVENANCE), entries, {"stars": chunk_map}, replicas, NODES)
 
 
 def _entry(database, table, chunks, rows, max_separation_deg=None):

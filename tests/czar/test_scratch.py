@@ -2,7 +2,8 @@
 
 import pytest
 
-from czar.scratch import BATCH_BYTES, Scratch
+from czar.scratch import Scratch
+from czar.statements import BATCH_BYTES
 from qserv.cluster import SCRATCH_DATABASE, Role
 
 

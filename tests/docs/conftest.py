@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from czar.catalogue import Catalogue, ColumnStatistics, TableEntry
+from czar.reading import PROVENANCE_ENTRIES
 from partitioner.chunkmap import ChunkMap
 from partitioner.nearest import REACH_DEG
 from qserv.ids import NULL_CHUNK, REPLICATED_CHUNK, NodeId
 from schema.catalogues import schema_path
 from schema.felis import read_database
 from schema.model import TableRole
+from schema.provenance import PROVENANCE
 from schema.tap_schema import TAP_SCHEMA
 
 ROOT = Path(__file__).parents[2]
@@ -96,9 +98,10 @@ def catalogue():
         _entry(stars, stars.by_name["hipparcos"], np.concatenate(([NULL_CHUNK], chunk_map.nuniq))),
         _entry(stars, stars.by_name["bigsky"], chunk_map.nuniq),
         *(_entry(TAP_SCHEMA, table, np.array([REPLICATED_CHUNK])) for table in TAP_SCHEMA.tables),
+        *PROVENANCE_ENTRIES,
     ]
     replicas = {"stars": dict.fromkeys((NULL_CHUNK, *chunk_map.nuniq.tolist()), (NODE,))}
-    return Catalogue(1, (stars, TAP_SCHEMA), tuple(entries), {"stars": chunk_map}, replicas, (NODE,))
+    return Catalogue(1, (stars, PROVENANCE, TAP_SCHEMA), tuple(entries), {"stars": chunk_map}, replicas, (NODE,))
 
 
 def _entry(database, table, chunks):

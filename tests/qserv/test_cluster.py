@@ -1,3 +1,4 @@
+import json
 import stat
 
 import psycopg.conninfo
@@ -44,6 +45,17 @@ def test_secrets_are_kept_private_and_stay_the_same(tmp_path):
     assert stat.S_IMODE((tmp_path / SECRETS_FILE).stat().st_mode) == 0o600
     assert Secrets.load_or_create(tmp_path) == secrets
     assert len({secrets.cluster, *secrets.passwords.values()}) == len(Role) + 1
+
+
+def test_a_home_of_before_gets_the_secrets_that_it_lacks(tmp_path):
+    secrets = Secrets.load_or_create(tmp_path)
+    document = json.loads((tmp_path / SECRETS_FILE).read_text())
+    del document["passwords"][Role.PROVENANCE]
+    (tmp_path / SECRETS_FILE).write_text(json.dumps(document))
+    found = Secrets.load_or_create(tmp_path)
+    assert found == Secrets.load(tmp_path)
+    assert found.cluster == secrets.cluster
+    assert {role for role in Role if found.passwords[role] != secrets.passwords[role]} == {Role.PROVENANCE}
 
 
 def test_secrets_are_not_shown(tmp_path):

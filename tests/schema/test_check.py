@@ -78,6 +78,7 @@ BROKEN = {
     "long database name": (replace(GOOD, name="d" * 29), "is longer than 28 characters"),
     "family name": (replace(GOOD, family="1dr"), "family name '1dr' must begin"),
     "taken schema": (replace(GOOD, name="qserv"), "database name 'qserv' is taken"),
+    "provenance": (replace(GOOD, name="Provenance"), "database name 'Provenance' is taken"),
     "PostgreSQL's schema": (replace(GOOD, name="pg_dr"), "database name 'pg_dr' is taken"),
     "no table": (replace(GOOD, tables=()), "there is no table"),
     "tables that differ by case": (

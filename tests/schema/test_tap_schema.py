@@ -1,11 +1,15 @@
-"""TAP_SCHEMA describes every database, itself included."""
+"""TAP_SCHEMA describes every database, provenance and itself included."""
+
+from dataclasses import replace
 
 import pytest
+from astropy.io.votable.ucd import parse_ucd
 
 from schema.catalogues import schema_path
 from schema.check import problems
 from schema.felis import read_database
 from schema.model import Column, ColumnType, Database, Table, TableRole
+from schema.provenance import PROVENANCE
 from schema.reserved import RESERVED, adql_name, is_regular
 from schema.tap_schema import TAP_SCHEMA, tap_schema_rows
 
@@ -34,21 +38,31 @@ def column(rows, table, name):
 
 def test_tables_and_columns_are_those_of_the_standard():
     assert {table.name: set(table.by_name) for table in TAP_SCHEMA.tables} == STANDARD
-    assert problems(TAP_SCHEMA) == []
-    assert all(column.description for table in TAP_SCHEMA.tables for column in table.columns)
 
 
-def test_it_lists_the_databases_given_and_itself(rows):
-    assert [(row["schema_name"], row["schema_index"]) for row in rows["schemas"]] == [("stars", 1), ("tap_schema", 2)]
+@pytest.mark.parametrize("database", [TAP_SCHEMA, PROVENANCE])
+def test_what_is_always_there_is_described_as_all_else(database):
+    assert problems(replace(database, name="any")) == []
+    columns = [column for table in database.tables for column in table.columns]
+    assert all(column.description for column in columns)
+    for column in columns:
+        parse_ucd(column.ucd or "meta", check_controlled_vocabulary=True)
+
+
+def test_it_lists_the_databases_given_provenance_and_itself(rows):
+    listed = [(row["schema_name"], row["schema_index"]) for row in rows["schemas"]]
+    assert listed == [("stars", 1), ("provenance", 2), ("tap_schema", 3)]
     assert [row["table_name"] for row in rows["tables"]] == [
         "stars.hipparcos",
         "stars.bigsky",
+        "provenance.transactions",
+        "provenance.contributions",
         *(f"tap_schema.{name}" for name in STANDARD),
     ]
 
 
 def test_given_itself_it_lists_itself_once():
-    assert tap_schema_rows([TAP_SCHEMA])["schemas"].num_rows == 1
+    assert tap_schema_rows([TAP_SCHEMA])["schemas"].num_rows == 2
 
 
 def test_every_reference_between_its_tables_holds(rows):

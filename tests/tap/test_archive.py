@@ -1,5 +1,6 @@
 """The whole path: a cluster of three nodes, loaded, asked over HTTP with clients that others wrote."""
 
+import hashlib
 import html
 import io
 import re
@@ -156,3 +157,29 @@ def test_tables_tells_rows_and_foreign_keys(archive):
     document = httpx.get(f"{archive.cluster.tap_url}/tables", timeout=PATIENCE_S).text
     assert "<nrows>118218</nrows>" in document
     assert "<targetTable>tap_schema.schemas</targetTable>" in document
+
+
+def test_a_row_leads_to_the_file_that_it_came_from(client):
+    (row,) = client.search("""
+        SELECT s.hip, c.source, c.sha256, c.size_bytes, c.ended, t.name, t.user_name, t.software FROM stars.hipparcos AS s
+        JOIN provenance.contributions AS c ON c.contribution_id = s."_contribution"
+        JOIN provenance.transactions AS t ON t.transaction_id = c.transaction_id
+        WHERE s.hip = 17
+    """)
+    content = data_path("hipparcos.parquet").read_bytes()
+    assert (row["hip"], row["source"]) == (17, str(data_path("hipparcos.parquet")))
+    assert (row["sha256"], row["size_bytes"]) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert row["name"].startswith("stars-")
+    assert row["software"].startswith("qserv-healpix ")
+    found = client.search("SELECT table_name, COUNT(*) AS n FROM provenance.contributions WHERE rejected < 1 GROUP BY table_name")
+    assert [tuple(each.values()) for each in found] == [("hipparcos", 1)]
+
+
+def test_provenance_is_described_as_other_tables_are(client):
+    described = client.search("SELECT table_name FROM tap_schema.tables WHERE schema_name = 'provenance' ORDER BY table_name")
+    names = ["provenance.contributions", "provenance.transactions"]
+    assert described["table_name"].tolist() == sorted(each.name for each in client.tables if each.name.startswith("prov")) == names
+    units = {column.name: (column.unit, column.ucd) for column in client.tables["provenance.contributions"].columns}
+    assert units["size_bytes"] == ("byte", "phys.size;meta.file")
+    empty = client.search("SELECT * FROM provenance.transactions WHERE transaction_id < 0").to_table()
+    assert list(empty.columns) == [column.name for column in client.tables["provenance.transactions"].columns]

@@ -162,7 +162,7 @@ async def run_alone(chunks: int, shape: str, repeat: int = 3) -> Alone:
     with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(4) as threads:
         merger = Merger(1_000_000_000, 250_000_000, 1_000_000_000, directory)
         workers = dict.fromkeys(catalogue.nodes, worker)
-        engine = Engine(workers, merger, None, Settings(home=Path(directory)), threads, _nothing_to_locate)  # type: ignore[arg-type]  # no scratch
+        engine = Engine(workers, merger, None, None, Settings(home=Path(directory)), threads, _nothing_to_locate)  # type: ignore[arg-type]  # no scratch
         for _ in range(repeat):
             times, cpu_s = [time.perf_counter()], time.process_time()
             query = named(parse(SHAPES[shape], "native"), catalogue, SHAPES[shape])

@@ -91,25 +91,27 @@ class Battered:
         """Keep a process, with those that it started, from doing anything."""
         return frozen(self.process(name))
 
-    def admin(self, node=None):
-        """Return a session of the superuser, on a node or in the scratch database."""
-        metadata = self.cluster.metadata.conninfo(Role.ADMIN, SCRATCH_DATABASE, self.secrets)
+    def admin(self, node=None, database=SCRATCH_DATABASE):
+        """Return a session of the superuser, on a node or in a database of the metadata server."""
+        metadata = self.cluster.metadata.conninfo(Role.ADMIN, database, self.secrets)
         uri = metadata if node is None else self.cluster.node(node).postgres.conninfo(Role.ADMIN, NODE_DATABASE, self.secrets)
         return psycopg.connect(uri, autocommit=True)
 
     @contextlib.contextmanager
-    def locked(self, relation, node=None):
-        """Hold up whoever reads a table of a node; in the scratch database, whoever makes one.
+    def locked(self, relation, node=None, database=SCRATCH_DATABASE):
+        """Hold up whoever reads a table of a node, or of the metadata database; in the scratch database, whoever makes one.
 
         Yields a function that waits until somebody is held up.
         """
-        with self.admin(node) as holder, self.admin(node) as looker:
+        makes = node is None and database == SCRATCH_DATABASE
+        with self.admin(node, database) as holder, self.admin(node, database) as looker:
             holder.execute("BEGIN")
-            holder.execute(f"LOCK TABLE {relation} IN {'SHARE' if node is None else 'ACCESS EXCLUSIVE'} MODE")
+            holder.execute(f"LOCK TABLE {relation} IN {'SHARE' if makes else 'ACCESS EXCLUSIVE'} MODE")
 
             def wait(count=1):
                 waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = ANY(%s)"
-                until(lambda: looker.execute(waiting, [[Role.READER, Role.SCRATCH]]).fetchone()[0] >= count)
+                roles = [Role.READER, Role.SCRATCH, Role.PROVENANCE]
+                until(lambda: looker.execute(waiting, [roles]).fetchone()[0] >= count)
 
             yield wait
             with contextlib.suppress(psycopg.OperationalError):

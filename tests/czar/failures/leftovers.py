@@ -54,7 +54,9 @@ class Leftovers:
             with psycopg.connect(conninfo, autocommit=True) as connection:
                 for sql in (TABLES, FILES):
                     found += [f"{server}: {row[0]}" for row in connection.execute(sql)]
-                found += [f"{server}: {row[0]}" for row in connection.execute(BACKENDS, [[Role.READER, Role.SCRATCH]])]
+                found += [
+                    f"{server}: {row[0]}" for row in connection.execute(BACKENDS, [[Role.READER, Role.SCRATCH, Role.PROVENANCE]])
+                ]
         found += [f"thread {thread.name}" for thread in threading.enumerate() if thread.name.startswith(THREADS)]
         found += [f"file {path}" for path in self.directory.rglob("*") if path.is_file()]
         return found + [f"nameless file {number}" for number in _nameless_files() - self._files]

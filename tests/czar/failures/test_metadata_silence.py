@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from czar.service.client import Czar
+from qserv.cluster import METADATA_DATABASE
 from qserv.errors import MetadataError
 from qserv.metadata.jobs import JobState
 from tests.czar.failures.conftest import METADATA_SILENCE_S
@@ -14,6 +15,8 @@ from tests.support.waiting import PATIENCE_S, until
 
 BOUND_S = 3 * METADATA_SILENCE_S + 5.0
 """What the setting promises, and something for a busy machine."""
+
+PROVENANCE = "SELECT COUNT(*) FROM provenance.contributions"
 
 KEY = f"SELECT kind FROM {ONCE}.points WHERE point_id = 7"  # noqa: S608 (a test's own text)
 
@@ -33,9 +36,13 @@ def test_whoever_waits_for_a_frozen_metadata_server_is_told(battered):
         job = czar.submit(SCAN.format(database=ONCE))
         with contextlib.ExitStack() as hold:
             _, computed = in_the_scratch_database(hold, battered, ONCE, None)
+            wait = hold.enter_context(battered.locked("contributions", database=METADATA_DATABASE))
+            told = battered.begin(PROVENANCE)
+            wait(2)
             with battered.frozen("metadata-postgres"):
                 asked = {
                     "a query over rows of steps": lambda: computed.result(PATIENCE_S),
+                    "a query of provenance": lambda: told.result(PATIENCE_S),
                     "a query by key": lambda: battered.ask(KEY),
                     "a query over the API": lambda: czar.query(KEY),
                     "jobs": czar.jobs,

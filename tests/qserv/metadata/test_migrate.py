@@ -8,6 +8,7 @@ from qserv.errors import MetadataError
 from qserv.metadata.engine import connect, driver_url, make_engine
 from qserv.metadata.migrate import alembic_config, upgrade
 from qserv.metadata.tables import metadata
+from schema.provenance import PROVENANCE
 
 
 def differences(url):
@@ -50,6 +51,23 @@ def test_how_far_groups_reach_is_taken_over_from_the_table(empty_database):
     with engine.connect() as connection:
         read = text("SELECT name, facts, friends_deg FROM tables JOIN chunks USING (table_id) ORDER BY name")
         assert connection.execute(read).all() == [("far", {"pairs": 1}, None), ("near", {"nearest_deg": 0.002}, 0.001)]
+    engine.dispose()
+
+
+def test_what_was_committed_before_is_seen_as_provenance(empty_database):
+    engine = create_engine(driver_url(empty_database, "psycopg"))
+    begun = "INSERT INTO transactions (name, database, user_name, host, software, state, ended) VALUES"
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "0013")
+        connection.execute(
+            text(f"{begun} ('a', 'd', 'u', 'h', 's', 'committed', now()), ('b', 'd', 'u', 'h', 's', 'aborted', now())")
+        )
+    upgrade(empty_database)
+    with engine.connect() as connection:
+        for table in PROVENANCE.tables:
+            found = connection.execute(text(f"SELECT * FROM provenance.{table.name}"))  # noqa: S608 (a name of ours)
+            assert [*found.keys()] == [*table.by_name, "version"]
+        assert connection.execute(text("SELECT name, version FROM provenance.transactions")).all() == [("a", 0)]
     engine.dispose()
 
 

@@ -1,10 +1,13 @@
+import asyncio
+
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import StatementError
 
 from qserv.errors import UnknownNameError
 from qserv.metadata import transactions
 from qserv.metadata.engine import connect
-from qserv.metadata.registration import publish
+from qserv.metadata.registration import publish, raise_version
 from qserv.metadata.transactions import LEFT_OPEN, Contribution, NewTransaction, TransactionState
 
 pytestmark = pytest.mark.anyio
@@ -64,6 +67,25 @@ async def test_it_is_committed_in_the_same_moment_as_its_tables_are_shown(engine
         await publish(connection, {}, number)
         (found,) = await transactions.list_transactions(connection, limit=1)
         assert found.state is TransactionState.COMMITTED
+
+
+async def test_each_is_seen_since_the_version_that_commits_it(engine):
+    """Also of two that are committed at the same time."""
+    seen = text("SELECT name FROM provenance.transactions WHERE version <= :version ORDER BY version")
+    async with engine.connect() as one, engine.connect() as other:
+        async with one.begin():
+            numbers = [await transactions.begin(one, new(name, name)) for name in "ab"]
+        first, second = await one.begin(), await other.begin()
+        await transactions.end(one, numbers[0])
+        waiting = asyncio.create_task(transactions.end(other, numbers[1]))
+        await asyncio.sleep(0.2)
+        versions = [await raise_version(one)]
+        await first.commit()
+        assert await waiting
+        versions.append(await raise_version(other))
+        await second.commit()
+        found = [(await one.execute(seen, {"version": version})).scalars().all() for version in (versions[0] - 1, *versions)]
+    assert found == [[], ["a"], ["a", "b"]]
 
 
 async def test_one_that_is_not_there(connection):

@@ -1,4 +1,4 @@
-"""What errors of the scratch database mean to the user whose query met them."""
+"""What errors of the metadata server's databases mean to the user whose query met them."""
 
 import adbc_driver_manager
 import pyarrow as pa
@@ -10,16 +10,16 @@ FAILURES = (adbc_driver_manager.Error, pa.ArrowException, OSError)
 """What a statement that PostgreSQL stops raises: pyarrow makes an error of its own, or an OSError, of one in mid-stream."""
 
 
-def meaning(error: Exception) -> QservError:
-    """Return the error of ours that one of PostgreSQL's stands for."""
+def meaning(error: Exception, database: str) -> QservError:
+    """Return the error of ours that one of PostgreSQL's stands for; ``database`` says whose, in messages."""
     message, sqlstate = message_of(error), getattr(error, "sqlstate", None)
     if _is_lost(error, sqlstate):
-        msg = f"the scratch database stopped answering ({message}); ask again, and if that does not help look at `qserv status`"
+        msg = f"the {database} database stopped answering ({message}); ask again, and if that does not help look at `qserv status`"
         return MetadataError(msg)
     if "statement timeout" in message:
         return TimeLimitError("the query ran longer than its time limit; restrict it further, or raise the limit")
     if "temp_file_limit" in message:
-        msg = f"sorts and hashes in the scratch database need more disk than one query may use ({message}); {LESS}"
+        msg = f"sorts and hashes in the {database} database need more disk than one query may use ({message}); {LESS}"
         return TemporarySpaceError(msg)
     return fault(sqlstate, message) or QueryEvaluationError(message)
 

@@ -1,4 +1,4 @@
-"""Notices that the scratch database has fallen silent, and frees the threads that wait for it.
+"""Notices that the metadata server has fallen silent, and frees the threads that wait for it.
 
 libpq waits for a server as long as its connection is open, and that of a frozen one is. So the connection is ended from here.
 """
@@ -44,7 +44,7 @@ class Watch:
         self._silence_s = silence_s
         self._waiting: dict[int, float] = {}
         self._closed = threading.Event()
-        threading.Thread(target=self._look, name="watch-scratch", daemon=True).start()
+        threading.Thread(target=self._look, name="watch-server", daemon=True).start()
 
     def close(self) -> None:
         """Watch no longer."""
