@@ -38,7 +38,8 @@ class Following:
         own, lost = chunks_at(rows.ra, rows.dec, self.family.chunk_map), np.zeros(len(chunks), dtype=np.bool_)
         chunks[~known] = own[~known]
         moved = known & (chunks != own) & ~np.isnan(rows.ra)
-        beyond = np.zeros(len(chunks), dtype=np.bool_)
+        # Without a position it is in chunk 0 from the beginning: how far its dependents are from it is not known elsewhere.
+        beyond = known & (chunks != own) & np.isnan(rows.ra)
         beyond[moved] = ~self._near(rows.ra[moved], rows.dec[moved], chunks[moved])
         reason = (
             f"the row lies farther outside of the chunk of those before it than margin_arcsec of table {self.table.name} allows"

@@ -316,7 +316,8 @@ class _Withdrawal:
 
     def _number_of(self, table: str) -> int:
         """Return the contribution under which all keys of a director are kept that go."""
-        return next(file.contribution_id for file in self.sent if file.table_name == table)
+        done = (file for file in self.sent if file.table_name == table and file.state is ContributionState.DONE)
+        return next(file.contribution_id for file in done)
 
     async def _pended(self, director: str, keys: Int64) -> list[int]:
         """Return one of the keys that goes, if any does."""

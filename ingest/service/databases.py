@@ -151,11 +151,18 @@ class Databases:
         dropped = {row.name for row in tables if table is None or row.name == table}
         if name == NAME or not rows or not dropped:
             return
-        for row in described(rows[0], tables).tables:
+        declared = described(rows[0], tables).tables
+        dropped |= {row.versions.history for row in declared if row.versions is not None and row.name in dropped}
+        for row in declared:
             for director, _ in row.directors:
                 if director in dropped and row.name not in dropped:
                     msg = f"table {name}.{director} cannot be deleted: {row.name} depends on it; delete {row.name} first"
                     raise IngestError(msg)
+            if row.versions is not None and row.versions.history in dropped and row.name not in dropped:
+                msg = (
+                    f"table {name}.{row.versions.history} cannot be deleted: it has the former versions of {row.name}; delete both"
+                )
+                raise IngestError(msg)
         async with connect(self._engine) as connection:
             nodes = await list_nodes(connection)
             if len(dropped) == len(tables):

@@ -228,3 +228,17 @@ def test_withdrawn_versions_are_as_if_they_had_never_been(night):
     night.append(database, {"object": objects(ids, 2), "source": sources(ids, 2)})
     for query, rows in zip(QUERIES[:2], expected(VISITS[:3]), strict=True):
         assert night.ask(database, query) == sorted(map(repr, rows.to_pylist()))
+
+
+def test_a_row_stays_where_its_key_is_and_a_history_with_its_table(night):
+    database = appended(night, [range(4)])
+    name = f"{database}-nowhere"
+    night.ingest.begin(name, TransactionRequest(append_to=database))
+    nowhere = objects([1], 1).set_column(1, "ra", pa.nulls(1, pa.float64())).set_column(2, "dec", pa.nulls(1, pa.float64()))
+    path = night.files({"object": nowhere})["object"]
+    night.ingest.send(name, "o", ContributionRequest(table="object", source=str(path)))
+    assert "farther outside of the chunk" in night.ingest.contribution(name, "o", 60).files[0].error.message
+    night.ingest.cancel(name)
+    night.ingest.finished(name)
+    with pytest.raises(QservError, match="it has the former versions of object; delete both"):
+        night.ingest.drop(database, "object_history")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.service.models import TransactionRequest
+from ingest.service.models import ContributionRequest, TransactionRequest
 from qserv.errors import QservError
 from qserv.metadata.transactions import TransactionState
 from tests.ingest.appending.conftest import TABLES, rows_of, visit
@@ -76,6 +76,20 @@ def test_rows_that_others_refer_to_are_not_withdrawn(night):
     again = night.ingest.withdraw(f"no-{objects.name}", objects.name)
     assert night.ingest.finished(again.name, 120).state is TransactionState.COMMITTED
     assert night.ask(database, "SELECT COUNT(*) AS n FROM {db}.object") == [repr({"n": len(visit(0)["object"])})]
+
+
+def test_keys_go_though_a_contribution_was_cancelled_before(night):
+    database = night.load(visit(0))
+    name, path = f"{database}-1", night.directory / "none.parquet"
+    path.write_text("no Parquet")
+    night.ingest.begin(name, TransactionRequest(append_to=database))
+    night.ingest.send(name, "bad", ContributionRequest(table="object", source=str(path)))
+    night.ingest.contribution(name, "bad", 60)
+    night.ingest.cancel_contribution(name, "bad")
+    night.send(name, "good", "object", visit(1)["object"])
+    night.committed(name)
+    assert withdrawn(night, name).state is TransactionState.COMMITTED
+    night.append(database, {"object": visit(1)["object"]})
 
 
 def test_what_cannot_be_withdrawn(night):
