@@ -142,7 +142,7 @@ def test_what_is_written_becomes_rows_of_a_table(document):
     table = SchemaTable("t", TableRole.REPLICATED, (Column("n", ColumnType.LONG), Column("x", ColumnType.DOUBLE, unit="arcsec")))
     file = open_file(document(cells(field("n", "short") + field("X", "float", unit="deg"), (1, 0.5), (2, "NaN"))))
     (rows,) = read_rows(table, file, match_columns(table, file))
-    assert rows.batch.to_pydict() == {"n": [1, 2], "x": [1800.0, None]}
+    assert rows.batch.to_pydict() == {"n": [1, 2], "x": [1800.0, None], "_contribution": [None, None]}
 
 
 def test_arrays_bits_and_texts_of_tabledata(document):

@@ -11,6 +11,7 @@ from qserv.metadata.engine import connect
 from qserv.metadata.merges import end_replaced, small, stand_for, to_merge, unused
 from qserv.metadata.registration import ChunkRecord, StatisticsRecord, publish, raise_version, raise_version_of
 from qserv.metadata.segments import ORDERS, Appended, BuildKind, append, begin_build, builds, wider
+from qserv.metadata.transactions import NewTransaction, begin
 from tests.qserv.metadata.test_catalogue import register
 
 pytestmark = pytest.mark.anyio
@@ -55,9 +56,10 @@ async def appended(engine, table_id, chunks, *, rows=5):
     """Append rows to chunks; return the segment and the version that shows it."""
     async with connect(engine) as connection, connection.begin():
         segment = await begin_build(connection, "sky", "stars", "object", BuildKind.APPEND)
+        transaction = await begin(connection, NewTransaction(f"night {segment}", "stars", "sky", "me", "here", "1", "transaction"))
         records = [ChunkRecord(chunk, rows, 1, ("a",)) for chunk in chunks]
         statistics = [range_of(str(chunk), str(chunk + 1000), chunk=chunk) for chunk in chunks]
-        await append(connection, Appended(table_id, segment, records, statistics, {"id": "long"}), 1)
+        await append(connection, Appended(table_id, segment, records, statistics, {"id": "long"}), transaction)
         return segment, await raise_version_of(connection, {table_id: chunks})
 
 
