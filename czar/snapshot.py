@@ -10,30 +10,32 @@ from numpy.typing import NDArray
 
 from czar.catalogue import TableEntry
 from qserv.ids import REPLICATED_CHUNK, ChunkId
-from schema.physical import chunk_relations, chunk_rows, relation
+from schema.physical import chunk_relations, relation, rows_of_chunk, together
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """The physical tables of chunks."""
 
-    def relation(self, entry: TableEntry, chunk: int, *, overlap: bool = False) -> str:
-        """Return the quoted physical relation that holds a table's rows in a chunk."""
-        return self.relations(entry, np.array([chunk], dtype=np.int64), overlap=overlap)[0]
-
-    def relations(self, entry: TableEntry, chunks: NDArray[np.int64], *, overlap: bool = False) -> list[str]:
+    def relations(self, entry: TableEntry, chunks: NDArray[np.int64], columns: str, *, overlap: bool = False) -> list[str]:
         """Return the quoted physical relations that hold a table's rows, one for each chunk, in the order given.
 
         The empty prototype stands in where the table has no rows there, so that a chunk query is valid for every chunk.
+
+        Parameters
+        ----------
+        columns
+            Those that are read, as a statement lists them.
         """
-        prototype = relation(entry.database, entry.table.name, None)
+        name = (entry.database, entry.table.name)
+        prototype = relation(*name, None)
         if not entry.table.partitioned:
             whole = entry.segments.get(REPLICATED_CHUNK)
-            return [chunk_rows(entry.database, entry.table.name, None, whole) if whole else prototype] * len(chunks)
-        found = chunk_relations(entry.database, entry.table.name, chunks.tolist(), overlap=overlap)
+            return [together(rows_of_chunk(*name, None, whole), columns) if whole else prototype] * len(chunks)
+        found = chunk_relations(*name, chunks.tolist(), overlap=overlap)
         for place in np.flatnonzero(~entry.has_rows(chunks, overlap=overlap)).tolist():
             found[place] = prototype
         for place in np.flatnonzero(np.isin(chunks, list(entry.segments))).tolist() if entry.segments else ():
             chunk = ChunkId(int(chunks[place]))
-            found[place] = chunk_rows(entry.database, entry.table.name, chunk, entry.segments[chunk], overlap=overlap)
+            found[place] = together(rows_of_chunk(*name, chunk, entry.segments[chunk], overlap=overlap), columns)
         return found

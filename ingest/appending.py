@@ -16,7 +16,8 @@ from ingest.building import BuiltTable
 from ingest.family import Family
 from ingest.making import Making
 from ingest.nodes import Nodes
-from ingest.references import Measurement, Place, places_of, segments_of
+from ingest.places import Place, places_of, segments_of
+from ingest.references import Measurement
 from ingest.sending import Placement
 from ingest.superseding import Superseded, Superseding
 from qserv.errors import IngestError, LoadCancelledError, QservError

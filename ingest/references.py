@@ -11,7 +11,8 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,16 +23,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.dependents import ORPHANS_FACT
 from ingest.nodes import Nodes, all_or_first_error
+from ingest.places import BASE, OVERLAP, Place, places_of, reading
 from ingest.staging import Staging
 from partitioner.healpix import Pixels
 from qserv.errors import IngestError
-from qserv.ids import REPLICATED_CHUNK, ChunkId, NodeId, Segment
-from qserv.metadata.catalogue import Json, TableRow, load_catalogue
+from qserv.ids import ChunkId, NodeId
+from qserv.metadata.catalogue import Json, load_catalogue
 from qserv.metadata.director_index import LOOKUP_KEYS, find_chunks
 from qserv.metadata.engine import connect
 from schema.ddl import indexes
 from schema.model import Database, ForeignKey, Table, TableRole
-from schema.physical import chunk_rows, quote, relation
+from schema.physical import quote, relation, words_of
 from workers.client import WorkerClient
 from workers.protocol import ChunkQuery, ChunkTask
 from workers.runs.neighbours import NEAREST_FACT
@@ -41,9 +43,6 @@ TIMEOUT_S = 3600.0
 
 SEPARATION_MARGIN = 1e-9
 """Relative margin, and absolute one in degrees, added to a largest separation, so that rounding never makes it too small."""
-
-BASE, OVERLAP = False, True
-"""Which rows of a chunk."""
 
 Take = Callable[[pa.RecordBatch], None]
 
@@ -106,34 +105,6 @@ class StrayRowsError(IngestError):
     def __init__(self, table: str, rows: int) -> None:
         super().__init__(f"table {table}: {rows:,} rows are not where their director's row is; load again")
         self.table = table
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the rows of a table in a chunk are, how many, and what stands for them and for the overlap in a FROM."""
-
-    nodes: tuple[NodeId, ...]
-    rows: int
-    base: str
-    overlap: str
-
-    @classmethod
-    def of(cls, row: TableRow, chunk: ChunkId, nodes: tuple[NodeId, ...], segments: Sequence[Segment]) -> "Place":
-        """Return that of some segments of a chunk."""
-        physical = None if chunk == REPLICATED_CHUNK else chunk
-        base, overlap = (chunk_rows(row.database, row.name, physical, segments, overlap=part) for part in (BASE, OVERLAP))
-        return cls(nodes, sum(segment.row_count for segment in segments), base, overlap)
-
-
-def segments_of(row: TableRow) -> dict[ChunkId, tuple[Segment, ...]]:
-    """Return what the rows of a table are in, by their chunks."""
-    counts = zip(row.chunks, row.row_counts, row.overlap_row_counts, strict=True)
-    return {chunk: row.segments.get(chunk) or (Segment(0, rows, near),) for chunk, rows, near in counts}
-
-
-def places_of(row: TableRow) -> dict[ChunkId, Place]:
-    """Return where the rows of a table are, by their chunks."""
-    return {chunk: Place.of(row, chunk, row.replicas[chunk], found) for chunk, found in segments_of(row).items()}
 
 
 def is_measured(database: Database, table: Table, key: ForeignKey) -> bool:
@@ -322,11 +293,13 @@ class Measurement:
             facts["max_separation_deg"] = _widened(max(found))
         return facts
 
-    def _tasks(self, slots: Mapping[str, tuple[Table, bool]]) -> dict[NodeId, tuple[ChunkTask, ...]]:
+    def _tasks(self, words: AbstractSet[str], slots: Mapping[str, tuple[Table, bool]]) -> dict[NodeId, tuple[ChunkTask, ...]]:
         """Return, by node, one task for each chunk where the table of slot ``source`` has rows that are measured.
 
         Parameters
         ----------
+        words
+            Of the template.
         slots
             The table of each slot, and whether it is its overlap. An empty prototype stands for what a chunk lacks.
         """
@@ -336,7 +309,8 @@ class Measurement:
             if not place.rows:
                 continue
             there = {slot: self.chunks[table.name].get(chunk) for slot, (table, _) in slots.items()} | {"source": place}
-            relations = {slot: self._relation(table, there[slot], overlap=overlap) for slot, (table, overlap) in slots.items()}
+            named = {slot: self._relation(table, there[slot], overlap=overlap) for slot, (table, overlap) in slots.items()}
+            relations = {slot: reading(name, self.database, words) for slot, name in named.items()}
             held = [set(other.nodes) for other in there.values() if other is not None]
             node = next((node for node in place.nodes if all(node in nodes for nodes in held)), None)
             if node is None:
@@ -370,7 +344,7 @@ class Measurement:
 
         await all_or_first_error(
             self.nodes.call(node, partial(ask, ChunkQuery(f"measure-{uuid.uuid4()}", template, listed, TIMEOUT_S)))
-            for node, listed in self._tasks(slots).items()
+            for node, listed in self._tasks(words_of(template), slots).items()
         )
 
 

@@ -11,7 +11,8 @@ from ingest.chunking import ChunkedRows, copies
 from ingest.dependents import Directors
 from ingest.family import Family
 from ingest.making import Making
-from ingest.references import BASE, Measurement, Place, slot_safe
+from ingest.places import BASE, Place
+from ingest.references import Measurement, slot_safe
 from ingest.sending import Sender
 from ingest.sorting import Gathered
 from qserv.ids import ChunkId

@@ -18,7 +18,8 @@ from ingest.dependents import Directors
 from ingest.family import Family
 from ingest.making import Making
 from ingest.nodes import all_or_first_error
-from ingest.references import BASE, Measurement, Place, segments_of, slot_safe
+from ingest.places import BASE, Place, segments_of
+from ingest.references import Measurement, slot_safe
 from ingest.rewriting import Rewrite, rewrite, rewritten
 from partitioner.healpix import Pixels
 from partitioner.sphere import Floats

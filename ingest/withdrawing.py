@@ -19,9 +19,10 @@ from ingest.building import BuiltTable
 from ingest.family import Family
 from ingest.making import Making
 from ingest.nodes import Nodes, all_or_first_error, connected_nodes
+from ingest.places import BASE, Place, places_of, segments_of
 from ingest.provenance import Load
 from ingest.publication import described
-from ingest.references import BASE, Measurement, Place, places_of, segments_of, slot_safe
+from ingest.references import Measurement, slot_safe
 from ingest.report import LoadReport, Progress, ProgressCallback, Stage, TableReport
 from ingest.restoring import Restoring
 from ingest.rewriting import Rewrite, rewrite, rewritten

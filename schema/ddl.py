@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from schema.model import FRIENDS_COLUMN, HEALPIX_COLUMN, NEAREST_COLUMN, Column, Table, TableRole
-from schema.physical import IDENTIFIER_BYTES, quote, relation
+from schema.physical import IDENTIFIER_BYTES, column_list, quote, relation
 from schema.types import postgres_type
 
 DROP_BATCH_TABLES = 500
@@ -34,9 +34,9 @@ class Index:
     def statement(self, name: str, on: str) -> str:
         """Return the statement that makes it, on a quoted relation."""
         kind = "UNIQUE INDEX" if self.unique else "INDEX"
-        stored = f" INCLUDE ({_listed(self.stored)})" if self.stored else ""
+        stored = f" INCLUDE ({column_list(self.stored)})" if self.stored else ""
         known = f" WHERE {quote(self.columns[0])} IS NOT NULL" if self.known else ""
-        return f"CREATE {kind} IF NOT EXISTS {quote(name)} ON {on} ({_listed(self.columns)}){stored}{known}"
+        return f"CREATE {kind} IF NOT EXISTS {quote(name)} ON {on} ({column_list(self.columns)}){stored}{known}"
 
 
 def schema_statement(database: str) -> str:
@@ -119,10 +119,6 @@ def index_name(physical: str, columns: tuple[str, ...]) -> str:
     digest = blake2b("\0".join((physical, *columns)).encode(), digest_size=6).hexdigest()
     readable = "_".join((physical, *columns)).encode()[: IDENTIFIER_BYTES - len(digest) - 1].decode(errors="ignore")
     return f"{readable}_{digest}"
-
-
-def _listed(columns: tuple[str, ...]) -> str:
-    return ", ".join(map(quote, columns))
 
 
 def _column(column: Column) -> str:

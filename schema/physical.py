@@ -17,6 +17,7 @@ IDENTIFIER_BYTES = 63
 TABLE_NAME_BYTES = IDENTIFIER_BYTES - len("_") - 20 - len("_overlap")
 """Longest name of a table: a chunk number has at most 20 digits, as an unsigned 64-bit integer has."""
 
+_WORD = re.compile(r"\w+")
 _CHUNK_SUFFIX = re.compile(r"(?:_(\d{1,20}))?(?:~(\d{1,19}))?((?<=\d)_overlap)?")
 
 
@@ -83,17 +84,34 @@ def relation(database: str, table: str, chunk: ChunkId | None, *, overlap: bool 
     return f"{quote(database)}.{quote(table_name(table, chunk, overlap=overlap, segment=segment))}"
 
 
-def together(relations: Sequence[str]) -> str:
-    """Return what stands in a FROM for the rows of several relations, at least one; an alias must follow."""
+def together(relations: Sequence[str], columns: str) -> str:
+    """Return what stands in a FROM for the rows of several relations, at least one; an alias must follow.
+
+    Parameters
+    ----------
+    columns
+        Those that are read, as `column_list` writes them. ``*`` would not do: while a column is added, some relations have it and
+        others do not.
+    """
     if len(relations) == 1:
         return relations[0]
-    return f"({' UNION ALL '.join(f'SELECT * FROM {relation} AS rows' for relation in relations)})"  # noqa: S608 (quoted names)
+    return f"({' UNION ALL '.join(f'SELECT {columns} FROM {relation} AS rows' for relation in relations)})"  # noqa: S608 (quoted names)
 
 
-def chunk_rows(
+def column_list(columns: Iterable[str]) -> str:
+    """Return columns as a statement lists them."""
+    return ", ".join(map(quote, columns))
+
+
+def words_of(sql: str) -> frozenset[str]:
+    """Return what a text has among others where it names columns: their names are letters, digits and ``_``."""
+    return frozenset(_WORD.findall(sql))
+
+
+def rows_of_chunk(
     database: str, table: str, chunk: ChunkId | None, segments: Iterable[tuple[int, int, int]], *, overlap: bool = False
-) -> str:
-    """Return what stands in a FROM for the rows of a chunk, or of a replicated table: those of its segments that have some.
+) -> list[str]:
+    """Return the quoted names of what has the rows of a chunk, or of a replicated table: those of its segments that have some.
 
     The empty prototype stands in where none has.
 
@@ -104,7 +122,7 @@ def chunk_rows(
     """
     there = [segment for segment, rows, near in segments if (near if overlap else rows)]
     found = [relation(database, table, chunk, overlap=overlap, segment=segment) for segment in there]
-    return together(found) if found else relation(database, table, None)
+    return found or [relation(database, table, None)]
 
 
 def chunk_relations(database: str, table: str, chunks: Iterable[int], *, overlap: bool = False) -> list[str]:

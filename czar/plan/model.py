@@ -19,6 +19,8 @@ class Slot:
 
     name: str
     entry: TableEntry
+    columns: str = ""
+    """Those that are read, as a statement lists them."""
     overlap: bool = False
 
 
@@ -36,7 +38,7 @@ class ChunkStep:
     def relations(self, snapshot: Snapshot) -> dict[str, list[str]]:
         """Return the physical relations of each slot, one for each task (`Plan.tasks`): without chunks, the empty prototypes."""
         chunks = np.array(self.chunks or (PROTOTYPE_TASK,), dtype=np.int64)
-        return {slot.name: snapshot.relations(slot.entry, chunks, overlap=slot.overlap) for slot in self.slots}
+        return {slot.name: snapshot.relations(slot.entry, chunks, slot.columns, overlap=slot.overlap) for slot in self.slots}
 
 
 @dataclass(frozen=True, eq=False)

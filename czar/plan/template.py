@@ -1,6 +1,8 @@
 """A qualified tree -> the text of a chunk query, with slots for physical relations."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
 
 from sqlglot import exp
 
@@ -11,8 +13,11 @@ from czar.plan.members import excluded_by_joins
 from czar.plan.model import Slot
 from czar.plan.near_joins import with_cells
 from czar.steps.intermediate import Intermediate
-from schema.physical import together
+from schema.physical import column_list, together, words_of
 from workers.template import KEYS
+
+COLUMNS: Final = "\0columns {}\0"
+"""Stands for the columns of a slot until all of the text is there. No text of a user has a NUL."""
 
 
 def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tuple[Slot, ...]]:
@@ -37,7 +42,7 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
             texts[node.alias] = source.entry.sql.replace("{", "{{").replace("}", "}}")
             continue
         own = _slots(slots, source)
-        texts[node.alias] = together([f"{{{slot.name}}}" for slot in own])
+        texts[node.alias] = together([f"{{{slot.name}}}" for slot in own], own[0].columns)
         slots += own
     lists = _without_keys(listed)
     tables = {node.alias: source for node, source in named}
@@ -46,7 +51,24 @@ def chunk_query(tree: exp.Select, tables: Mapping[str, Source]) -> tuple[str, tu
         node.replace(exp.alias_(exp.Table(this=exp.Var(this=texts[node.alias])), node.args["alias"].this, table=True))
     for part in lists:
         _write_as_array(part, tables)
-    return tree.sql("postgres", comments=False, copy=False), tuple(slots)
+    return _with_columns(tree.sql("postgres", comments=False, copy=False), slots)
+
+
+def _with_columns(sql: str, slots: list[Slot]) -> tuple[str, tuple[Slot, ...]]:
+    """Return a text and its slots with the columns of each: those of its table that are among the words of the text.
+
+    They are not needed where each slot is one table.
+    """
+    if not any(slot.overlap or slot.entry.segments for slot in slots):
+        return sql, tuple(slots)
+    words = words_of(sql)
+    found = []
+    for slot in slots:
+        table = slot.entry.table
+        columns = column_list(column.name for column in (*table.columns, *table.hidden) if column.name in words)
+        found.append(replace(slot, columns=columns))
+        sql = sql.replace(slot.columns, columns)
+    return sql, tuple(found)
 
 
 def _without_keys(listed: list[exp.Expr]) -> list[exp.Expr]:
@@ -86,5 +108,6 @@ def _double_braces(part: exp.Expr) -> None:
 
 def _slots(before: list[Slot], source: Source) -> list[Slot]:
     """Return the slots of a table: one, or another one for its overlap."""
-    first = Slot(f"t{len(before)}", source.entry)
-    return [first, Slot(f"t{len(before) + 1}", source.entry, overlap=True)] if source.overlap else [first]
+    place = len(before)
+    first = Slot(f"t{place}", source.entry, COLUMNS.format(place))
+    return [first, replace(first, name=f"t{place + 1}", overlap=True)] if source.overlap else [first]

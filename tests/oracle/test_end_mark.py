@@ -75,7 +75,10 @@ def copies_of_points(loaded):
     node = loaded.cluster.nodes[0]
     placed, filled = catalogue.replicas["edges"], entry.chunks[entry.row_counts > 0].tolist()
     chunks = [chunk for chunk in filled if node.node in placed[chunk]][:3]
-    assignments = [Assignment(ChunkTask(chunk, {"t0": Snapshot().relation(entry, chunk)}), (FLAKY, node.node)) for chunk in chunks]
+    relations = Snapshot().relations(entry, np.array(chunks), "")
+    assignments = [
+        Assignment(ChunkTask(chunk, {"t0": name}), (FLAKY, node.node)) for chunk, name in zip(chunks, relations, strict=True)
+    ]
     with WorkerClient(node.host, node.worker_port, Secrets.load(loaded.cluster.home).cluster.get_secret_value()) as client:
         workers = {FLAKY: FlakyClient(client), node.node: client}
 

@@ -6,7 +6,7 @@ from qserv.errors import SchemaError
 from qserv.ids import ChunkId
 from schema.ddl import chunk_statements, drop_statements, index_name, index_statements, prototype_statements, schema_statement
 from schema.model import Column, ColumnType, ForeignKey, Table, TableRole
-from schema.physical import TABLE_NAME_BYTES, physical_of, quote, relation, table_name, together
+from schema.physical import TABLE_NAME_BYTES, column_list, physical_of, quote, relation, table_name, together
 
 DIRECTOR = Table(
     name="object",
@@ -144,8 +144,9 @@ def test_chunk_is_read_back_from_a_name(physical, expected):
 
 
 def test_rows_of_several_tables_are_together():
-    assert together(['"a"."b_1"']) == '"a"."b_1"'
-    assert together(['"a"."b_1"', '"a"."b_1~2"']) == '(SELECT * FROM "a"."b_1" AS rows UNION ALL SELECT * FROM "a"."b_1~2" AS rows)'
+    assert together(['"a"."b_1"'], column_list(["x"])) == '"a"."b_1"'
+    both = '(SELECT "x", "y" FROM "a"."b_1" AS rows UNION ALL SELECT "x", "y" FROM "a"."b_1~2" AS rows)'
+    assert together(['"a"."b_1"', '"a"."b_1~2"'], column_list(["x", "y"])) == both
 
 
 def test_a_segment_whose_name_would_be_cut_is_refused():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from schema.physical import relation
-from workers.postgresql.buffered import buffered
+from schema.physical import column_list, relation, together
+from workers.postgresql.buffered import buffered, tables_of
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,11 @@ def test_it_has_all_rows_of_the_table_by_their_addresses(loader):
     plan = "\n".join(line for (line,) in loader.execute(f"EXPLAIN {sql}"))
     assert "Tid Range Scan" in plan
     assert "Seq Scan" not in plan
+
+
+@pytest.mark.parametrize("columns", [(), ("from", "x")])
+def test_several_tables_are_read_as_one(columns):
+    names = [relation("a", "b", None), relation("a FROM b", "c", None)]
+    rows = together(names, column_list(columns))
+    assert tables_of(rows) == names
+    assert buffered(rows) == together(list(map(buffered, names)), column_list(columns))

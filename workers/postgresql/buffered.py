@@ -14,6 +14,9 @@ from schema.physical import together
 _TABLE: Final = re.compile(r'"(?:[^"]|"")+"\."(?:[^"]|"")+"')
 """A physical table, as `schema.physical.relation` writes it."""
 
+_BEGIN: Final = "(SELECT "
+"""What the rows of several tables begin with."""
+
 
 def buffered(relation: str) -> str:
     """Return a relation with all rows of a table, which is read by way of the buffers whatever its size; so of several together.
@@ -22,14 +25,19 @@ def buffered(relation: str) -> str:
     """
     if _TABLE.fullmatch(relation):
         return f"(SELECT * FROM {relation} WHERE ctid >= '(0,0)')"  # noqa: S608 (it is a quoted name)
-    if tables := tables_of(relation):
-        return together([buffered(table) for table in tables])
-    return relation
+    columns, tables = _parts(relation)
+    return together([buffered(table) for table in tables], columns) if tables else relation
 
 
 def tables_of(relation: str) -> list[str]:
     """Return the physical tables of which a relation is the rows together; none if it is not of this form."""
-    if not relation.startswith("("):
-        return []
-    tables = [table[0] for table in _TABLE.finditer(relation)]
-    return tables if tables and together(tables) == relation else []
+    return _parts(relation)[1]
+
+
+def _parts(relation: str) -> tuple[str, list[str]]:
+    """Return the columns and the physical tables of which a relation is the rows together; no table if it is not of this form."""
+    if not relation.startswith(_BEGIN):
+        return "", []
+    columns, _, rest = relation[len(_BEGIN) :].partition(" FROM ")
+    tables = [table[0] for table in _TABLE.finditer(rest)]
+    return (columns, tables) if tables and together(tables, columns) == relation else ("", [])

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from qserv.ids import ChunkId
 from schema.model import CONTRIBUTION_COLUMN, ENDED_COLUMN, HEALPIX_COLUMN, Table, Versions
-from schema.physical import quote, relation, together
+from schema.physical import column_list, quote, relation, together
 from schema.types import row_schema
 from workers.postgresql.reads import Reads
 from workers.protocol import Lane
@@ -58,8 +58,10 @@ class StoredRows:
             for segment in self.segments
         }
         parts = [name if segment in self.fresh else self._remaining(name) for segment, name in names.items()]
-        listed = ", ".join(map(quote, columns or self.schema.names))
-        sql = f"SELECT {listed} FROM {together(parts)} AS rows{self._order}"  # noqa: S608 (quoted names)
+        wanted = columns or self.schema.names
+        read = column_list(dict.fromkeys((*wanted, *self._key)))
+        order = f" ORDER BY {', '.join(self._order)}" if self._order else ""
+        sql = f"SELECT {column_list(wanted)} FROM {together(parts, read)} AS rows{order}"  # noqa: S608 (quoted names)
         yield from _answer(self.reads, sql, list(names.values()))
 
     def _remaining(self, name: str) -> str:
@@ -71,11 +73,14 @@ class StoredRows:
         return f"(SELECT * FROM {name} AS rows WHERE {' AND '.join(terms)})"  # noqa: S608 (as above)
 
     @property
-    def _order(self) -> str:
+    def _key(self) -> tuple[str, ...]:
+        """Columns by which rows are in order."""
         key = self.table.primary_key or ((self.table.director_key,) if self.table.director_key else ())
-        pixel = [f"{quote(HEALPIX_COLUMN)} NULLS FIRST"] if self.table.partitioned else []
-        order = [*pixel, *map(quote, key)]
-        return f" ORDER BY {', '.join(order)}" if order else ""
+        return (HEALPIX_COLUMN, *key) if self.table.partitioned else key
+
+    @property
+    def _order(self) -> list[str]:
+        return [f"{quote(name)} NULLS FIRST" if name == HEALPIX_COLUMN else quote(name) for name in self._key]
 
 
 @dataclass(frozen=True)
@@ -103,14 +108,12 @@ class EndedRows:
     def read(self, _chunk: ChunkId, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the rows in ``_healpix_29`` order, those of a pixel by their keys; they end when the newer ones begin."""
         names = [relation(self.database, self.table.name, self.chunk, segment=segment) for segment in (*self.before, self.newer)]
-        key = quote(str(self.table.director_key))
-        newer = {self.versions.end: self.versions.start, ENDED_COLUMN: CONTRIBUTION_COLUMN}
-        shown = (
-            f"newer.{quote(newer[name])} AS {quote(name)}" if name in newer else f"rows.{quote(name)}"
-            for name in columns or self.schema.names
-        )
+        own, wanted = str(self.table.director_key), columns or self.schema.names
+        key, newer = quote(own), {self.versions.end: self.versions.start, ENDED_COLUMN: CONTRIBUTION_COLUMN}
+        shown = (f"newer.{quote(newer[name])} AS {quote(name)}" if name in newer else f"rows.{quote(name)}" for name in wanted)
+        read = column_list(dict.fromkeys((*(name for name in wanted if name not in newer), HEALPIX_COLUMN, own)))
         sql = (
-            f"SELECT {', '.join(shown)} FROM {together(names[:-1])} AS rows "  # noqa: S608 (quoted names)
+            f"SELECT {', '.join(shown)} FROM {together(names[:-1], read)} AS rows "  # noqa: S608 (quoted names)
             f"JOIN {names[-1]} AS newer ON newer.{key} = rows.{key} ORDER BY rows.{quote(HEALPIX_COLUMN)} NULLS FIRST, rows.{key}"
         )
         yield from _answer(self.reads, sql, names)
