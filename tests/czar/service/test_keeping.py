@@ -16,6 +16,7 @@ from czar.session import Session
 from qserv.cluster import METADATA_DATABASE, Role
 from qserv.errors import KeptResultsError, NoSuchJobError
 from qserv.metadata import tables
+from qserv.metadata.czars import Czar, give_sign_of_life, remove_czar
 from qserv.metadata.engine import connect, make_engine
 from qserv.metadata.jobs import JobEnd, JobState
 from tests.support.waiting import PATIENCE_S
@@ -112,6 +113,17 @@ def test_results_of_a_user_are_kept_up_to_a_size(keeper):
     asyncio.run(keep())
 
 
+@contextlib.asynccontextmanager
+async def another_czar(metadata):
+    """A czar that is alive; its name."""
+    other = Czar("another czar", "here", 1)
+    async with connect(metadata) as connection, connection.begin():
+        await give_sign_of_life(connection, other)
+    yield other.czar_id
+    async with connect(metadata) as connection, connection.begin():
+        await remove_czar(connection, other.czar_id)
+
+
 def test_results_of_a_user_are_kept_up_to_a_size_whichever_czar_writes_them(keeper, monkeypatch):
     async def keep():
         async with keeper(keep_s=3600, max_kept_bytes=BRIGHT_BYTES) as czar:
@@ -122,8 +134,10 @@ def test_results_of_a_user_are_kept_up_to_a_size_whichever_czar_writes_them(keep
                 found = await room_bytes(owner)
                 monkeypatch.undo()
                 await czar.jobs.submit(owner, "another", BRIGHT, 10)
-                job = await czar.jobs.next("another czar", ["another"])
-                assert await czar.jobs.finish(job, JobEnd(JobState.COMPLETED, 3600, byte_count=1))
+                # One that gives no sign of life would lose its job to the czar.
+                async with another_czar(czar.metadata) as name:
+                    job = await czar.jobs.next(name, ["another"])
+                    assert await czar.jobs.finish(job, JobEnd(JobState.COMPLETED, 3600, byte_count=1))
                 return found
 
             submitted = await czar.jobs.submit("of two czars", OWN, BRIGHT, 1_000_000)
