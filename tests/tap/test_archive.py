@@ -171,7 +171,10 @@ def test_a_row_leads_to_the_file_that_it_came_from(client):
     assert (row["sha256"], row["size_bytes"]) == (hashlib.sha256(content).hexdigest(), len(content))
     assert row["name"].startswith("stars-")
     assert row["software"].startswith("qserv-healpix ")
-    found = client.search("SELECT table_name, COUNT(*) AS n FROM provenance.contributions WHERE rejected < 1 GROUP BY table_name")
+    found = client.search(f"""
+        SELECT table_name, COUNT(*) AS n FROM provenance.contributions
+        WHERE rejected < 1 AND sha256 = '{row["sha256"]}' GROUP BY table_name
+    """)  # noqa: S608 (hexadecimal digits)
     assert [tuple(each.values()) for each in found] == [("hipparcos", 1)]
 
 
