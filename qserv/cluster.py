@@ -144,6 +144,7 @@ class Cluster:
     czar_port: int = 0
     ingest_host: str = "127.0.0.1"
     ingest_port: int = 0
+    ingest_flight_port: int = 0
 
     def node(self, node: NodeId) -> NodeAddress:
         """Return the addresses of one node.
@@ -173,6 +174,11 @@ class Cluster:
     def ingest_url(self) -> str:
         """URL of the ingest service, as a client on this machine uses it."""
         return f"http://{_reached(self.ingest_host)}:{self.ingest_port}"
+
+    @property
+    def ingest_flight_url(self) -> str:
+        """Arrow Flight location of the ingest service, to which rows are sent, as a client on this machine uses it."""
+        return f"grpc://{_reached(self.ingest_host)}:{self.ingest_flight_port}"
 
     def save(self) -> None:
         """Write ``cluster.json``, in one step, so that a reader sees all of it or the one before."""

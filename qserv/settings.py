@@ -66,6 +66,15 @@ class Settings(BaseSettings):
     czar_port: int = Field(default=0, ge=0, le=MAX_PORT, description="Port of the czar's own API; 0 finds a free one.")
     ingest_host: str = Field(default="127.0.0.1", description="Address that the ingest service listens on.")
     ingest_port: int = Field(default=0, ge=0, le=MAX_PORT, description="Port of the ingest service; 0 finds a free one.")
+    ingest_flight_port: int = Field(
+        default=0, ge=0, le=MAX_PORT, description="Port to which rows are sent over Arrow Flight; 0 finds a free one."
+    )
+    upload_silence_s: float = Field(
+        default=600.0,
+        ge=1,
+        description="Seconds for which nothing may come of a file or of rows that are sent to the ingest service, before they are"
+        " given up.",
+    )
     memory_share: float = Field(
         default=0.5,
         gt=0,

@@ -3,9 +3,8 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import pyarrow as pa
 from pyarrow import flight
@@ -30,15 +29,13 @@ from workers.protocol import (
     Health,
     Indexed,
     IndexTable,
-    LoadEnd,
     LoadReceipt,
     MergeSegments,
     MoveTable,
     PrepareTable,
     RunLoad,
 )
-
-T = TypeVar("T")
+from workers.row_streams import RowSender
 
 QUERY_GRACE_S: Final = 15.0
 """How much longer than its query's limit a call may take: the worker's own time-out comes first, and says more."""
@@ -173,31 +170,13 @@ class WorkerClient:
         IngestError
             The rows do not fit the declaration.
         """
+        sender = RowSender(self._client, self._options(None), lambda error: from_flight(error, self._worker))
         with self._heartbeat.during():
-            return self._load(load, schema, batches)
-
-    def _load(self, load: ChunkLoad | RunLoad, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> LoadReceipt:
-        with self._errors():
-            descriptor = flight.FlightDescriptor.for_command(load.encode())
-            writer, reader = self._client.do_put(descriptor, schema, self._options(None))
-        rows = 0
-        try:
-            for batch in batches:
-                self._send(writer, partial(writer.write_batch, batch))
-                rows += batch.num_rows
-        except BaseException:
-            # Ends the stream without a `LoadEnd`, so that nothing is committed; the worker's complaint says less than the cause.
-            with contextlib.suppress(pa.ArrowException):
-                writer.close()
-            raise
-        self._send(writer, lambda: writer.write_metadata(pa.py_buffer(LoadEnd(rows).encode())))
-        self._send(writer, writer.done_writing)
-        receipt = self._send(writer, reader.read)
-        self._send(writer, writer.close)
+            receipt = sender.send(load.encode(), schema, batches)
         if receipt is None:
             msg = f"worker {self._worker} did not confirm the load; load again"
             raise NodeUnavailableError(msg)
-        return LoadReceipt.decode(receipt.to_pybytes())
+        return LoadReceipt.decode(receipt)
 
     def health(self, timeout_s: float = PROBE_TIMEOUT_S) -> dict[str, Any]:
         """Ask how the worker is; see `Health`."""
@@ -284,15 +263,6 @@ class WorkerClient:
         # Whether it is answered, gRPC learns from the bytes: those who wait for a lost worker hear of it there.
         with contextlib.suppress(QservError, pa.ArrowException), self._errors():
             list(self._client.do_action(flight.Action(Beat.kind, Beat().encode()), self._options(self._silence_s)))
-
-    def _send(self, writer: flight.FlightStreamWriter, step: Callable[[], T]) -> T:
-        """Take a step of a load. Where it fails, only closing the stream tells what the worker said."""
-        with self._errors():
-            try:
-                return step()
-            except pa.ArrowException:
-                writer.close()
-                raise
 
     def _options(self, timeout_s: float | None) -> flight.FlightCallOptions:
         return flight.FlightCallOptions(timeout=timeout_s, headers=[self._header])

@@ -35,7 +35,7 @@ def from_flight(error: pa.ArrowException, worker: str) -> QservError:
             return from_failure(Failure.decode(bytes(extra)))
         except ValueError:
             pass  # not ours: gRPC and proxies may set details of their own
-    text = _first_line(error)
+    text = reason(error)
     if isinstance(error, flight.FlightCancelledError):
         return QueryCancelledError(f"the call to worker {worker} was cancelled")
     if isinstance(error, flight.FlightTimedOutError):
@@ -61,7 +61,7 @@ def _tree(root: type[QservError]) -> list[type[QservError]]:
     return [cls for child in root.__subclasses__() for cls in _tree(child)] + [root]
 
 
-def _first_line(error: Exception) -> str:
+def reason(error: pa.ArrowException) -> str:
     """Return what gRPC says, without Flight's words around it."""
     line = (str(error).splitlines() or [type(error).__name__])[0]
     return line.rpartition("with message: ")[2].partition(". gRPC client debug")[0]

@@ -1,6 +1,5 @@
 """The worker's Arrow Flight server: calls of ``workers.protocol`` become work of ``workers.execute``, errors become Failures."""
 
-import hmac
 import json
 import threading
 import time
@@ -12,11 +11,13 @@ import pyarrow as pa
 import structlog
 from pyarrow import flight
 
-from qserv.errors import IngestError, PortInUseError, QservError, QueryCancelledError
+from qserv.errors import PortInUseError, QservError, QueryCancelledError
 from workers import protocol
+from workers.authorization import Authorization
 from workers.execute import Answer, Executor
 from workers.failures import to_flight
 from workers.loading import Loader
+from workers.row_streams import complete_rows
 from workers.turns import Place, Turns
 
 WATCH_INTERVAL_S: Final = 0.1
@@ -35,22 +36,6 @@ class Endpoint:
     port: int
     secret: str = field(repr=False)
     """The cluster secret, which every call must carry."""
-
-
-class Authorization(flight.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ships no types
-    """Lets only calls in that carry the cluster secret."""
-
-    def __init__(self, secret: str) -> None:
-        self._expected = f"Bearer {secret}".encode()
-
-    def start_call(self, _info: flight.CallInfo, headers: dict[str, list[str | bytes]]) -> "Completion":
-        """Check the secret, in a time that does not depend on how much of it is right."""
-        values = next((value for key, value in headers.items() if key.lower() == protocol.AUTHORIZATION), [])
-        given = values[0] if values else ""
-        if not hmac.compare_digest(given.encode() if isinstance(given, str) else given, self._expected):
-            msg = "the call does not carry the cluster secret"
-            raise flight.FlightUnauthenticatedError(msg)
-        return Completion()
 
 
 class Completion(flight.ServerMiddleware):  # type: ignore[misc]  # pyarrow ships no types
@@ -97,7 +82,7 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
     def __init__(self, executor: Executor, loader: Loader, turns: Turns, endpoint: Endpoint) -> None:
         location = f"grpc://{endpoint.host}:{endpoint.port}"
         try:
-            super().__init__(location, middleware={Completion.name: Authorization(endpoint.secret)})
+            super().__init__(location, middleware={Completion.name: Authorization(endpoint.secret, _refusal, Completion)})
         except pa.ArrowException as error:
             msg = f"the worker of {endpoint.node} cannot listen on {endpoint.host}:{endpoint.port}; is another one running there?"
             raise PortInUseError(msg) from error
@@ -133,7 +118,7 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
         """Take a `ChunkLoad` or a `RunLoad`."""
         with _FlightErrors("load"):
             load = protocol.decode_load(descriptor.command)
-            batches = _complete_rows(reader)
+            batches = complete_rows(reader)
             if isinstance(load, protocol.RunLoad):
                 rows = self._loader.take(load, reader.schema, batches)
             else:
@@ -244,26 +229,8 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
             self._turns.look()
 
 
-def _complete_rows(reader: flight.MetadataRecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a load.
-
-    Raises
-    ------
-    IngestError
-        The stream ended without its `LoadEnd`. Flight does not tell a sender that died from one that is done.
-    """
-    rows = 0
-    end: protocol.LoadEnd | None = None
-    for chunk in reader:
-        if chunk.app_metadata is not None:
-            end = protocol.LoadEnd.decode(chunk.app_metadata.to_pybytes())
-        if chunk.data is not None:
-            rows += chunk.data.num_rows
-            yield chunk.data
-    if end is None or end.rows != rows:
-        expected = "" if end is None else f" of {end.rows}"
-        msg = f"the stream of rows broke off after {rows} rows{expected}; nothing was loaded, load again"
-        raise IngestError(msg)
+def _refusal() -> flight.FlightError:
+    return flight.FlightUnauthenticatedError("the call does not carry the cluster secret")
 
 
 class _FlightErrors:

@@ -20,6 +20,9 @@ STREAM_MAGIC: Final = b"\xff\xff\xff\xff"
 END: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """The last bytes of a stream. Without them, nobody knows whether it was cut off."""
 
+MOST_IDLE_SHARE: Final = 0.5
+"""Columns of which a table needs less than this share of a batch are copied: it may need one of hundreds."""
+
 
 @dataclass(frozen=True)
 class ArrowFile:
@@ -47,6 +50,11 @@ class ArrowFile:
             else:
                 with seekable(path) as file, ipc.open_file(file) as batches:
                     schema = batches.schema
+        return cls.of(path, schema, is_stream=is_stream)
+
+    @classmethod
+    def of(cls, path: Location, schema: pa.Schema, *, is_stream: bool) -> "ArrowFile":
+        """Return a file of which the schema is known, be it there or not."""
         check_names(path, schema.names)
         return cls(path, tuple(schema.names), is_stream=is_stream, **told_of(schema))
 
@@ -56,6 +64,9 @@ class ArrowFile:
         with explained(self.path):
             for batch in self._stream() if self.is_stream else self._file(columns):
                 wanted = batch.select(list(columns))
+                if MOST_IDLE_SHARE * batch.nbytes > wanted.nbytes:
+                    # The columns of a stream's batch are views of one buffer, which they would keep.
+                    wanted = pa.concat_batches([wanted, wanted.slice(0, 0)])
                 yield from (wanted.slice(start, rows) for start in range(0, wanted.num_rows, rows))
 
     def _stream(self) -> Iterator[pa.RecordBatch]:

@@ -12,6 +12,7 @@ from ingest.service.contributions import Contributions
 from ingest.service.databases import Databases
 from ingest.service.requests import Requests
 from ingest.service.runner import UPLOADS, LoadRunner
+from ingest.service.streams import Endpoint, StreamServer
 from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets
 from qserv.errors import QservError
 from qserv.metadata.engine import make_engine
@@ -41,15 +42,21 @@ async def serve(home: Path) -> None:
     engine, secret = make_engine(url, settings.metadata_silence_s, CONNECTIONS), secrets.cluster.get_secret_value()
     runner = LoadRunner(engine, secret, home, settings.chunk_target_rows)
     merger = Merger(engine, secret, settings.merge_segments, settings.merge_quiet_s, min(LOOK_S, settings.merge_quiet_s))
+    contributions = Contributions(engine, home / UPLOADS, settings.upload_silence_s)
+    streams: StreamServer | None = None
     try:
         runner.start()
         merger.start()
-        parts = Parts(engine, Requests(engine), Contributions(engine, home / UPLOADS), runner, Databases(engine, secret))
+        endpoint = Endpoint(cluster.ingest_host, cluster.ingest_flight_port, secret)
+        streams = StreamServer(endpoint, contributions, runner.tell, settings.upload_silence_s)
+        parts = Parts(engine, Requests(engine), contributions, runner, Databases(engine, secret), streams.port)
         app = create_app(parts, secrets.cluster)
-        log.info("ingest serves", url=cluster.ingest_url)
+        log.info("ingest serves", url=cluster.ingest_url, flight=cluster.ingest_flight_url)
         await serve_http(app, listening)
         log.info("ingest stops")
     finally:
+        if streams is not None:
+            await streams.close()
         await merger.close()
         await runner.close()
         await engine.dispose()

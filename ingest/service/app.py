@@ -1,6 +1,7 @@
 """The web application of the ingest service."""
 
 import asyncio
+import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import FileResponse, Response
 
 from ingest.formats.source import DEFAULT
-from ingest.service.contributions import Contributions, Upload, read_options
+from ingest.service.contributions import Contributions, read_options
 from ingest.service.databases import Databases
 from ingest.service.models import (
     MAX_WAIT_S,
@@ -25,10 +26,12 @@ from ingest.service.models import (
     LoadInfo,
     LoadName,
     LoadRequest,
+    ServiceInfo,
     TableStatistics,
     TransactionRequest,
     WithdrawalRequest,
 )
+from ingest.service.receiving import Upload
 from ingest.service.requests import Requests
 from ingest.service.runner import LoadRunner
 from qserv.api.app import HEALTH_PATH, User, create_api
@@ -37,6 +40,9 @@ from qserv.metadata.engine import connect
 
 MAX_BODY_BYTES = 16 * 2**20
 """Largest request: a schema of thousands of columns, or a list of a hundred thousand files."""
+
+ANY_BYTES = sys.maxsize
+"""Of a file that is sent: a route without a limit would have that of all others."""
 
 LISTED_CHUNKS = 10_000
 """Chunks of one page at the most."""
@@ -58,6 +64,7 @@ class Parts:
     contributions: Contributions
     runner: LoadRunner
     databases: Databases
+    flight_port: int
 
 
 def create_app(parts: Parts, token: SecretStr) -> FastAPI:
@@ -66,7 +73,14 @@ def create_app(parts: Parts, token: SecretStr) -> FastAPI:
         "Qserv ingest",
         "Loads of files into tables of a sharded catalogue. Every answer that is an error is JSON.",
         token,
-        (load_router(parts), transaction_router(parts), withdrawal_router(parts), database_router(parts), alias_router(parts)),
+        (
+            service_router(parts),
+            load_router(parts),
+            transaction_router(parts),
+            withdrawal_router(parts),
+            database_router(parts),
+            alias_router(parts),
+        ),
         max_body_bytes=MAX_BODY_BYTES,
     )
 
@@ -78,6 +92,18 @@ def create_app(parts: Parts, token: SecretStr) -> FastAPI:
         return {"status": "ok"}
 
     return app
+
+
+def service_router(parts: Parts) -> APIRouter:
+    """Return the route of the service itself."""
+    router = APIRouter(tags=["service"])
+
+    @router.get("/")
+    async def service(request: Request) -> ServiceInfo:
+        """Tell where rows are sent over Arrow Flight."""
+        return ServiceInfo(flight=str(request.url.replace(scheme="grpc", port=parts.flight_port, path="", query="")))
+
+    return router
 
 
 def load_router(parts: Parts) -> APIRouter:
@@ -155,7 +181,7 @@ def transaction_router(parts: Parts) -> APIRouter:
         runner.tell(name)
         return sent
 
-    @router.put("/{name}/contributions/{contribution}/rows", status_code=202, max_body_size=None)
+    @router.put("/{name}/contributions/{contribution}/rows", status_code=202, max_body_size=ANY_BYTES)
     async def upload(  # noqa: PLR0913, PLR0917 (the parts of the request)
         name: Name,
         contribution: Name,

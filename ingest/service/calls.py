@@ -21,6 +21,7 @@ from ingest.service.models import (
     IndexRequest,
     LoadInfo,
     LoadRequest,
+    ServiceInfo,
     TableStatistics,
     TransactionRequest,
     WithdrawalRequest,
@@ -74,6 +75,11 @@ _READING = TypeAdapter(ReadOptions)
 
 def _nothing(_content: bytes) -> None:
     return None
+
+
+def service() -> Call[ServiceInfo]:
+    """Tell of the service."""
+    return Call("GET", "/", TypeAdapter(ServiceInfo).validate_json)
 
 
 def submit(name: str, request: LoadRequest) -> Call[LoadInfo]:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
+import pyarrow as pa
 
 from ingest.formats.source import ReadOptions
 from ingest.service import calls
@@ -28,11 +29,13 @@ from ingest.service.models import (
     IndexRequest,
     LoadInfo,
     LoadRequest,
+    StreamRequest,
     TableStatistics,
     TransactionRequest,
     WithdrawalRequest,
 )
 from ingest.service.sent_rows import Content, parts, parts_async
+from ingest.service.stream_client import send_stream, send_stream_async
 from qserv.cluster import Cluster, Secrets
 from qserv.errors import IngestLostError
 
@@ -49,7 +52,7 @@ class _Client:
     """What both clients know."""
 
     def __init__(self, url: str, token: str, user: str) -> None:
-        self._url = url
+        self._url, self._token = url, token
         self._options: dict[str, Any] = {
             "base_url": url,
             "headers": {"Authorization": f"Bearer {token}", "Qserv-User": user},
@@ -154,6 +157,13 @@ class Ingest(_Client):
     ) -> ContributionInfo:
         """Send a file with the request, or what is in one, or rows, which need no file anywhere. CSV is known by its ending."""
         return self._asked(calls.upload(transaction, name, table, content, reading))
+
+    def stream(
+        self, transaction: str, name: str, table: str, rows: pa.RecordBatchReader, *, ignore_units: bool = False
+    ) -> ContributionInfo:
+        """Send rows over Arrow Flight, batch by batch as the service writes them; columns are checked before the first one."""
+        request = StreamRequest(transaction=transaction, contribution=name, table=table, ignore_units=ignore_units)
+        return send_stream(self._asked(calls.service()).flight, self._token, request, rows)
 
     def contributions(self, transaction: str) -> list[ContributionInfo]:
         """Return what was sent into a transaction."""
@@ -291,6 +301,14 @@ class AsyncIngest(_Client):
     ) -> ContributionInfo:
         """See `Ingest.upload`."""
         return await self._asked(calls.upload(transaction, name, table, content, reading))
+
+    async def stream(
+        self, transaction: str, name: str, table: str, rows: pa.RecordBatchReader, *, ignore_units: bool = False
+    ) -> ContributionInfo:
+        """See `Ingest.stream`; rows are taken from the reader in a thread."""
+        request = StreamRequest(transaction=transaction, contribution=name, table=table, ignore_units=ignore_units)
+        url = (await self._asked(calls.service())).flight
+        return await send_stream_async(url, self._token, request, rows)
 
     async def contributions(self, transaction: str) -> list[ContributionInfo]:
         """See `Ingest.contributions`."""

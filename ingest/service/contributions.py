@@ -1,50 +1,42 @@
 """Contributions as clients send them, each into a transaction that takes them when it comes to it."""
 
 import asyncio
-import hashlib
-import os
 import re
-import secrets
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ingest.formats.source import DEFAULT, ReadOptions
+from ingest.formats.arrow import ArrowFile
+from ingest.formats.source import ReadOptions
 from ingest.inputs import check_table
 from ingest.locations import located, word_of
-from ingest.service.models import ContributionFile, ContributionInfo, ContributionRequest
+from ingest.matching import match_columns
+from ingest.service.models import WAITING, ContributionFile, ContributionInfo, ContributionRequest
+from ingest.service.receiving import Arrivals, Upload
 from ingest.service.requests import LOOK_S, digest_of
 from qserv.api.errors import told
-from qserv.errors import NoSuchLoadError, QservError, QueryValueError, SchemaError, StorageFullError, TransactionEndedError
+from qserv.errors import NoSuchLoadError, QservError, QueryValueError, SchemaError, TransactionEndedError
 from qserv.failpoints import durable
 from qserv.metadata import contributions
 from qserv.metadata.catalogue import Json
-from qserv.metadata.contributions import WAITS, ContributionState, SentFile
+from qserv.metadata.contributions import ContributionState, SentFile
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.loads import TRANSACTION
 from qserv.metadata.tables import transactions
+from schema.model import Table
 from schema.serialise import database_from_json
 
 _READING = TypeAdapter(ReadOptions)
-
-UNFINISHED = ".receiving-"
-"""Begin of the name of a file that has not come wholly: no transaction has such a name."""
 
 SUFFIX = re.compile(r"(\.[A-Za-z0-9]{1,10}){0,2}\Z")
 """Endings of a file's name, by which formats and compressions are known."""
 
 SHORT_DIGEST = 32
 """Characters of a digest in a file's name: with the longest name of a contribution, it is one that file systems take."""
-
-SHOWN_CHARACTERS = 200
-"""Of the name that a file has where it comes from."""
 
 STATES = (
     ContributionState.FAILED,
@@ -55,14 +47,8 @@ STATES = (
 )
 """State of a contribution: the first of these that one of its files has."""
 
-
-@dataclass(frozen=True)
-class Upload:
-    """A file that comes with a request: its table, its name where it comes from, by whose ending CSV is known, how it is read."""
-
-    table: str
-    file_name: str
-    reading: ReadOptions = DEFAULT
+ENDED_WITHOUT_ROWS = (ContributionState.FAILED, ContributionState.CANCELLED)
+"""States in which a contribution may be sent again."""
 
 
 class Contributions:
@@ -72,10 +58,12 @@ class Contributions:
     ----------
     uploads
         Directory of the files that came in requests, until their transaction ends.
+    silence_s
+        For so long, who sends one may send nothing.
     """
 
-    def __init__(self, engine: AsyncEngine, uploads: Path) -> None:
-        self._engine, self._uploads = engine, uploads
+    def __init__(self, engine: AsyncEngine, uploads: Path, silence_s: float) -> None:
+        self._engine, self._uploads, self._arrivals = engine, uploads, Arrivals(uploads, silence_s)
 
     async def send(self, transaction: str, name: str, request: ContributionRequest) -> ContributionInfo:
         """Queue files for a transaction, unless the same contribution was sent before.
@@ -95,7 +83,7 @@ class Contributions:
         """
         asked = request.model_dump(mode="json")
         if not await self._is_sent(transaction, name, digest_of(asked)):
-            number = await self._checked(transaction, request.table)
+            number, _ = await self._checked(transaction, request.table)
             files = await asyncio.to_thread(located, request.source)
             requests = [(request.table, str(file), {"word": word_of(file), "reading": asked["reading"]}) for file in files]
             await self._send(number, name, digest_of(asked), requests)
@@ -108,24 +96,33 @@ class Contributions:
         ------
         NoSuchLoadError, TransactionEndedError, LoadNameError, SchemaError
             As `send` does.
+        BadFileError
+            Rows that come as a stream have not the columns of the table.
         StorageFullError
             There is no room for it.
+        LoadCancelledError
+            It was cancelled while it came.
+        IngestError
+            Nothing more came.
         """
-        if not await self._is_known(transaction, name):
-            await self._checked(transaction, upload.table)  # before all of it has come
-        async with _received(self._uploads, content) as (path, sha256):
-            reading = _READING.dump_python(upload.reading, mode="json")
-            digest = digest_of({"table": upload.table, "sha256": sha256, "reading": reading})
-            if not await self._is_sent(transaction, name, digest):
-                number = await self._checked(transaction, upload.table)
-                kept = self._uploads / transaction / f"{name}-{digest[:SHORT_DIGEST]}{_suffix(upload.file_name)}"
-                await asyncio.to_thread(_keep, path, kept)
-                words = {"word": str(kept), "reading": reading}
-                await self._send(number, name, digest, [(upload.table, f"upload:{_shown(upload.file_name)}", words)])
+        with self._arrivals.begun(transaction, name, upload) as arrival:
+            if not await self._is_known(transaction, name):  # before all of it has come
+                _, table = await self._checked(transaction, upload.table)
+                if upload.schema is not None:
+                    rows = ArrowFile.of(Path(f"contribution {name}"), upload.schema, is_stream=True)
+                    match_columns(table, rows, ignore_units=upload.reading.ignore_units)
+            async with self._arrivals.received(arrival, content) as (path, sha256):
+                reading = _READING.dump_python(upload.reading, mode="json")
+                digest = digest_of({"table": upload.table, "sha256": sha256, "reading": reading})
+                if not await self._is_sent(transaction, name, digest):
+                    number, _ = await self._checked(transaction, upload.table)
+                    kept = self._uploads / transaction / f"{name}-{digest[:SHORT_DIGEST]}{_suffix(upload.file_name)}"
+                    await asyncio.to_thread(_keep, path, kept)
+                    await self._send(number, name, digest, [(upload.table, upload.source, {"word": str(kept), "reading": reading})])
         return await self.one(transaction, name)
 
-    async def listed(self, transaction: str) -> list[ContributionInfo]:
-        """Return the contributions of a transaction, in the order in which they were sent.
+    async def listed(self, transaction: str, name: str | None = None) -> list[ContributionInfo]:
+        """Return the contributions of a transaction, in the order in which they were sent: all, or those of a name.
 
         Raises
         ------
@@ -133,11 +130,15 @@ class Contributions:
             There is no such transaction.
         """
         async with connect(self._engine) as connection:
-            files = await contributions.of_transaction(connection, await _number(connection, transaction))
+            files = await contributions.of_transaction(connection, await _number(connection, transaction), name)
         by_name: dict[str, list[SentFile]] = {}
         for file in files:
             by_name.setdefault(file.name, []).append(file)
-        return [_info(name, of_name) for name, of_name in by_name.items()]
+        found = {each: _info(each, of_name) for each, of_name in by_name.items()}
+        for arrival in self._arrivals.of(transaction, name):
+            if arrival.name not in found or found[arrival.name].state in ENDED_WITHOUT_ROWS:
+                found[arrival.name] = arrival.info
+        return list(found.values())
 
     async def one(self, transaction: str, name: str, wait_s: float = 0.0) -> ContributionInfo:
         """Return a contribution; with ``wait_s`` as soon as it is done, or has failed, or as it is after so many seconds.
@@ -149,10 +150,12 @@ class Contributions:
         """
         until_s = time.monotonic() + wait_s
         while True:
-            files = await self._files(transaction, name)
+            found = await self.listed(transaction, name)
+            if not found:
+                raise _unknown(transaction, name)
             left_s = until_s - time.monotonic()
-            if left_s <= 0 or not any(file.state in WAITS for file in files):
-                return _info(name, files)
+            if left_s <= 0 or found[0].state not in WAITING:
+                return found[0]
             await asyncio.sleep(min(LOOK_S, left_s))
 
     async def ids(self, transaction: str, name: str) -> list[int]:
@@ -163,16 +166,25 @@ class Contributions:
         NoSuchLoadError
             There is no such transaction, or contribution.
         """
-        return [file.contribution_id for file in await self._files(transaction, name)]
+        async with connect(self._engine) as connection:
+            files = await contributions.of_transaction(connection, await _number(connection, transaction), name)
+        if not files:
+            raise _unknown(transaction, name)
+        return [file.contribution_id for file in files]
 
     async def cancel(self, transaction: str, name: str) -> ContributionInfo:
-        """Let a contribution not be taken, as far as it is not done.
+        """Let a contribution not be taken, as far as it is not done. Of one that still comes nothing is kept.
 
         Raises
         ------
         NoSuchLoadError
             There is no such transaction, or contribution.
         """
+        arrivals = self._arrivals.of(transaction, name)
+        for arrival in arrivals:
+            await arrival.cancel()
+        if arrivals and not await self._is_known(transaction, name):
+            return arrivals[0].info
         async with changing(self._engine, "service.contribution.cancel") as connection:
             await contributions.cancel(connection, await _number(connection, transaction), name)
         return await self.one(transaction, name)
@@ -203,16 +215,8 @@ class Contributions:
         async with changing(self._engine, "service.contribution.send") as connection:
             await contributions.send(connection, number, name, digest, files)
 
-    async def _files(self, transaction: str, name: str) -> list[SentFile]:
-        async with connect(self._engine) as connection:
-            files = await contributions.of_transaction(connection, await _number(connection, transaction), name)
-        if not files:
-            msg = f"there is no contribution {name} in transaction {transaction}"
-            raise NoSuchLoadError(msg)
-        return files
-
-    async def _checked(self, transaction: str, table: str) -> int:
-        """Return the number of a transaction that makes a table."""
+    async def _checked(self, transaction: str, table: str) -> tuple[int, Table]:
+        """Return the number of a transaction, and a table that it makes."""
         async with connect(self._engine) as connection:
             number = await _number(connection, transaction)
             request = (await connection.execute(select(transactions.c.request).where(_is(number)))).scalar_one()
@@ -228,7 +232,7 @@ class Contributions:
         if tables and table not in tables:
             msg = f"transaction {transaction} makes {', '.join(tables)}, not {table}"
             raise SchemaError(msg)
-        return number
+        return number, database.by_name[table]
 
 
 def read_options(text: str) -> ReadOptions:
@@ -257,24 +261,8 @@ async def _number(connection: AsyncConnection, name: str) -> int:
     return int(found)
 
 
-@asynccontextmanager
-async def _received(directory: Path, content: AsyncIterable[bytes]) -> AsyncIterator[tuple[Path, str]]:
-    """Write what comes to a file, which is on the disk then; yield its path and SHA-256. Who keeps it renames it."""
-    found, new = hashlib.sha256(), directory / f"{UNFINISHED}{secrets.token_hex(8)}"
-    try:
-        await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
-        try:
-            with await asyncio.to_thread(new.open, "xb") as file:
-                async for part in content:
-                    found.update(part)
-                    await asyncio.to_thread(file.write, part)
-                await asyncio.to_thread(_synced, file)
-            yield new, found.hexdigest()
-        finally:
-            new.unlink(missing_ok=True)
-    except OSError as error:
-        msg = f"{directory}: {error}; make room on that disk, then send it again"
-        raise StorageFullError(msg) from error
+def _unknown(transaction: str, name: str) -> NoSuchLoadError:
+    return NoSuchLoadError(f"there is no contribution {name} in transaction {transaction}")
 
 
 def _suffix(file_name: str) -> str:
@@ -282,20 +270,10 @@ def _suffix(file_name: str) -> str:
     return found[0] if found else ""
 
 
-def _shown(file_name: str) -> str:
-    """Return the last part of a name, as it can be stored and shown."""
-    return "".join(filter(str.isprintable, file_name.rpartition("/")[2]))[:SHOWN_CHARACTERS]
-
-
 def _keep(path: Path, kept: Path) -> None:
     kept.parent.mkdir(exist_ok=True)
     with durable("service.upload.keep"):
         path.rename(kept)
-
-
-def _synced(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _info(name: str, files: Sequence[SentFile]) -> ContributionInfo:

@@ -13,7 +13,7 @@ from qserv.metadata.transactions import TransactionState
 MAX_WAIT_S = 60.0
 """How long a client may wait for a load's end in one request: proxies break off what is silent for longer."""
 
-WAITING = frozenset({ContributionState.QUEUED, ContributionState.READING})
+WAITING = frozenset({ContributionState.RECEIVING, ContributionState.QUEUED, ContributionState.READING})
 """States of a contribution of which something is still to come."""
 
 LoadName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
@@ -105,6 +105,21 @@ class ContributionRequest(Message):
     table: str
     source: str = Field(min_length=1, description="A file, a directory, a pattern, a URL.")
     reading: ReadOptions = Field(default=DEFAULT, description="How files are read that do not say it themselves.")
+
+
+class StreamRequest(Message):
+    """What the rows of a stream are: the descriptor of an Arrow Flight `DoPut`, as JSON."""
+
+    transaction: LoadName
+    contribution: LoadName
+    table: str = Field(max_length=200)
+    ignore_units: bool = Field(default=False, description="Take values as they are, whatever unit a column says.")
+
+
+class ServiceInfo(Message):
+    """Where the service takes what is not asked over HTTP."""
+
+    flight: str = Field(description="Location to which rows are sent over Arrow Flight.")
 
 
 class ContributionFile(Message):

@@ -20,8 +20,8 @@ from ingest.load import RUN_BYTES, LoadOptions, load_catalogue
 from ingest.locations import Location, located
 from ingest.recovery import recover
 from ingest.report import LoadReport, Progress, Stage
-from ingest.service.contributions import UNFINISHED
 from ingest.service.models import LoadRequest, TransactionRequest
+from ingest.service.receiving import UNFINISHED
 from ingest.transaction import Cluster, TransactionOptions, run_transaction
 from ingest.withdrawing import withdraw
 from qserv.api.errors import INTERNAL

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -33,7 +33,7 @@ def _pieces(content: Content) -> Iterator[bytes]:
     elif isinstance(content, bytes):
         yield content
     else:
-        yield from _stream(content)
+        yield from stream_pieces(content.schema, content)
 
 
 async def _in_threads(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
@@ -41,10 +41,11 @@ async def _in_threads(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
         yield part
 
 
-def _stream(rows: pa.RecordBatchReader) -> Iterator[bytes]:
+def stream_pieces(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    """Yield the pieces of an Arrow IPC stream, a batch at a time."""
     written = io.BytesIO()
-    with pa.ipc.new_stream(written, rows.schema) as writer:
-        for batch in rows:
+    with pa.ipc.new_stream(written, schema) as writer:
+        for batch in batches:
             writer.write_batch(batch)
             yield _taken(written)
     yield _taken(written)

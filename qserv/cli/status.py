@@ -29,6 +29,9 @@ def print_status(status: ClusterStatus) -> None:
             for process in status.processes
         ),
     )
-    if any(process.kind == "tap" for process in status.processes):
+    kinds = {process.kind for process in status.processes}
+    if "tap" in kinds:
         console.print(f"\nTAP   {status.tap_url}", soft_wrap=True)
+    if "ingest" in kinds:
+        console.print(f"load  {status.ingest_url}, rows over Arrow Flight {status.ingest_flight_url}", soft_wrap=True)
     console.print(f"home  {status.home}", soft_wrap=True)

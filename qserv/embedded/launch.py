@@ -87,6 +87,7 @@ class EmbeddedPostgres:
             czar_port=self._ports["czar"],
             ingest_host=self._settings.ingest_host,
             ingest_port=self._ports["ingest"],
+            ingest_flight_port=self._ports["ingest-flight"],
         )
 
     def restart(self, server: PostgresServer) -> None:
@@ -188,15 +189,16 @@ def _choose_ports(settings: Settings, node_names: list[str]) -> dict[str, int]:
     except (FileNotFoundError, ValueError):
         last = {}
     ports: dict[str, int] = {}
-    if settings.tap_port:
-        require_free(settings.tap_port, settings.tap_host, "QSERV_TAP_PORT")
-        ports["tap"] = settings.tap_port
-    if settings.czar_port:
-        require_free(settings.czar_port, settings.czar_host, "QSERV_CZAR_PORT")
-        ports["czar"] = settings.czar_port
-    if settings.ingest_port:
-        require_free(settings.ingest_port, settings.ingest_host, "QSERV_INGEST_PORT")
-        ports["ingest"] = settings.ingest_port
+    fixed = (
+        ("tap", settings.tap_port, settings.tap_host),
+        ("czar", settings.czar_port, settings.czar_host),
+        ("ingest", settings.ingest_port, settings.ingest_host),
+        ("ingest-flight", settings.ingest_flight_port, settings.ingest_host),
+    )
+    for name, port, host in fixed:
+        if port:
+            require_free(port, host, f"QSERV_{name.upper().replace('-', '_')}_PORT")
+            ports[name] = port
     for name in _port_names(node_names):
         if name not in ports:
             kept = last.get(name)
@@ -209,6 +211,7 @@ def _port_names(node_names: Iterable[str]) -> Iterator[str]:
     yield "tap"
     yield "czar"
     yield "ingest"
+    yield "ingest-flight"
     yield f"{METADATA_NAME}-postgres"
     for name in node_names:
         yield f"{name}-postgres"

@@ -16,8 +16,9 @@ from qserv.metadata.transactions import TransactionState
 
 
 class ContributionState(StrEnum):
-    """Where a contribution is in its life."""
+    """Where a contribution is in its life. Nobody but the service to which it is sent knows of one that is being received."""
 
+    RECEIVING = "receiving"
     QUEUED = "queued"
     READING = "reading"
     DONE = "done"

@@ -36,6 +36,8 @@ class ClusterStatus:
 
     home: str
     tap_url: str
+    ingest_url: str
+    ingest_flight_url: str
     processes: tuple[ProcessStatus, ...]
 
     def document(self) -> dict[str, Any]:
@@ -81,7 +83,7 @@ def cluster_status(home: Path) -> ClusterStatus:
         )
         for record, answer in zip(alive, found, strict=True)
     )
-    return ClusterStatus(str(home), cluster.tap_url, tuple(processes))
+    return ClusterStatus(str(home), cluster.tap_url, cluster.ingest_url, cluster.ingest_flight_url, tuple(processes))
 
 
 def _answers(record: RunRecord, cluster: Cluster, secrets: Secrets) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from czar.parse import MAX_TEXT_BYTES
+from ingest.service.streams import MOST_BATCH_BYTES, STREAMS_AT_A_TIME
 from qserv import errors
 from qserv.cli import COMMANDS, app
 from qserv.cli.exits import exit_code
@@ -129,6 +130,9 @@ def test_limits_are_those_of_the_page(page):
         f"{MAX_TEXT_BYTES:,} bytes",
         f"{MAX_BODY_BYTES // 2**20} MiB",
         f"{MAX_VERTICES:,}",
+        f"{MOST_BATCH_BYTES // 2**20} MiB",
+        f"{STREAMS_AT_A_TIME}",
+        f"{fields['upload_silence_s'].default:.0f} s",
     ):
         assert f"| {limit} |" in text
 

@@ -12,6 +12,7 @@ from czar.service.client import Czar
 from czar.session import Session
 from ingest.service.client import Ingest
 from ingest.service.models import IndexRequest, TransactionRequest
+from ingest.service.sent_rows import parts
 from qserv.cluster import METADATA_DATABASE, Role
 from qserv.errors import IngestError, QservError, StepSizeError
 from qserv.metadata.transactions import TransactionState
@@ -106,6 +107,24 @@ def test_a_row_leads_to_the_file_that_was_sent_and_to_who_sent_it(night, night_o
         counted = night.czar.query(COUNTED.format(db=night_of_two, table=table))
         assert counted["n"] == counted["row_count"]
         assert counted.num_rows > 1
+
+
+def test_a_row_that_came_as_a_stream_leads_to_it(night):
+    rows = rows_of(5, 400, 50)
+    database = night.load(rows_of(1), chunk_order=1)
+    night.ingest.begin(f"{database}-stream", TransactionRequest(append_to=database))
+    for table in TABLES:
+        night.ingest.stream(f"{database}-stream", table, table, rows[table].to_reader())
+    night.committed(f"{database}-stream")
+    sent = b"".join(parts(rows["object"].to_reader()))
+    source = f"{CHAIN} WHERE o.id = {KEY + 401}".format(db=database).replace("c.source", "c.source, c.name AS sent, c.size_bytes")
+    (found,) = night.czar.query(source).to_pylist()
+    assert (found["source"], found["sent"], found["name"]) == ("upload:rows", "object", f"{database}-stream")
+    assert (found["size_bytes"], found["sha256"]) == (len(sent), hashlib.sha256(sent).hexdigest())
+    for table in TABLES:
+        counted = night.czar.query(COUNTED.format(db=database, table=table))
+        assert sorted(counted["n"].to_pylist()) == sorted([rows_of(1)[table].num_rows, rows[table].num_rows])
+        assert counted["n"] == counted["row_count"]
 
 
 def test_few_rows_say_what_is_read(night, night_of_two):

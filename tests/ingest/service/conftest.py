@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.service.client import Ingest
-from ingest.service.models import LoadRequest
+from ingest.service.models import LoadRequest, TransactionRequest
 from qserv.cluster import METADATA_DATABASE, NODE_DATABASE, Cluster, Role, Secrets
 from qserv.embedded.processes import run_records
 from qserv.settings import Settings
@@ -181,3 +181,11 @@ class Sky:
 @pytest.fixture
 def sky(tmp_path):
     return Sky(tmp_path)
+
+
+@pytest.fixture
+def opened(ingest, sky):
+    """A database of a test's own, and an open transaction of its name."""
+    ingest.begin(sky.name, TransactionRequest(schema_file=str(sky.schema), chunk_order=1))
+    yield sky
+    ingest.cancel(sky.name)

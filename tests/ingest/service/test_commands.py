@@ -23,6 +23,7 @@ def qserv(ingest_cluster, sky):
 
 
 def test_a_transaction_by_commands(qserv, ingest_cluster, sky):
+    assert f"rows over Arrow Flight {ingest_cluster.cluster.ingest_flight_url}" in qserv("status").stdout
     begun = qserv("begin", sky.name, sky.schema, "--chunk-order", 1)
     assert (begun.returncode, f"qserv commit {sky.name}" in begun.stdout) == (0, True), begun.stderr
     objects(sky.directory, "a", range(20))

@@ -197,5 +197,5 @@ def test_half_made_directories_of_an_interrupted_first_start_are_made_again(sett
 
 def test_kept_ports_are_of_this_shape(settings):
     ports = json.loads((settings.home / "ports.json").read_text())
-    assert ports.keys() == {"czar", "ingest", "tap", "metadata-postgres", "node-1-postgres", "node-1-worker"}
-    assert len(set(ports.values())) == 6
+    assert ports.keys() == {"czar", "ingest", "ingest-flight", "tap", "metadata-postgres", "node-1-postgres", "node-1-worker"}
+    assert len(set(ports.values())) == 7
