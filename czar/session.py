@@ -236,7 +236,8 @@ class Session:
     async def _located(self, query: Query) -> Query:
         """Ask the director index where the keys of a query are."""
         for restriction in query.keys:
-            keys, chunks = await self._lookups.chunks_of(restriction.database, restriction.director, restriction.keys)
+            listed, version = (restriction.database, restriction.director, restriction.keys), query.catalogue.version
+            keys, chunks = await self._lookups.chunks_of(*listed, version)
             orphans = restriction.among_orphans(keys)
             count = len(restriction.keys)
             reason = f"{count:,} {'key' if count == 1 else 'keys'} of {restriction.director}"

@@ -3,15 +3,17 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 
 from ingest.nodes import Nodes, all_or_first_error
+from ingest.places import Place
 from ingest.report import Progress, ProgressCallback, Stage
 from ingest.sending import Placement
 from partitioner.nearest import REACH_DEG
 from qserv.errors import IngestError
-from qserv.ids import ChunkId, NodeId
-from qserv.metadata.catalogue import Json
+from qserv.ids import ChunkId, NodeId, Segment
+from qserv.metadata.catalogue import Json, TableRow
 from qserv.metadata.registration import ChunkRecord, StatisticsRecord
 from schema.model import Table, TableRole
 from workers.client import WorkerClient
@@ -100,3 +102,20 @@ class BuiltTable:
             msg = f"table {table.name}: {rows} rows were read, {made.rows} are on the nodes; load again"
             raise IngestError(msg)
         return made
+
+
+@dataclass(frozen=True)
+class NewSegment:
+    """Rows of a table that are on the nodes beside those of before, and do not count; its number."""
+
+    number: int
+    made: BuiltTable
+
+    def places(self, row: TableRow) -> dict[ChunkId, Place]:
+        """Return where the rows are."""
+        return {one.chunk: Place.of(row, one.chunk, one.nodes, [self.segments[one.chunk]]) for one in self.made.chunks}
+
+    @cached_property
+    def segments(self) -> dict[ChunkId, Segment]:
+        """What each chunk has of it."""
+        return {one.chunk: Segment(self.number, one.row_count, one.overlap_row_count) for one in self.made.chunks}

@@ -70,8 +70,13 @@ class Making:
 
     async def built(self, table: Table, table_id: int, rows: int, expected: int | None = None, *, segment: int = 0) -> BuiltTable:
         """Do what `build` does, and write down nothing: with a number, beside what the chunks have already."""
-        runs, home = await self.load.runs(table_id), self.staging.home(table.name)
-        action = BuildTable(home, table_to_json(table), self.load.transaction_id, table_id, runs, segment)
+        return await self.made_of(await self.load.runs(table_id), table, table_id, rows, segment, expected)
+
+    async def made_of(  # noqa: PLR0913, PLR0917 (as `built`, of some runs)
+        self, runs: list[int], table: Table, table_id: int, rows: int, segment: int, expected: int | None = None
+    ) -> BuiltTable:
+        """Do the same of some runs."""
+        action = BuildTable(self.staging.home(table.name), table_to_json(table), self.load.transaction_id, table_id, runs, segment)
         return BuiltTable.of(table, await build(self.nodes, action, expected, self.progress), self.placement_of(table), rows)
 
 

@@ -14,6 +14,9 @@ from schema.serialise import table_to_json
 from workers.client import WorkerClient
 from workers.protocol import BuiltChunk, MergeSegments
 
+AT_A_TIME = 64
+"""Chunks that are written together."""
+
 
 @dataclass(frozen=True)
 class Rewrite:
@@ -41,6 +44,30 @@ class Rewrite:
     def numbers(self) -> list[int]:
         """Numbers of the segments."""
         return [segment.number for segment in self.segments]
+
+
+@dataclass(frozen=True)
+class WrittenAnew:
+    """Chunks of a table that a segment is to stand for, which is on the nodes, and does not count; its number."""
+
+    number: int
+    chunks: Sequence[Rewritten]
+
+
+async def written_anew(nodes: Nodes, wanted: Sequence[Rewrite], number: int) -> WrittenAnew:
+    """Make a segment of chunks that are to be written anew.
+
+    Raises
+    ------
+    IngestError
+        A chunk has not the rows that it should have.
+    """
+    made: list[Rewritten] = []
+    for first in range(0, len(wanted), AT_A_TIME):
+        some = wanted[first : first + AT_A_TIME]
+        built = await all_or_first_error(rewrite(nodes, each, number) for each in some)
+        made += [rewritten(each, found) for each, found in zip(some, built, strict=True)]
+    return WrittenAnew(number, made)
 
 
 async def rewrite(nodes: Nodes, wanted: Rewrite, number: int) -> BuiltChunk:

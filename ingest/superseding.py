@@ -11,16 +11,18 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ingest.building import BuiltTable
+from ingest.building import BuiltTable, NewSegment
 from ingest.chunking import copies
 from ingest.dependents import Directors
 from ingest.family import Family
 from ingest.making import Making
+from ingest.moving import Ending, measurement, not_later
 from ingest.nodes import all_or_first_error
-from ingest.places import BASE, Place, segments_of
-from ingest.references import Measurement, slot_safe
-from ingest.rewriting import Rewrite, rewrite, rewritten
+from ingest.places import BASE, places_of, segments_of
+from ingest.references import slot_safe
+from ingest.rewriting import AT_A_TIME, Rewrite, WrittenAnew, written_anew
 from partitioner.healpix import Pixels
 from partitioner.sphere import Floats
 from qserv.errors import IngestError
@@ -29,15 +31,11 @@ from qserv.metadata import segments
 from qserv.metadata.catalogue import TableRow
 from qserv.metadata.engine import changing
 from qserv.metadata.registration import ChunkRecord, StatisticsRecord
-from qserv.metadata.rewrites import Rewritten
 from qserv.metadata.segments import BuildKind
 from schema.model import Table, Versions
 from schema.serialise import table_to_json
 from workers.client import WorkerClient
 from workers.protocol import BuiltChunk, EndVersions
-
-AT_A_TIME = 64
-"""Chunks that are written together."""
 
 
 @dataclass(frozen=True)
@@ -46,47 +44,43 @@ class Superseded:
 
     Attributes
     ----------
-    number, chunks
-        The segment that they are now.
-    history_number, history
-        The segment of the rows that ended.
+    chunks
+        What they are now.
+    history
+        The rows that ended, of those that are not followed in other chunks.
     """
 
-    number: int
-    chunks: Sequence[Rewritten]
-    history_number: int
-    history: BuiltTable
+    chunks: WrittenAnew
+    history: NewSegment | None
 
 
 @dataclass(frozen=True)
 class Superseding:
-    """The rows of a director that new ones follow, ``segment`` of which nodes have already.
-
-    Attributes
-    ----------
-    before, new
-        Where the rows so far are, and the new ones.
-    """
+    """The rows of a director that new ones follow, which nodes have already."""
 
     making: Making
     family: Family
     table: Table
     row: TableRow
-    segment: int
-    before: Mapping[ChunkId, Place]
-    new: Mapping[ChunkId, Place]
-    records: Mapping[ChunkId, ChunkRecord]
-    """The new rows of each chunk."""
+    new: NewSegment
 
-    async def run(self, versions: Versions, history: Table) -> Superseded | None:
+    async def run(self, versions: Versions, history: Table, ending: Ending | None) -> Superseded | None:
         """Make what is to stand for the chunks; None if no row is followed.
+
+        Parameters
+        ----------
+        ending
+            Rows that are followed in other chunks.
 
         Raises
         ------
         IngestError
             A row begins before the one that it follows.
         """
-        keys, ra, dec = await self._followed(versions)
+        followed = await self._followed(versions)
+        here = {int(key) for key in followed[0]}
+        moving = await self._moving(ending)
+        keys, ra, dec = (np.concatenate(each) for each in zip(followed, moving, strict=True))
         if not len(keys):
             return None
         homes, _ = await Directors(self.making.engine, self.making.staging).find(self.table.name, pa.array(keys))
@@ -95,64 +89,66 @@ class Superseding:
         for part, (chunks, rows) in enumerate(((homes, np.arange(len(keys))), (there, copied))):
             for chunk, row in zip(chunks.tolist(), rows.tolist(), strict=True):
                 gone[ChunkId(chunk)][part].append(int(keys[row]))
-        number, made = await self._rewritten(gone)
-        history_number, ended = await self._ended(history, {chunk: len(base) for chunk, (base, _) in gone.items() if base})
-        return Superseded(number, made, history_number, ended)
+        anew = await self._rewritten(gone)
+        ended = {chunk: len(here.intersection(base)) for chunk, (base, _) in gone.items()}
+        return Superseded(anew, await self._ended(history, {chunk: rows for chunk, rows in ended.items() if rows}))
 
     async def _followed(self, versions: Versions) -> tuple[Pixels, Floats, Floats]:
-        """Return keys and positions, in degrees, of the rows that are followed."""
-        table = self.table
-        key, ra, dec, start = (slot_safe(name) for name in (table.director_key, table.ra, table.dec, versions.start))
-        template = f"""
-            SELECT CAST(target.{key} AS bigint) AS key, target.{ra} AS ra, target.{dec} AS dec,
-                source.{start} > target.{start} AS later
-            FROM {{source}} AS source JOIN {{target}} AS target ON target.{key} = source.{key}"""  # noqa: S608 (columns are quoted)
+        """Return keys and positions, in degrees, of the rows that are followed in their chunks."""
+        key, start = slot_safe(self.table.director_key), slot_safe(versions.start)
         found: list[pa.RecordBatch] = []
-        making, before, new = self.making, {table.name: self.before}, {table.name: self.new}
-        measurement = Measurement(making.engine, making.nodes, self.family.database, making.staging, before, new)
-        await measurement.ask(template, {"source": (table, BASE), "target": (table, BASE)}, found.append)
-        if not found:
-            return np.empty(0, np.int64), np.empty(0), np.empty(0)
-        rows = pa.Table.from_batches(found).combine_chunks()
-        later = rows.column("later").to_numpy()
-        keys, places = rows.column("key").to_numpy(), [rows.column(name).to_numpy() for name in ("ra", "dec")]
-        if not later.all():
-            msg = (
-                f"table {self.family.database.name}.{table.name}: the row of {table.director_key} {keys[~later].min()} does not "
-                f"begin ({versions.start}) after the one that is there"
-            )
-            raise IngestError(msg)
-        return keys, *(np.asarray(place, dtype=np.float64) for place in places)
+        template = f"""
+            SELECT {self._shown("target")}, source.{start} > target.{start} AS later
+            FROM {{source}} AS source JOIN {{target}} AS target ON target.{key} = source.{key}"""  # noqa: S608 (columns are quoted)
+        before, new = places_of(self.row), self.new.places(self.row)
+        slots = {"source": (self.table, BASE), "target": (self.table, BASE)}
+        await measurement(self.making, self.family, {self.table.name: before}, {self.table.name: new}).ask(
+            template, slots, found.append
+        )
+        for batch in found:
+            early = batch.filter(pc.invert(batch.column("later").fill_null(fill_value=False)))
+            if early.num_rows:
+                raise not_later(self.table, versions, pc.min(early.column("key")).as_py())
+        return _positions(found)
 
-    async def _rewritten(self, gone: Mapping[ChunkId, list[list[int]]]) -> tuple[int, list[Rewritten]]:
+    async def _moving(self, ending: Ending | None) -> tuple[Pixels, Floats, Floats]:
+        """Return the same of rows that are followed in other chunks."""
+        found: list[pa.RecordBatch] = []
+        if ending is not None:
+            template = f"SELECT {self._shown('source')} FROM {{source}} AS source"  # noqa: S608 (as above)
+            places = {self.table.name: ending.places}
+            await measurement(self.making, self.family, places).ask(template, {"source": (self.table, BASE)}, found.append)
+        return _positions(found)
+
+    def _shown(self, slot: str) -> str:
+        key, ra, dec = (slot_safe(name) for name in (self.table.director_key, self.table.ra, self.table.dec))
+        return f"CAST({slot}.{key} AS bigint) AS key, {slot}.{ra} AS ra, {slot}.{dec} AS dec"
+
+    async def _rewritten(self, gone: Mapping[ChunkId, list[list[int]]]) -> WrittenAnew:
         making, known = self.making, segments_of(self.row)
         async with changing(making.engine, "ingest.append.rewrite") as connection:
             number = await segments.begin_build(connection, self.family.name, self.row.database, self.table.name, BuildKind.APPEND)
-        made: list[Rewritten] = []
         wanted = [self._rewrite(chunk, known[chunk], *keys) for chunk, keys in sorted(gone.items())]
-        for first in range(0, len(wanted), AT_A_TIME):
-            some = wanted[first : first + AT_A_TIME]
-            built = await all_or_first_error(rewrite(making.nodes, each, number) for each in some)
-            made += [rewritten(each, found) for each, found in zip(some, built, strict=True)]
-        return number, made
+        return await written_anew(making.nodes, wanted, number)
 
     def _rewrite(self, chunk: ChunkId, known: Sequence[Segment], base: list[int], near: list[int]) -> Rewrite:
-        new = self.records.get(chunk)
-        added = [] if new is None else [Segment(self.segment, new.row_count, new.overlap_row_count)]
+        new = self.new.segments
         return Rewrite(
             database=self.row.database,
             table=self.table,
             chunk=chunk,
             nodes=self.row.replicas[chunk],
-            segments=[*known, *added],
+            segments=[*known, *([new[chunk]] if chunk in new else [])],
             rows=len(base),
             overlap_rows=len(near),
             without={str(self.table.director_key): [*base, *near]},
-            fresh=[self.segment],
+            fresh=[self.new.number],
         )
 
-    async def _ended(self, history: Table, rows: Mapping[ChunkId, int]) -> tuple[int, BuiltTable]:
-        """Make a segment of the table of former versions, of so many rows of chunks."""
+    async def _ended(self, history: Table, rows: Mapping[ChunkId, int]) -> NewSegment | None:
+        """Make a segment of the table of former versions, of so many rows of chunks; None if there are none."""
+        if not rows:
+            return None
         making, known = self.making, segments_of(self.row)
         async with changing(making.engine, "ingest.append.end_versions") as connection:
             number = await segments.begin_build(connection, self.family.name, self.row.database, history.name, BuildKind.APPEND)
@@ -160,7 +156,7 @@ class Superseding:
 
         async def made(chunk: ChunkId) -> tuple[ChunkRecord, list[StatisticsRecord]]:
             before = [segment.number for segment in known[chunk] if segment.row_count]
-            action = EndVersions(self.row.database, declared, chunk, before, self.segment, number)
+            action = EndVersions(self.row.database, declared, chunk, before, self.new.number, number)
             nodes = self.row.replicas[chunk]
             built = await all_or_first_error(making.nodes.call(node, partial(_end, action=action)) for node in nodes)
             if any(each.rows != rows[chunk] for each in built):
@@ -175,8 +171,17 @@ class Superseding:
         for first in range(0, len(chunks), AT_A_TIME):
             found += await all_or_first_error(made(chunk) for chunk in chunks[first : first + AT_A_TIME])
         ranges = tuple(range_ for _, listed in found for range_ in listed)
-        return number, BuiltTable(tuple(record for record, _ in found), ranges, {})
+        return NewSegment(number, BuiltTable(tuple(record for record, _ in found), ranges, {}))
 
 
 def _end(client: WorkerClient, action: EndVersions) -> BuiltChunk:
     return client.end_versions(action)
+
+
+def _positions(found: Sequence[pa.RecordBatch]) -> tuple[Pixels, Floats, Floats]:
+    """Return keys, and positions, in degrees, of rows; NaN where there is none."""
+    if not found:
+        return np.empty(0, np.int64), np.empty(0), np.empty(0)
+    rows = pa.Table.from_batches(found)
+    ra, dec = (np.asarray(rows.column(name).to_numpy(), dtype=np.float64) for name in ("ra", "dec"))
+    return rows.column("key").to_numpy(), ra, dec

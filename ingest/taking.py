@@ -25,7 +25,6 @@ from ingest.sending import Sender
 from ingest.sorting import Gathered, Run
 from ingest.staging import Staging
 from ingest.versions import Following
-from qserv.errors import IngestError
 from qserv.ids import REPLICATED_CHUNK
 from qserv.metadata.transactions import Contribution
 from schema.model import Table, TableRole
@@ -157,11 +156,7 @@ class Taking:
             column = run.base.rows.column(str(table.director_key)).cast(pa.int64())
             new = np.ones(len(column), dtype=np.bool_)
             if table.versions is not None and load.appends:
-                homes, known = await self._where.directors.find(table.name, column)
-                if (twice := known & (homes != run.base.chunks)).any():
-                    key = column.to_numpy()[twice][0]
-                    msg = f"director table {table.name}: key {key} occurs twice in what was sent; it has one row a key"
-                    raise IngestError(msg)
+                _, known = await self._where.directors.find(table.name, column)
                 new = ~known
             keys = (self._where.staging.home(table.name), table.name, column.to_numpy()[new], run.base.chunks[new])
         await load.take(number, run.ended, keys, piece_of)

@@ -29,22 +29,24 @@ class Following:
     async def place(self, rows: Rows, set_aside: SetAside = none_set_aside) -> ChunkedRows:
         """Return rows with their chunks, and copies for the overlap of others.
 
+        A row that is farther outside of the chunk of those before than the schema allows is at home where its position is: all
+        that hangs on it moves there when it is committed (`ingest.moving`).
+
         Raises
         ------
         BadRowError
-            A position is farther outside of its chunk than the schema allows, and the row is not set aside.
+            A row has no position, while one before it has, and is not set aside.
         """
         chunks, known = await self.directors.find(self.table.name, rows.batch.column(str(self.table.director_key)))
         own, lost = chunks_at(rows.ra, rows.dec, self.family.chunk_map), np.zeros(len(chunks), dtype=np.bool_)
         chunks[~known] = own[~known]
-        moved = known & (chunks != own) & ~np.isnan(rows.ra)
+        away = known & (chunks != own)
         # Without a position it is in chunk 0 from the beginning: how far its dependents are from it is not known elsewhere.
-        beyond = known & (chunks != own) & np.isnan(rows.ra)
-        beyond[moved] = ~self._near(rows.ra[moved], rows.dec[moved], chunks[moved])
-        reason = (
-            f"the row lies farther outside of the chunk of those before it than margin_arcsec of table {self.table.name} allows"
-        )
-        lose(rows, beyond, str(self.table.ra), reason, set_aside, lost)
+        reason = f"the row has no position, and those before it in table {self.table.name} have one"
+        lose(rows, away & np.isnan(rows.ra), str(self.table.ra), reason, set_aside, lost)
+        moved = np.flatnonzero(away & ~lost)
+        far = moved[~self._near(rows.ra[moved], rows.dec[moved], chunks[moved])]
+        chunks[far] = own[far]
         return rows_at_home(rows.without(lost), chunks[~lost], self.family.chunk_map, self.family.overlap_deg)
 
     def _near(self, ra: Floats, dec: Floats, chunks: Pixels) -> Bools:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.appending import clear_builds, placements
-from ingest.building import BuiltTable
+from ingest.building import NewSegment
 from ingest.family import Family
 from ingest.making import Making
 from ingest.nodes import Nodes, all_or_first_error, connected_nodes
@@ -92,7 +92,7 @@ async def withdrawable(engine: AsyncEngine, name: str) -> int:
     NoSuchLoadError
         There is none of the name.
     IngestError
-        It is not committed, or withdrawn already, or did not append.
+        It is not committed, or withdrawn already, or did not append, or moved rows of others.
     """
     async with connect(engine) as connection:
         found = await rewrites.find(connection, name)
@@ -103,6 +103,11 @@ async def withdrawable(engine: AsyncEngine, name: str) -> int:
     elif not found.appended:
         msg = (
             f"{name} did not append rows to tables that are there, so it cannot be withdrawn; delete what it made, or load it anew"
+        )
+    elif found.moved:
+        msg = (
+            f"{name} brought objects that lie in other chunks than before, to which all rows of theirs moved: that cannot be taken "
+            f"back; append new versions of these objects"
         )
     else:
         return found.transaction_id
@@ -239,7 +244,7 @@ class _Withdrawal:
                 )
                 raise IngestError(msg)
 
-    async def _restored(self, name: str) -> tuple[int, BuiltTable]:
+    async def _restored(self, name: str) -> NewSegment:
         """Make a segment of the rows of a director that were the last ones before."""
         table, database = self.database.by_name[name], self.database
         if table.versions is None:
@@ -329,14 +334,13 @@ class _Withdrawal:
         async with changing(self.engine, "ingest.withdraw.keys") as connection:
             await pend_keys(connection, number, keys, np.zeros(len(keys), np.int64))
 
-    async def _rewritten(self, name: str, restored: tuple[int, BuiltTable] | None) -> tuple[int, list[Rewritten]]:
+    async def _rewritten(self, name: str, restored: NewSegment | None) -> tuple[int, list[Rewritten]]:
         """Make the chunks of a table without the rows, and with others in their place; return the segment that they are."""
         row, table = self.rows[name], self.database.by_name[name]
         async with changing(self.engine, "ingest.withdraw.begin") as connection:
             number = await segments.begin_build(connection, self.database.family, self.name, name, BuildKind.APPEND)
         before, made, without = segments_of(row), list[Rewritten](), {_column(table): self.numbers}
-        own, anew = restored or (0, BuiltTable((), (), {}))
-        added = {one.chunk: [Segment(own, one.row_count, one.overlap_row_count)] for one in anew.chunks}
+        added = {chunk: [segment] for chunk, segment in restored.segments.items()} if restored else {}
         gone = {one.chunk: (one.row_count, one.overlap_row_count) for one in self.chunks[name]}
         chunks = sorted({*gone, *added})
         for first in range(0, len(chunks), AT_A_TIME):

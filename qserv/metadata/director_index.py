@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.errors import IngestError
 from qserv.metadata.engine import asyncpg_connection
-from qserv.metadata.tables import DIRECTOR_INDEX_SCHEMA, contributions, pending_keys
+from qserv.metadata.tables import DIRECTOR_INDEX_SCHEMA, contributions, moved_keys, pending_keys
 
 Int64 = npt.NDArray[np.int64]
 
@@ -20,6 +20,9 @@ LOOKUP_KEYS = 100_000
 
 COPIED_KEYS = 65_536
 """Keys that are written at a time."""
+
+NOW = 2**63 - 1
+"""Later than any version of the catalogue."""
 
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
@@ -127,12 +130,37 @@ async def complete_index(connection: AsyncConnection, database: str, table: str)
 async def drop_index(connection: AsyncConnection, database: str, table: str) -> None:
     """Remove a director's index, if there."""
     await connection.exec_driver_sql(f"DROP TABLE IF EXISTS {index_relation(database, table)}")
+    await connection.execute(delete(moved_keys).where(moved_keys.c.database == database, moved_keys.c.table_name == table))
 
 
 async def rename_index(connection: AsyncConnection, old: str, new: str, table: str) -> None:
     """Let a director's index, if there, be that of the table of the same name in another database, which has none."""
     renamed = _quote(f"{new}.{table}")
     await connection.exec_driver_sql(f"ALTER TABLE IF EXISTS {index_relation(old, table)} RENAME TO {renamed}")
+
+
+async def move_keys(  # noqa: PLR0913, PLR0917 (which keys of which index, where to, since when)
+    connection: AsyncConnection, database: str, table: str, keys: Int64, chunks: Int64, version: int
+) -> None:
+    """Write down in which chunks the rows of keys are since a version of the catalogue.
+
+    Who knows an earlier one finds them as before.
+    """
+    driver, relation = await asyncpg_connection(connection), index_relation(database, table)
+    # Both parts of the statement read the index as it was.
+    await driver.execute(
+        f"""
+        WITH moved AS (SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS moved (key, chunk)),
+            former AS (
+                INSERT INTO moved_keys (database, table_name, version, key, chunk)
+                SELECT $3::text, $4::text, $5::bigint, index.key, index.chunk FROM {relation} AS index JOIN moved USING (key))
+        UPDATE {relation} AS index SET chunk = moved.chunk FROM moved WHERE index.key = moved.key""",  # noqa: S608 (quoted)
+        keys.tolist(),
+        chunks.tolist(),
+        database,
+        table,
+        version,
+    )
 
 
 async def find_chunks(connection: AsyncConnection, database: str, table: str, keys: Sequence[int] | Int64) -> tuple[Int64, Int64]:
@@ -152,17 +180,25 @@ async def find_chunks(connection: AsyncConnection, database: str, table: str, ke
 
 
 async def look_up(
-    driver: "asyncpg.Connection | asyncpg.Pool", database: str, table: str, keys: Sequence[int] | Int64
+    driver: "asyncpg.Connection | asyncpg.Pool", database: str, table: str, keys: Sequence[int] | Int64, version: int = NOW
 ) -> tuple[Int64, Int64]:
-    """Do what `find_chunks` does, over a connection of the driver itself."""
+    """Do what `find_chunks` does, over a connection of the driver itself, for who knows a version of the catalogue."""
     if len(keys) > LOOKUP_KEYS:
         msg = f"{len(keys)} keys in one lookup; at most {LOOKUP_KEYS}"
         raise ValueError(msg)
     wanted = np.unique(np.asarray(keys, dtype=np.int64))
     found = await driver.fetchrow(
-        f"SELECT coalesce(array_agg(key ORDER BY key), '{{}}'), coalesce(array_agg(chunk ORDER BY key), '{{}}') "  # noqa: S608 (quoted)
-        f"FROM {index_relation(database, table)} WHERE key = ANY($1::bigint[])",
+        f"""
+        SELECT coalesce(array_agg(key ORDER BY key), '{{}}'),
+            coalesce(array_agg(coalesce(former.chunk, index.chunk) ORDER BY key), '{{}}')
+        FROM {index_relation(database, table)} AS index LEFT JOIN (
+            SELECT DISTINCT ON (key) key, chunk FROM moved_keys
+            WHERE database = $2 AND table_name = $3 AND version > $4 ORDER BY key, version) AS former USING (key)
+        WHERE key = ANY($1::bigint[])""",  # noqa: S608 (quoted)
         wanted.tolist(),
+        database,
+        table,
+        version,
     )
     return np.array(found[0], dtype=np.int64), np.array(found[1], dtype=np.int64)
 

@@ -39,8 +39,8 @@ class Lookups:
             version: int = await pool.fetchval("SELECT version FROM catalogue_version")
         return version
 
-    async def chunks_of(self, database: str, director: str, keys: Sequence[int] | Int64) -> tuple[Int64, Int64]:
-        """Return those keys that a director has, ascending, and the chunk of each; at most `LOOKUP_KEYS` keys.
+    async def chunks_of(self, database: str, director: str, keys: Sequence[int] | Int64, version: int) -> tuple[Int64, Int64]:
+        """Return those keys that a director has, ascending, and the chunk of each as of a version; at most `LOOKUP_KEYS` keys.
 
         Raises
         ------
@@ -48,7 +48,7 @@ class Lookups:
             The metadata database does not answer.
         """
         async with self._asking() as pool:
-            return await look_up(pool, database, director, keys)
+            return await look_up(pool, database, director, keys, version)
 
     async def close(self) -> None:
         """Close the connections."""

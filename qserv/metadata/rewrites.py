@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -92,12 +93,35 @@ async def appended(connection: AsyncConnection, transaction_id: int) -> list[App
 
 @dataclass(frozen=True)
 class Found:
-    """A transaction; ``appended`` is whether it has rows in tables beside those of others."""
+    """A transaction: whether it has rows in tables beside those of others, and whether it moved rows of others."""
 
     transaction_id: int
     state: TransactionState
     withdrawn: datetime | None
     appended: bool
+    moved: bool
+
+
+class Shift(NamedTuple):
+    """Rows, or copies of the overlap, of a contribution by which there are more now, or fewer, in a chunk."""
+
+    contribution_id: int
+    chunk: ChunkId
+    overlap: bool
+    rows: int
+
+
+async def shift(connection: AsyncConnection, table_id: int, shifts: Sequence[Shift]) -> None:
+    """Write down that rows of transactions that appended to a table are in other chunks now, within the caller's transaction."""
+    values = {
+        "id": table_id,
+        "contributions": [each.contribution_id for each in shifts],
+        "chunks": [each.chunk for each in shifts],
+        "rows": [0 if each.overlap else each.rows for each in shifts],
+        "near": [each.rows if each.overlap else 0 for each in shifts],
+    }
+    for statement in (_SHIFT, _EMPTIED):
+        await connection.execute(statement, values)
 
 
 async def find(connection: AsyncConnection, name: str) -> Found:
@@ -112,7 +136,7 @@ async def find(connection: AsyncConnection, name: str) -> Found:
     if row is None:
         msg = f"there is no transaction {name}; `qserv loads` lists them"
         raise NoSuchLoadError(msg)
-    return Found(row.transaction_id, TransactionState(row.state), row.withdrawn, row.appended)
+    return Found(row.transaction_id, TransactionState(row.state), row.withdrawn, row.appended, row.moved)
 
 
 async def withdraw(connection: AsyncConnection, transaction_id: int) -> None:
@@ -122,11 +146,31 @@ async def withdraw(connection: AsyncConnection, transaction_id: int) -> None:
 
 _FIND = text("""
     SELECT transaction_id, state, withdrawn AT TIME ZONE 'UTC' AS withdrawn,
-        EXISTS (SELECT FROM appended_chunks WHERE appended_chunks.transaction_id = transactions.transaction_id) AS appended
+        EXISTS (SELECT FROM appended_chunks WHERE appended_chunks.transaction_id = transactions.transaction_id) AS appended,
+        EXISTS (
+            SELECT FROM moved_keys
+            WHERE moved_keys.database = transactions.database AND moved_keys.version = transactions.version) AS moved
     FROM transactions WHERE name = CAST(:name AS text)""")
 _APPENDED = text("""
     SELECT table_id, chunk, row_count, overlap_row_count FROM appended_chunks
     WHERE transaction_id = CAST(:transaction AS bigint) ORDER BY table_id, chunk""")
+_SHIFTED = """
+    SELECT transaction_id, moved.chunk, sum(moved.rows)::bigint AS rows, sum(moved.near)::bigint AS near
+    FROM unnest(CAST(:contributions AS bigint[]), CAST(:chunks AS bigint[]), CAST(:rows AS bigint[]), CAST(:near AS bigint[]))
+        AS moved (contribution_id, chunk, rows, near)
+    JOIN contributions USING (contribution_id)
+    WHERE EXISTS (
+        SELECT FROM appended_chunks
+        WHERE appended_chunks.transaction_id = contributions.transaction_id AND table_id = CAST(:id AS integer))
+    GROUP BY transaction_id, moved.chunk"""
+_SHIFT = text(f"""
+    INSERT INTO appended_chunks AS known (transaction_id, table_id, chunk, row_count, overlap_row_count)
+    SELECT transaction_id, CAST(:id AS integer), chunk, rows, near FROM ({_SHIFTED}) AS shifted
+    ON CONFLICT (transaction_id, table_id, chunk) DO UPDATE SET row_count = known.row_count + excluded.row_count,
+        overlap_row_count = known.overlap_row_count + excluded.overlap_row_count""")  # noqa: S608 (a text of ours)
+_EMPTIED = text("""
+    DELETE FROM appended_chunks WHERE table_id = CAST(:id AS integer) AND row_count = 0 AND overlap_row_count = 0
+        AND chunk = ANY(CAST(:chunks AS bigint[]))""")
 _WITHDRAWN = text("""
     WITH gone AS (DELETE FROM appended_chunks WHERE transaction_id = CAST(:transaction AS bigint))
     UPDATE transactions SET withdrawn = clock_timestamp() WHERE transaction_id = CAST(:transaction AS bigint)""")

@@ -84,8 +84,14 @@ class Appended:
     datatypes: Mapping[str, str]
 
 
-async def append(connection: AsyncConnection, added: Appended, transaction_id: int) -> None:
-    """Let rows count that were appended to a table, within the caller's transaction, which raises the catalogue's version."""
+async def append(connection: AsyncConnection, added: Appended, transaction_id: int | None) -> None:
+    """Let rows count that were appended to a table, within the caller's transaction, which raises the catalogue's version.
+
+    Parameters
+    ----------
+    transaction_id
+        Of which they are; None: of several, which is written down already.
+    """
     placed: Json = {"id": added.table_id, "chunks": [one.chunk for one in added.chunks]}
     await connection.execute(KEEP_FIRST, placed)
     ranges = await _widened(connection, added)
@@ -96,7 +102,7 @@ async def append(connection: AsyncConnection, added: Appended, transaction_id: i
         "segment": added.segment,
         "transaction": transaction_id,
     }
-    for statement in (_COUNT, _ADD, _NOTE):
+    for statement in (_COUNT, _ADD) if transaction_id is None else (_COUNT, _ADD, _NOTE):
         await connection.execute(statement, placed | counts)
     await connection.execute(RANGES, {"id": added.table_id, **ranges})
     held = [(one.chunk, node) for one in added.chunks for node in one.nodes]

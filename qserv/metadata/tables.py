@@ -353,5 +353,16 @@ pending_keys = Table(
     comment="Keys of directors' rows whose contribution has not ended.",
 )
 
+moved_keys = Table(
+    "moved_keys",
+    metadata,
+    Column("database", Text, primary_key=True),
+    Column("table_name", Text, primary_key=True),
+    Column("version", BigInteger, primary_key=True, comment="Of the catalogue, since which its row is elsewhere."),
+    Column("key", BigInteger, primary_key=True),
+    Column("chunk", BigInteger, nullable=False, comment="Where its row was before."),
+    comment="Keys of directors whose rows moved to other chunks.",
+)
+
 DIRECTOR_INDEX_SCHEMA = "director_index"
 """Schema that holds one table ``(key bigint primary key, chunk bigint)`` a director table, named ``<database>.<table>``."""

@@ -27,7 +27,14 @@ STEPS = (
 OF_VERSIONS = ("ingest.append.rewrite", "ingest.append.end_versions")
 """What is done to new versions of rows alone."""
 
-POINTS = [point for point in failpoints() if point.startswith(STEPS) and not point.startswith(OF_VERSIONS) and point != HELD_BUILD]
+OF_MOVES = ("ingest.append.move", "ingest.append.leave")
+"""What is done where objects move to other chunks."""
+
+POINTS = [
+    point
+    for point in failpoints()
+    if point.startswith(STEPS) and not point.startswith(OF_VERSIONS + OF_MOVES) and point != HELD_BUILD
+]
 
 SOME = ("ingest.append.publish.after",)
 """Points at which `make test` kills; the nightly checks kill at all."""
