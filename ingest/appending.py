@@ -118,7 +118,8 @@ async def append(making: Making, family: Family, rows: Mapping[str, int]) -> tup
     Raises
     ------
     IngestError
-        A key is there already. Nothing is seen of the rows.
+        A key is there already; or a column was added though this transaction held the family: the metadata database had lost it.
+        Nothing is seen of the rows.
     StorageFullError, NodeUnavailableError, MetadataError
         From a part of the cluster. It can be done again.
     """
@@ -127,6 +128,7 @@ async def append(making: Making, family: Family, rows: Mapping[str, int]) -> tup
     async with connect(making.engine) as connection:
         catalogue = await load_catalogue(connection)
     known = {row.name: row for row in catalogue.tables if row.database == database.name}
+    _check_columns(database, known)
     changes: dict[str, _Change] = {}
     for table in database.tables:
         if taken := rows.get(table.name):
@@ -155,6 +157,14 @@ async def append(making: Making, family: Family, rows: Mapping[str, int]) -> tup
                 raise
             version = await catalogue_version(connection)
     return {name: change.new.made for name, change in changes.items() if change.new is not None}, version
+
+
+def _check_columns(database: Database, known: Mapping[str, TableRow]) -> None:
+    """Check that no column was added since the rows were taken."""
+    for table in database.tables:
+        if table.name in known and list(known[table.name].columns) != list(map(column_to_json, table.columns)):
+            msg = f"table {table.name} has other columns than before; cancel this transaction, and send its files into a new one"
+            raise IngestError(msg)
 
 
 async def _count(connection: AsyncConnection, change: _Change, transaction_id: int) -> None:

@@ -1,19 +1,16 @@
 """Indexes of published tables: made and dropped on all nodes, while queries go on, then declared."""
 
-import threading
 import time
-from collections import Counter
 from dataclasses import dataclass, replace
-from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ingest.nodes import Nodes, all_or_first_error, connected_nodes
+from ingest.changes import change_tables
+from ingest.nodes import connected_nodes
 from ingest.provenance import Load
 from ingest.publication import published_database
-from ingest.report import LoadReport, Progress, ProgressCallback, Stage
+from ingest.report import LoadReport, ProgressCallback, Stage
 from qserv.errors import IngestError, SchemaError
-from qserv.ids import NodeId
 from qserv.metadata import transactions
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.loads import Queued
@@ -22,7 +19,6 @@ from qserv.metadata.registration import declare_indexes, family_lock
 from schema.ddl import indexes
 from schema.model import Table
 from schema.serialise import table_to_json
-from workers.client import WorkerClient
 from workers.protocol import IndexTable
 
 
@@ -79,7 +75,8 @@ async def index_table(engine: AsyncEngine, secret: str, wish: IndexWish, queued:
         load = await Load.begin(engine, database, queued)
         try:
             table = indexed(database.by_name[wish.table], wish)
-            await _index(nodes, IndexTable(database.name, table_to_json(table)), progress)
+            action = IndexTable(database.name, table_to_json(table))
+            await change_tables(nodes, lambda client: client.index(action), table.name, Stage.INDEXING, progress)
             async with changing(engine, "service.indexing.declare") as connection:
                 await transactions.end(connection, load.transaction_id)
                 version = await declare_indexes(connection, database.name, table.name, table.indexes)
@@ -87,18 +84,3 @@ async def index_table(engine: AsyncEngine, secret: str, wish: IndexWish, queued:
             await load.abort(error)
             raise
     return LoadReport(database.name, (), 0, version, time.monotonic() - started, load.name)
-
-
-async def _index(nodes: Nodes, action: IndexTable, progress: ProgressCallback) -> None:
-    """Let all nodes index a table."""
-    stopped, lock, done, totals = threading.Event(), threading.Lock(), Counter[NodeId](), Counter[NodeId]()
-
-    def work(node: NodeId, client: WorkerClient) -> None:
-        for so_far in client.index(action):
-            with lock:  # what is told never falls
-                done[node], totals[node] = so_far.done, so_far.total
-                progress(Progress(action.declaration["name"], Stage.INDEXING, done.total(), totals.total()))
-            if stopped.is_set():  # leaving the loop ends the call
-                break
-
-    await all_or_first_error(nodes.call(node, partial(work, node), stopped) for node in nodes.names)

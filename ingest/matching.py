@@ -16,7 +16,10 @@ NEAREST_NAMES = 3
 
 @dataclass(frozen=True)
 class Match:
-    """Where a column comes from: file columns ``sources``, given to ``derivation``, or the one source, times ``factor``."""
+    """Where a column comes from: file columns ``sources``, given to ``derivation``, or the one source, times ``factor``.
+
+    An optional column that the file does not have has no source: its default stands for it.
+    """
 
     column: Column
     sources: tuple[str, ...]
@@ -42,7 +45,7 @@ class Matching:
 def match_columns(table: Table, file: SourceFile, *, ignore_units: bool = False) -> Matching:
     """Find each column of a table in a file, by its name, upper and lower case alike where that is unambiguous.
 
-    A derived column is computed unless the file carries it.
+    A derived column is computed unless the file carries it; an optional one need not be there.
 
     Raises
     ------
@@ -62,6 +65,8 @@ def _match(column: Column, file: SourceFile, units: Mapping[str, str]) -> Match:
     found = _find(column.name, file)
     if found is not None:
         return Match(column, (found,), factor=unit_factor(file.path, column, units.get(found)))
+    if column.optional:
+        return Match(column, ())
     if column.derived_by is None:
         raise _missing(column.name, file, f"column {column.name!r} is missing")
     derivation = DERIVATIONS.get(column.derived_by)

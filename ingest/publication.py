@@ -19,11 +19,12 @@ from ingest.leftovers import drop_tables
 from ingest.nodes import Nodes, all_or_first_error
 from ingest.staging import Staging, staged_database
 from partitioner.chunkmap import ChunkMap
-from qserv.errors import QservError, UnknownNameError
+from qserv.errors import LoadCancelledError, QservError, UnknownNameError
 from qserv.failpoints import durable
 from qserv.ids import REPLICATED_CHUNK
 from qserv.metadata import registration, transactions
 from qserv.metadata.catalogue import DatabaseRow, Json, TableRow, catalogue_version, load_catalogue
+from qserv.metadata.columns import NewColumn, add_column
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.transactions import TransactionState
 from schema.model import Database, Table
@@ -76,6 +77,25 @@ async def publish(engine: AsyncEngine, nodes: Nodes, facts: Mapping[int, Json], 
                 return await catalogue_version(connection)
 
 
+async def show_column(engine: AsyncEngine, nodes: Nodes, new: NewColumn, transaction_id: int) -> int:
+    """Show users a column that all nodes have, of some tables or none, and commit its addition; return the catalogue's version.
+
+    Whoever shows it calls `describe_published` if this fails.
+
+    Raises
+    ------
+    LoadCancelledError
+        The addition was aborted.
+    """
+    async with registration.family_lock(engine, NAME, wait=True):
+        await _rewrite_tap_schema(engine, nodes, showing=set(), new=new)
+        async with changing(engine, "ingest.columns.show") as connection:
+            if not await transactions.end(connection, transaction_id):
+                msg = "it was aborted"
+                raise LoadCancelledError(msg)
+            return await add_column(connection, new)
+
+
 async def describe_published(engine: AsyncEngine, nodes: Nodes) -> None:
     """Let TAP_SCHEMA describe what is published and nothing else, as far as the cluster answers.
 
@@ -92,17 +112,21 @@ async def describe_published(engine: AsyncEngine, nodes: Nodes) -> None:
                 await _rewrite_tap_schema(engine, nodes, showing=set())
 
 
-async def _rewrite_tap_schema(engine: AsyncEngine, nodes: Nodes, *, showing: set[int]) -> list[int]:
+async def _rewrite_tap_schema(engine: AsyncEngine, nodes: Nodes, *, showing: set[int], new: NewColumn | None = None) -> list[int]:
     """Replace the rows of TAP_SCHEMA on every node; return the ids of its tables.
 
     Parameters
     ----------
     showing
         Tables described beside the published ones.
+    new
+        A column that is described beside those of its tables.
     """
     async with connect(engine) as connection:
         catalogue = await load_catalogue(connection, unpublished=True)
     shown = [table for table in catalogue.tables if table.published or table.table_id in showing]
+    if new is not None:
+        shown = [row if _is_other(row, new) else replace(row, columns=(*row.columns, new.declaration)) for row in shown]
     rows = tap_schema_rows([described(database, shown) for database in catalogue.databases if _has_tables(database, shown)])
     known = {table.name: table.table_id for table in catalogue.tables if table.database == NAME}
     ids = [known[table.name] for table in TAP_SCHEMA.tables] if known else await _register_tap_schema(engine)
@@ -164,6 +188,10 @@ def described(database: DatabaseRow, tables: list[TableRow]) -> Database:
         description=database.description,
         version=database.version,
     )
+
+
+def _is_other(row: TableRow, new: NewColumn) -> bool:
+    return row.database != new.database or row.name not in new.tables
 
 
 def _has_tables(database: DatabaseRow, tables: list[TableRow]) -> bool:

@@ -6,11 +6,12 @@ from collections.abc import Collection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.appending import clear_builds
+from ingest.columns import take_back
 from ingest.leftovers import clear_runs, remove_hidden
 from ingest.nodes import Nodes, connected_nodes
 from ingest.publication import describe_published
 from qserv.errors import FamilyHeldError, IngestError
-from qserv.metadata import loads, segments, transactions
+from qserv.metadata import columns, loads, segments, transactions
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.loads import MAX_ATTEMPTS, Queued
 from qserv.metadata.nodes import list_nodes
@@ -37,8 +38,9 @@ async def recover(engine: AsyncEngine, secret: str, running: Collection[str] = (
         nodes = await list_nodes(connection)
         uncleared = await transactions.uncleared(connection)
         building = await segments.building(connection, BuildKind.APPEND)
+        stray = await columns.aborted(connection)
     found = [load for load in opened if load.name not in running]
-    if not found and not uncleared and not building:
+    if not (found or uncleared or building or stray):
         return []
     dead = []
     async with connected_nodes(nodes, secret) as clients:
@@ -51,6 +53,7 @@ async def recover(engine: AsyncEngine, secret: str, running: Collection[str] = (
                 async with family_lock(engine, family):
                     await clear_builds(engine, clients, family)
         await clear_runs(engine, clients)
+        await take_back(engine, clients, stray)
     return dead
 
 

@@ -13,6 +13,7 @@ class Stage(StrEnum):
     BUILDING = "making chunk tables"
     PUBLISHING = "publishing"
     INDEXING = "indexing"
+    ADDING = "adding the column"
 
 
 @dataclass(frozen=True)

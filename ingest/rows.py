@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.constants import constant
 from ingest.convert import ConversionError, TypeMismatchError, convert, first_true, plain
 from ingest.derive import DerivationError
 from ingest.formats.source import SourceFile
@@ -200,6 +201,8 @@ def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def _column(match: Match, source: pa.RecordBatch, origin: Origin) -> pa.Array:
     name = match.column.name
+    if not match.sources:
+        return pa.repeat(constant(match.column), source.num_rows)
     if match.derivation is None:
         values = source.column(match.sources[0])
         if match.factor != 1:

@@ -2,10 +2,14 @@
 
 import re
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 from astropy import units
 from felis import datamodel
+from pydantic import ValidationError
 
+from qserv.errors import SchemaError
 from schema.model import Column, ColumnType
 from schema.partitioning import ColumnEntry
 from schema.types import votable_type
@@ -55,6 +59,27 @@ def convert_column(column: datamodel.Column, entry: ColumnEntry, place: str, fou
         problems.append(f"precision: times are kept to {TIMESTAMP_DIGITS} digits of a second")
     found += [f"{place}: {problem}" for problem in problems]
     return converted
+
+
+def read_column(attributes: Mapping[str, Any]) -> Column:
+    """Return a column, by its attributes as a Felis file has them: ``name``, ``datatype``, ``ivoa:unit`` and so on.
+
+    Raises
+    ------
+    SchemaError
+        One of them is wrong.
+    """
+    place, problems = f"column {attributes['name']}", list[str]()
+    try:
+        felis = datamodel.Column.model_validate({"@id": "#column", **attributes})
+    except ValidationError as error:
+        found = [": ".join((*map(str, item["loc"]), item["msg"])) for item in error.errors()]
+        msg = f"{place}: {'; '.join(found)}"
+        raise SchemaError(msg) from error
+    column = convert_column(felis, ColumnEntry(), place, problems)
+    if problems:
+        raise SchemaError("; ".join(problems))
+    return column
 
 
 def _datatype(column: datamodel.Column, problems: list[str]) -> ColumnType:

@@ -81,6 +81,10 @@ class Column:
     """Name of the function in ``ingest.derive`` that computes the column where the file does not carry it."""
     derived_from: tuple[str, ...] = ()
     """Names of the file's columns that `derived_by` takes, in order."""
+    optional: bool = False
+    """Whether files need not have it: it was added to its table when that had rows, and files of before are as they were."""
+    default: str | None = None
+    """Of an optional column: its value in rows whose file does not have it, as PostgreSQL reads it; None is NULL."""
 
 
 HEALPIX = Column(

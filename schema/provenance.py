@@ -28,7 +28,7 @@ _TRANSACTIONS = Table(
         _number("transaction_id", "Number of the transaction.", "meta.id;meta.main"),
         _text("name", "Name that whoever began it gave it, or that it was given.", "meta.id"),
         _text("database", "Database whose tables it made or changed.", "meta.dataset"),
-        _text("kind", "load of files, transaction of files sent one by one, index, or withdrawal.", "meta.code.class"),
+        _text("kind", "load of files, transaction of files sent one by one, index, column, or withdrawal.", "meta.code.class"),
         _time("begun", "When it began, UTC.", "time.start"),
         _time("ended", "When it was committed, UTC.", "time.end"),
         _time("withdrawn", "When its rows were taken away, UTC; NULL if they were not.", "time.processing", nullable=True),

@@ -15,6 +15,7 @@ from workers.heartbeat import Heartbeat
 from workers.protocol import (
     AUTHORIZATION,
     Action,
+    AlterTable,
     BatchMark,
     Beat,
     BuildTable,
@@ -27,13 +28,13 @@ from workers.protocol import (
     DropTable,
     EndVersions,
     Health,
-    Indexed,
     IndexTable,
     LoadReceipt,
     MergeSegments,
     MoveTable,
     PrepareTable,
     RunLoad,
+    TablesDone,
 )
 from workers.row_streams import RowSender
 
@@ -196,11 +197,17 @@ class WorkerClient:
             for result in self._client.do_action(flight.Action(action.kind, action.encode()), self._options(None)):
                 yield BuiltChunk.decode(result.body.to_pybytes())
 
-    def index(self, action: IndexTable) -> Iterator[Indexed]:
+    def index(self, action: IndexTable) -> Iterator[TablesDone]:
         """Make the indexes that a table should have, and drop the others; yield how far that is."""
         with self._heartbeat.during(), self._errors():
             for result in self._client.do_action(flight.Action(action.kind, action.encode()), self._options(None)):
-                yield Indexed.decode(result.body.to_pybytes())
+                yield TablesDone.decode(result.body.to_pybytes())
+
+    def alter(self, action: AlterTable) -> Iterator[TablesDone]:
+        """Add a column, and drop those that are not declared; yield how far that is, also while queries hold the tables."""
+        with self._heartbeat.during(), self._errors():
+            for result in self._client.do_action(flight.Action(action.kind, action.encode()), self._options(None)):
+                yield TablesDone.decode(result.body.to_pybytes())
 
     def drop_runs(self, action: DropRuns) -> None:
         """Delete the runs of a transaction, or those of one table of it."""

@@ -9,13 +9,14 @@ import pyarrow as pa
 from qserv.errors import IngestError
 from qserv.ids import REPLICATED_CHUNK, ChunkId
 from schema.serialise import table_from_json
-from workers.postgresql import indexes, tables
+from workers.postgresql import altering, indexes, tables
 from workers.postgresql.loads import Batches, Sessions
 from workers.postgresql.loads import load as load_rows
 from workers.postgresql.reads import Reads
 from workers.postgresql.target import Target
 from workers.protocol import (
     PARTS,
+    AlterTable,
     BuildTable,
     BuiltChunk,
     ChunkLoad,
@@ -23,12 +24,12 @@ from workers.protocol import (
     DropSegment,
     DropTable,
     EndVersions,
-    Indexed,
     IndexTable,
     MergeSegments,
     MoveTable,
     PrepareTable,
     RunLoad,
+    TablesDone,
 )
 from workers.runs.building import Build, build_chunk
 from workers.runs.files import RunFiles
@@ -85,12 +86,20 @@ class Loader:
         with self._sessions.session(f"{action.database}.{table.name}") as session:
             tables.prepare(session, action.database, table)
 
-    def index(self, action: IndexTable) -> Iterator[Indexed]:
+    def index(self, action: IndexTable) -> Iterator[TablesDone]:
         """Make the indexes that a table should have, and drop the others; yield how far that is."""
         table = table_from_json(action.declaration)
         with self._sessions.session(f"{action.database}.{table.name}") as session:
             for done, total in indexes.reindex(session, action.database, table):
-                yield Indexed(done, total)
+                yield TablesDone(done, total)
+
+    def alter(self, action: AlterTable) -> Iterator[TablesDone]:
+        """Add a column, and drop those that are not declared; yield how far that is."""
+        table = table_from_json(action.declaration)
+        column = None if action.column is None else table.by_name[action.column]
+        with self._sessions.session(f"{action.database}.{table.name}") as session:
+            for done, total in altering.alter(session, action.database, table, column):
+                yield TablesDone(done, total)
 
     def move(self, action: MoveTable) -> int:
         """Move all physical tables of a table to another database; return how many there were."""

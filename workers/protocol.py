@@ -317,8 +317,7 @@ class BuiltChunk(Message):
 
 @dataclass(frozen=True)
 class MergeSegments(Action):
-    """Make one segment of several of a chunk (-1: of a replicated table), which stay. Answer: a `BuiltChunk`. Merging twice merges
-    once.
+    """Make one segment of several of a chunk (-1: of a replicated table), which stay; twice makes one. Answer: a `BuiltChunk`.
 
     ``base`` and ``overlap`` name those that have rows of either. Rows that have, in a column, one of some integers are left out
     (``without``), but those of ``fresh`` segments.
@@ -386,7 +385,7 @@ class MoveTable(Action):
 
 @dataclass(frozen=True)
 class IndexTable(Action):
-    """Make the indexes that a table should have, and drop the others. Answer: an `Indexed` for each physical table that is done."""
+    """Make the indexes that a table should have, and drop the others. Answer: `TablesDone` after each physical table."""
 
     kind: ClassVar[str] = "index-table"
     database: str
@@ -394,8 +393,18 @@ class IndexTable(Action):
 
 
 @dataclass(frozen=True)
-class Indexed(Message):
-    """Physical tables whose indexes are as they should be, and all of them."""
+class AlterTable(Action):
+    """Add a column to all physical tables of a table, and drop those not declared. Answer: `TablesDone`, over and over."""
+
+    kind: ClassVar[str] = "alter-table"
+    database: str
+    declaration: dict[str, Any]
+    column: str | None
+
+
+@dataclass(frozen=True)
+class TablesDone(Message):
+    """Physical tables that are as they should be, and all of them."""
 
     done: int
     total: int

@@ -130,25 +130,17 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
         with _FlightErrors(action.type):
             body = action.body.to_pybytes()
             if action.type == protocol.BuildTable.kind:
-                return self._build(protocol.BuildTable.decode(body))
+                return _each(action.type, self._loader.build(protocol.BuildTable.decode(body)))
             if action.type == protocol.IndexTable.kind:
-                return self._index(protocol.IndexTable.decode(body))
+                return _each(action.type, self._loader.index(protocol.IndexTable.decode(body)))
+            if action.type == protocol.AlterTable.kind:
+                return _each(action.type, self._loader.alter(protocol.AlterTable.decode(body)))
             if action.type == protocol.MergeSegments.kind:
                 return [self._loader.merge(protocol.MergeSegments.decode(body)).encode()]
             if action.type == protocol.EndVersions.kind:
                 return [self._loader.end_versions(protocol.EndVersions.decode(body)).encode()]
             answer = self._act(action.type, body)
             return [json.dumps(answer).encode()]
-
-    def _build(self, action: protocol.BuildTable) -> Iterator[bytes]:
-        with _FlightErrors(action.kind):
-            for chunk in self._loader.build(action):
-                yield chunk.encode()
-
-    def _index(self, action: protocol.IndexTable) -> Iterator[bytes]:
-        with _FlightErrors(action.kind):
-            for done in self._loader.index(action):
-                yield done.encode()
 
     def _act(self, kind: str, body: bytes) -> dict[str, Any]:
         match kind:
@@ -231,6 +223,13 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
 
 def _refusal() -> flight.FlightError:
     return flight.FlightUnauthenticatedError("the call does not carry the cluster secret")
+
+
+def _each(kind: str, messages: Iterator[protocol.Message]) -> Iterator[bytes]:
+    """Yield what an action tells of while it goes on."""
+    with _FlightErrors(kind):
+        for message in messages:
+            yield message.encode()
 
 
 class _FlightErrors:

@@ -33,17 +33,17 @@ class CsvFile:
 
     @classmethod
     def open(cls, path: Location, options: ReadOptions, names: Sequence[str]) -> "CsvFile":
-        """Read the file's header; one without has columns of these names."""
+        """Read the file's header; one without has columns of these names, as many as its first row has."""
         plain = next((suffix for suffix in reversed(path.suffixes) if suffix in {".csv", ".tsv", ".txt"}), "")
         delimiter = options.delimiter or ("\t" if plain == ".tsv" else ",")
-        if not options.header:
-            return cls(path, tuple(names), options, delimiter)
         encoding = "utf-8-sig" if options.encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else options.encoding
         with explained(path), open_bytes(path) as file, io.TextIOWrapper(file, encoding=encoding, newline="") as text:
             if options.quote is None:
                 found = next(csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_NONE), [])
             else:
                 found = next(csv.reader(text, delimiter=delimiter, quotechar=options.quote), [])
+        if not options.header:
+            return cls(path, tuple(names[: len(found) or None]), options, delimiter)
         if not found:
             msg = f"{path} is empty: a CSV file begins with a line of column names"
             raise BadFileError(msg)

@@ -18,6 +18,7 @@ from ingest.service.models import (
     MAX_WAIT_S,
     AliasRequest,
     ChunkStatus,
+    ColumnRequest,
     ContributionInfo,
     ContributionRequest,
     DatabaseStatus,
@@ -79,6 +80,7 @@ def create_app(parts: Parts, token: SecretStr) -> FastAPI:
             transaction_router(parts),
             withdrawal_router(parts),
             database_router(parts),
+            table_router(parts),
             alias_router(parts),
         ),
         max_body_bytes=MAX_BODY_BYTES,
@@ -275,28 +277,6 @@ def database_router(parts: Parts) -> APIRouter:
         """Tell of the tables of a database, published or not."""
         return await databases.one(database)
 
-    @router.get("/{database}/tables/{table}")
-    async def statistics(database: str, table: str) -> TableStatistics:
-        """Tell of a table, with the ranges of its columns."""
-        return await databases.table(database, table)
-
-    @router.get("/{database}/tables/{table}/chunks")
-    async def chunks(
-        database: str,
-        table: str,
-        after: Annotated[int | None, Query(description="The last chunk of the page before.")] = None,
-        limit: Annotated[int, Query(ge=1, le=LISTED_CHUNKS)] = 1000,
-    ) -> list[ChunkStatus]:
-        """List the chunks in which a table has rows, and the nodes that hold them."""
-        return await databases.chunks(database, table, after, limit)
-
-    @router.put("/{database}/tables/{table}/indexes/{name}", status_code=202)
-    async def index(name: Name, database: str, table: str, request: IndexRequest, user: User = ANONYMOUS) -> LoadInfo:
-        """Make an index of a published table, or drop one, while queries go on. `/loads` tells how far that is."""
-        load = await parts.requests.submit_index(name, database, table, request, user)
-        parts.runner.wake()
-        return load
-
     @router.post("/{database}/publish")
     async def publish(database: str, table: str | None = None) -> DatabaseStatus:
         """Show users tables that were withheld from them: all of a database, or one."""
@@ -312,7 +292,44 @@ def database_router(parts: Parts) -> APIRouter:
         """Delete all tables of a database from all nodes. Deleting what is not there does nothing."""
         await databases.drop(database)
 
-    @router.delete("/{database}/tables/{table}", status_code=204)
+    return router
+
+
+def table_router(parts: Parts) -> APIRouter:
+    """Return the routes of tables."""
+    router = APIRouter(prefix="/databases/{database}/tables/{table}", tags=["tables"])
+    databases = parts.databases
+
+    @router.get("")
+    async def statistics(database: str, table: str) -> TableStatistics:
+        """Tell of a table, with the ranges of its columns."""
+        return await databases.table(database, table)
+
+    @router.get("/chunks")
+    async def chunks(
+        database: str,
+        table: str,
+        after: Annotated[int | None, Query(description="The last chunk of the page before.")] = None,
+        limit: Annotated[int, Query(ge=1, le=LISTED_CHUNKS)] = 1000,
+    ) -> list[ChunkStatus]:
+        """List the chunks in which a table has rows, and the nodes that hold them."""
+        return await databases.chunks(database, table, after, limit)
+
+    @router.put("/indexes/{name}", status_code=202)
+    async def index(name: Name, database: str, table: str, request: IndexRequest, user: User = ANONYMOUS) -> LoadInfo:
+        """Make an index of a published table, or drop one, while queries go on. `/loads` tells how far that is."""
+        load = await parts.requests.submit_index(name, database, table, request, user)
+        parts.runner.wake()
+        return load
+
+    @router.put("/columns/{name}", status_code=202)
+    async def add_column(name: Name, database: str, table: str, request: ColumnRequest, user: User = ANONYMOUS) -> LoadInfo:
+        """Add a column to a published table while queries go on. `/loads` tells how far that is."""
+        load = await parts.requests.submit_column(name, database, table, request, user)
+        parts.runner.wake()
+        return load
+
+    @router.delete("", status_code=204)
     async def drop_table(database: str, table: str) -> None:
         """Delete a table from all nodes, unless others depend on it. Deleting what is not there does nothing."""
         await databases.drop(database, table)

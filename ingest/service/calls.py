@@ -14,6 +14,7 @@ from ingest.formats.source import ReadOptions
 from ingest.service.models import (
     AliasRequest,
     ChunkStatus,
+    ColumnRequest,
     ContributionInfo,
     ContributionRequest,
     DatabaseStatus,
@@ -147,6 +148,11 @@ def index(name: str, database: str, table: str, request: IndexRequest) -> Call[L
 def withdraw(name: str, request: WithdrawalRequest) -> Call[LoadInfo]:
     """Take the rows of a transaction away."""
     return Call("PUT", f"/withdrawals/{_part(name)}", _LOAD, request)
+
+
+def add_column(name: str, database: str, table: str, request: ColumnRequest) -> Call[LoadInfo]:
+    """Add a column to a table."""
+    return Call("PUT", f"/databases/{_part(database)}/tables/{_part(table)}/columns/{_part(name)}", _LOAD, request)
 
 
 def databases() -> Call[list[DatabaseStatus]]:

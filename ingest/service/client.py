@@ -22,6 +22,7 @@ from ingest.service.calls import Call
 from ingest.service.models import (
     MAX_WAIT_S,
     ChunkStatus,
+    ColumnRequest,
     ContributionInfo,
     ContributionRequest,
     DatabaseStatus,
@@ -209,6 +210,10 @@ class Ingest(_Client):
         """Queue the withdrawal of a committed transaction, under a name as loads have."""
         return self._asked(calls.withdraw(name, WithdrawalRequest(transaction=transaction)))
 
+    def add_column(self, name: str, database: str, table: str, request: ColumnRequest) -> LoadInfo:
+        """Queue the addition of a column to a published table, under a name as loads have."""
+        return self._asked(calls.add_column(name, database, table, request))
+
     def publish(self, database: str, table: str | None = None) -> DatabaseStatus:
         """Show users a table, or all of a database, that was withheld from them."""
         return self._asked(calls.publish(database, table, withheld=False))
@@ -353,6 +358,10 @@ class AsyncIngest(_Client):
     async def withdraw(self, name: str, transaction: str) -> LoadInfo:
         """See `Ingest.withdraw`."""
         return await self._asked(calls.withdraw(name, WithdrawalRequest(transaction=transaction)))
+
+    async def add_column(self, name: str, database: str, table: str, request: ColumnRequest) -> LoadInfo:
+        """See `Ingest.add_column`."""
+        return await self._asked(calls.add_column(name, database, table, request))
 
     async def publish(self, database: str, table: str | None = None) -> DatabaseStatus:
         """Show users a table, or all of a database, that was withheld from them."""

@@ -209,6 +209,8 @@ def _column_status(column: Json, found: ColumnRange) -> ColumnStatus:
         datatype=column["datatype"],
         unit=column.get("unit"),
         ucd=column.get("ucd"),
+        optional=column.get("optional", False),
+        default=column.get("default"),
         minimum=found.minimum,
         maximum=found.maximum,
         nulls=found.null_count,

@@ -1,7 +1,7 @@
 """What travels between the ingest service and its clients, as JSON."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -9,6 +9,8 @@ from ingest.formats.source import DEFAULT, ReadOptions
 from qserv.api.messages import ErrorInfo, Message
 from qserv.metadata.contributions import ContributionState
 from qserv.metadata.transactions import TransactionState
+from schema.model import ColumnType
+from workers.runs.statistics import text_of
 
 MAX_WAIT_S = 60.0
 """How long a client may wait for a load's end in one request: proxies break off what is silent for longer."""
@@ -97,6 +99,33 @@ class WithdrawalRequest(Message):
     """A committed transaction whose rows are to be taken away."""
 
     transaction: str
+
+
+class ColumnRequest(Message):
+    """A column that is added to a published table."""
+
+    column: str = Field(description="Its name.")
+    datatype: ColumnType
+    length: int | None = Field(default=None, ge=1, description="Of a text, in characters, or of bytes.")
+    nullable: bool = True
+    unit: str | None = None
+    ucd: str | None = None
+    description: str = ""
+    default: bool | int | float | str | None = Field(
+        default=None, description="Its value in the rows that are there, and in those whose file does not have it; null is NULL."
+    )
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What a Felis file says of it."""
+        said = {"description": self.description, "length": self.length, "ivoa:unit": self.unit, "ivoa:ucd": self.ucd}
+        own = {"name": self.column, "datatype": self.datatype.value, "nullable": self.nullable}
+        return own | {name: value for name, value in said.items() if value}
+
+    @property
+    def default_text(self) -> str | None:
+        """The default as a file of text has it."""
+        return self.default if self.default is None or isinstance(self.default, str) else text_of(self.default)
 
 
 class ContributionRequest(Message):
@@ -197,7 +226,8 @@ class LoadInfo(Message):
 
     name: str
     kind: str = Field(
-        description="load; transaction: one into which contributions are sent; index: of a table, made or dropped; withdrawal."
+        description="load; transaction: one into which contributions are sent; index: of a table, made or dropped; column: added; "
+        "withdrawal."
     )
     database: str
     state: TransactionState
@@ -241,6 +271,8 @@ class ColumnStatus(Message):
     datatype: str
     unit: str | None
     ucd: str | None
+    optional: bool = Field(description="Whether files need not have it: it was added.")
+    default: str | None = Field(description="Its value in rows whose file does not have it; null is NULL.")
     minimum: str | None = Field(description="As PostgreSQL writes it; null where there is no value.")
     maximum: str | None
     nulls: int

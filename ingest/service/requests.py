@@ -12,12 +12,14 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.appending import check_appendable
+from ingest.columns import ColumnWish, new_column, widened
 from ingest.indexing import IndexWish, indexed
 from ingest.inputs import check_table
 from ingest.locations import located
 from ingest.provenance import new_load
 from ingest.publication import published_database, published_tables
 from ingest.service.models import (
+    ColumnRequest,
     FileInfo,
     IndexRequest,
     LoadInfo,
@@ -39,7 +41,7 @@ from qserv.metadata.transactions import Contribution, Transaction, TransactionSt
 from schema.felis import read_database
 from schema.model import Database
 from schema.partitioning import partition_path
-from schema.serialise import database_to_json
+from schema.serialise import column_to_json, database_to_json
 
 LOOK_S = 0.1
 """How often a waited-for load is looked at."""
@@ -126,6 +128,29 @@ class Requests:
             new = replace(new_load(name, found, user, socket.gethostname()), kind=loads.WITHDRAWAL)
             async with changing(self._engine, "service.withdrawal.enqueue") as connection:
                 await loads.enqueue(connection, new, {"asked": asked}, digest)
+        return await self.load(name)
+
+    async def submit_column(self, name: str, database: str, table: str, request: ColumnRequest, user: str) -> LoadInfo:
+        """Queue the addition of a column, unless the same waits, runs or is done.
+
+        Raises
+        ------
+        UnknownNameError, SchemaError
+            There is no such table, or it can have no such column.
+        LoadNameError
+            Something else was asked under this name.
+        """
+        asked: Json = {"table": table, **request.model_dump(mode="json")}
+        digest = digest_of({"kind": loads.COLUMN, "database": database, **asked})
+        async with connect(self._engine) as connection:
+            known = await loads.is_done(connection, name, digest)
+        if not known:
+            found = await published_database(self._engine, database, table)
+            column = await asyncio.to_thread(new_column, request.attributes, request.default_text)
+            widened(found, ColumnWish(table, column))
+            new = replace(new_load(name, found, user, socket.gethostname()), kind=loads.COLUMN)
+            async with changing(self._engine, "service.columns.enqueue") as connection:
+                await loads.enqueue(connection, new, {"asked": asked, "column": column_to_json(column)}, digest)
         return await self.load(name)
 
     async def load(self, name: str, wait_s: float = 0.0) -> LoadInfo:

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ingest.columns import ColumnWish, add_column
 from ingest.contributing import rejects_of
 from ingest.indexing import IndexWish, index_table
 from ingest.inputs import with_histories
@@ -29,10 +30,10 @@ from qserv.errors import InternalError, LoadCancelledError, QservError
 from qserv.metadata import loads
 from qserv.metadata.catalogue import Json
 from qserv.metadata.engine import changing, connect
-from qserv.metadata.loads import INDEX, TRANSACTION, WITHDRAWAL, Queued
+from qserv.metadata.loads import COLUMN, INDEX, TRANSACTION, WITHDRAWAL, Queued
 from qserv.metadata.transactions import TransactionState
 from schema.model import Database
-from schema.serialise import database_from_json
+from schema.serialise import column_from_json, database_from_json
 
 OPEN_AT_A_TIME = 6
 """Transactions that are open together; others wait until one ends. Each holds a connection to the metadata database."""
@@ -206,6 +207,9 @@ class LoadRunner:
         if load.kind == INDEX:
             wish = IndexWish(asked["table"], tuple(asked["columns"]), drop=asked["drop"])
             return await index_table(self._engine, self._secret, wish, load, progress.note)
+        if load.kind == COLUMN:
+            added = ColumnWish(asked["table"], column_from_json(load.request["column"]))
+            return await add_column(self._engine, self._secret, added, load, progress.note)
         if load.kind == WITHDRAWAL:
             return await withdraw(self._engine, self._secret, load, progress.note)
         database = database_from_json(load.request["database"])

@@ -38,6 +38,7 @@ COMMANDS = {
     "publish": LazyCommand("qserv.cli.publish", "Show users a table that was withheld from them, or withhold it."),
     "withdraw": LazyCommand("qserv.cli.withdraw", "Take the rows of a committed one away."),
     "index": LazyCommand("qserv.cli.index", "Make or drop an index of a published table, or list them."),
+    "column": LazyCommand("qserv.cli.column", "Add a column to a published table, or list its columns."),
     "drop": LazyCommand("qserv.cli.drop", "Delete a table, or a database, from all nodes."),
     "export": LazyCommand("qserv.cli.export", "Write a table, or an answer, as a HATS catalogue for LSDB."),
     "loads": LazyCommand("qserv.cli.loads", "List what was loaded; with a name, from which files."),

@@ -41,6 +41,9 @@ TRANSACTION = "transaction"
 INDEX = "index"
 """Kind of what makes or drops an index of a published table."""
 
+COLUMN = "column"
+"""Kind of what adds a column to a published table."""
+
 
 WITHDRAWAL = "withdrawal"
 """Kind of what takes the rows of a committed transaction away."""
@@ -60,7 +63,7 @@ class Queued:
     request: Json | None
     """None of a load that was not asked of the service."""
     kind: str
-    """``load``; `TRANSACTION`; `INDEX`; `WITHDRAWAL`."""
+    """``load``; `TRANSACTION`; `INDEX`; `COLUMN`; `WITHDRAWAL`."""
 
 
 @dataclass(frozen=True)

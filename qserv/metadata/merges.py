@@ -97,8 +97,8 @@ async def stand_for(connection: AsyncConnection, merge: Merge, number: int, frie
 
 
 async def is_changing(connection: AsyncConnection, family: str) -> bool:
-    """Whether indexes of a table of a family are made now, or rows taken away: a segment that is made meanwhile may lack that."""
-    changes = transactions.c.kind.in_(("index", "withdrawal"))
+    """Whether tables of a family get indexes or columns now, or lose rows: a segment that is made meanwhile may lack that."""
+    changes = transactions.c.kind.in_(("index", "column", "withdrawal"))
     open_ones = (transactions.c.family == family, changes, transactions.c.state == "open")
     return bool((await connection.execute(select(select(transactions.c.name).where(*open_ones).exists()))).scalar_one())
 

@@ -286,7 +286,7 @@ transactions = Table(
     Column("withdrawn", DateTime(timezone=True), comment="When the rows of a committed one were taken away."),
     Column("version", BigInteger, comment="Of the catalogue, since which it is committed."),
     CheckConstraint("state IN ('queued', 'open', 'committed', 'aborted')", name="state"),
-    CheckConstraint("kind IN ('load', 'transaction', 'index', 'withdrawal')", name="kind"),
+    CheckConstraint("kind IN ('load', 'transaction', 'index', 'column', 'withdrawal')", name="kind"),
     comment="Loads: the rows of one become visible together, or none of them.",
 )
 

@@ -158,17 +158,18 @@ async def taken_runs(connection: AsyncConnection, transaction_id: int, table_id:
 
 async def uncleared(connection: AsyncConnection) -> list[int]:
     """Return transactions that have ended, and of which nodes may have runs still."""
-    return list((await connection.execute(select(transactions.c.transaction_id).where(*_UNCLEARED))).scalars())
+    found = select(transactions.c.transaction_id).where(*_UNCLEARED, transactions.c.kind != "column")
+    return list((await connection.execute(found)).scalars())
 
 
 async def begin_to_clear(connection: AsyncConnection, transaction_id: int) -> bool:
-    """Keep a transaction from being begun anew until the caller commits; return False if it is not `uncleared` any more."""
+    """Keep a transaction from being begun anew until the caller commits; return False if nothing is to be cleared any more."""
     held = select(transactions.c.transaction_id).where(transactions.c.transaction_id == transaction_id, *_UNCLEARED)
     return (await connection.execute(held.with_for_update())).one_or_none() is not None
 
 
 async def clear(connection: AsyncConnection, transaction_id: int) -> None:
-    """Write down that no node has runs of a transaction any more."""
+    """Write down that no node has anything of a transaction any more that does not count."""
     await connection.execute(update(transactions).where(transactions.c.transaction_id == transaction_id).values(cleared=True))
     await forget_pending(connection, transaction_id)
     await connection.execute(delete(runs).where(runs.c.transaction_id == transaction_id))

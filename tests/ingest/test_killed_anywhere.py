@@ -49,7 +49,7 @@ FAILED = "ingest.transaction.abort"
 STARTED = "worker.functions.install"
 """Is done by a worker that starts."""
 
-OTHERS = {"indexing", "append", "merge", "withdraw"}
+OTHERS = {"indexing", "columns", "append", "merge", "withdraw"}
 
 SOME = 11
 """Points at which `make test` kills; the nightly checks kill at all."""

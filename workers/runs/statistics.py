@@ -16,6 +16,20 @@ MAX_TEXT_CHARACTERS = 64
 """Longest text kept as the end of a range: a longer one makes the range unknown, which is safe and keeps the metadata small."""
 
 
+def text_of(value: object) -> str:
+    """Return Python's value of a column as PostgreSQL reads it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        # The shortest decimal form that reads back as the same float64; of a float32 it has digits to spare.
+        return repr(value)
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
+
+
 class ColumnRange:
     """Range of the values of one column. Its ends are ``Any``: Python's value for whatever type the column has."""
 
@@ -59,19 +73,8 @@ class ColumnRange:
 
     def _text(self, value: object) -> str | None:
         """Return a value as PostgreSQL reads it for the column's type; None where there is none that is short enough."""
-        if value is None:
-            return None
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if isinstance(value, float):
-            if math.isinf(value):
-                return "Infinity" if value > 0 else "-Infinity"
-            # The shortest decimal form that reads back as the same float64; of a float32 it has digits to spare.
-            return repr(value)
-        if isinstance(value, datetime):
-            return value.isoformat(sep=" ")
-        text = str(value)
-        return text if len(text) <= MAX_TEXT_CHARACTERS else None
+        text = None if value is None else text_of(value)
+        return None if text is None or len(text) > MAX_TEXT_CHARACTERS else text
 
 
 class Ranges:

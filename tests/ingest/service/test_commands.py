@@ -44,11 +44,20 @@ def test_a_transaction_by_commands(qserv, ingest_cluster, sky):
     committed = qserv("commit", sky.name)
     assert (committed.returncode, "21 rows published" in committed.stdout) == (0, True), committed.stderr
     assert ingest_cluster.rows(sky.name, "object") == 21
+    assert qserv("column", f"{sky.name}.object", "seen").returncode == 2
+    described = ("--unit", "s", "--ucd", "time.duration", "--description", "How long.", "--default", "2.5", "--no-nullable")
+    added = qserv("column", f"{sky.name}.object", "seen", "--type", "float", *described)
+    assert (added.returncode, added.stdout.splitlines()[-1].split()) == (
+        0,
+        ["seen", "float", "s", "time.duration", *["2.5"] * 3, "0"],
+    )
     begun = qserv("append", f"{sky.name}-2", sky.name, "--table", "object")
     assert (begun.returncode, "shows their rows" in begun.stdout) == (0, True), begun.stderr
     (sky.directory / "later.csv").write_text("id,ra,dec\n200,1,1\n")
     qserv("send", f"{sky.name}-2", "object=later.csv")
     assert "1 rows published" in qserv("commit", f"{sky.name}-2").stdout
+    listed = json.loads(qserv("column", f"{sky.name}.object", "--json").stdout)["columns"]
+    assert [(one["name"], one["default"], one["maximum"]) for one in listed][-1] == ("seen", "2.5", "2.5")
     gone = qserv("withdraw", f"{sky.name}-2")
     assert (gone.returncode, gone.stdout) == (0, f"{sky.name}-2 is withdrawn; rows that are gone: 1 of object\n"), gone.stderr
     assert qserv("drop", f"{sky.name}.source", given="n\n").returncode == 1

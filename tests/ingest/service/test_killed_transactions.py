@@ -12,7 +12,7 @@ from tests.ingest.service.test_killed_service import insist
 from tests.support.steps import failpoints
 from tests.support.waiting import until
 
-OTHERS = ("service.load.", "service.indexing.", "service.alias.", "service.tables.", "service.withdrawal.")
+OTHERS = ("service.load.", "service.indexing.", "service.columns.", "service.alias.", "service.tables.", "service.withdrawal.")
 """Steps that other files kill at."""
 
 POINTS = [point for point in failpoints() if point.startswith("service.") and not point.startswith(OTHERS)]
