@@ -1,6 +1,7 @@
 """``python tests``: every test, in pytest processes of a package each, three at a time. Options are handed to each of them.
 
-Of two processes each waits for its servers half of the time. ``pytest`` alone runs every test in one process.
+Of two processes each waits for its servers half of the time. Packages that take short share one, and a cluster in it. ``pytest``
+alone runs every test in one process.
 """
 
 import sys
@@ -10,20 +11,24 @@ from tests.support.sessions import run_sessions
 
 TESTS = Path(__file__).parent
 
-OTHERS = "others"
-"""What is in no process of its own. Packages that take short share one, and a cluster in it."""
-
-PROCESSES = ("ingest", "oracle", "czar", OTHERS, "qserv")
-"""What takes longest first, so that the last ones end together."""
+PROCESSES = {
+    "oracle": TESTS / "oracle",
+    "czar": TESTS / "czar",
+    "ingest": TESTS / "ingest",
+    "appending": TESTS / "ingest" / "appending",
+    "others": TESTS,
+    "qserv": TESTS / "qserv",
+}
+"""Directories, what takes longest first, so that the last ones end together; each without those of the others that are in it."""
 
 AT_ONCE = 3
 
 
 def main(options: list[str]) -> int:
     """Run all tests, and return the exit code."""
-    paths = {name: [str(TESTS / name)] for name in PROCESSES if name != OTHERS}
-    paths[OTHERS] = [str(TESTS), *(f"--ignore={path}" for (path,) in paths.values())]
-    return run_sessions({name: [*options, *paths[name]] for name in PROCESSES}, AT_ONCE)
+    within = {name: [other for other in PROCESSES.values() if path in other.parents] for name, path in PROCESSES.items()}
+    ignored = {name: [f"--ignore={path}" for path in paths] for name, paths in within.items()}
+    return run_sessions({name: [*options, str(path), *ignored[name]] for name, path in PROCESSES.items()}, AT_ONCE)
 
 
 if __name__ == "__main__":
