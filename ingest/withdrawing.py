@@ -34,7 +34,7 @@ from qserv.ids import ChunkId, Segment
 from qserv.metadata import contributions, merges, rewrites, segments, transactions
 from qserv.metadata.catalogue import CatalogueRows, Json, TableRow, catalogue_version, load_catalogue
 from qserv.metadata.contributions import ContributionState, SentFile
-from qserv.metadata.director_index import Int64, forget_keys, forget_pending, pend_keys, pending_among
+from qserv.metadata.director_index import Int64, forget_keys, forget_pending, has_moved, pend_keys, pending_among
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.loads import Queued
 from qserv.metadata.nodes import list_nodes
@@ -229,8 +229,10 @@ class _Withdrawal:
             if table.versions is None or table.name not in self.gone:
                 continue
             history = self.database.by_name[table.versions.history]
-            chunks = {one.chunk for one in self.chunks[table.name]}
             places = self._places(history.name, by=CONTRIBUTION_COLUMN)
+            async with connect(self.engine) as connection:
+                moved = await has_moved(connection, self.name)
+            chunks = places.keys() if moved else {one.chunk for one in self.chunks[table.name]}
             former = {history.name: {chunk: place for chunk, place in places.items() if chunk in chunks}}
             found: list[int] = []
             key = slot_safe(table.director_key)

@@ -163,6 +163,12 @@ async def move_keys(  # noqa: PLR0913, PLR0917 (which keys of which index, where
     )
 
 
+async def has_moved(connection: AsyncConnection, database: str) -> bool:
+    """Whether rows of a database have ever moved from chunk to chunk."""
+    found = select(moved_keys.c.key).where(moved_keys.c.database == database).limit(1)
+    return (await connection.execute(found)).one_or_none() is not None
+
+
 async def find_chunks(connection: AsyncConnection, database: str, table: str, keys: Sequence[int] | Int64) -> tuple[Int64, Int64]:
     """Return the keys that a director has, ascending, and the chunk of each: two arrays of shape (found,).
 

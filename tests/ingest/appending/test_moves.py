@@ -99,14 +99,19 @@ def test_rows_of_earlier_transactions_can_be_withdrawn_where_they_are_now(night)
     schema = night.schema(VERSIONED, COPIED)
     database = night.load({"object": objects(range(30), 0), "source": sources(range(30), 0)}, schema)
     night.append(database, {"source": sources(range(0, 30, 2), 5)}, f"{database}-seen")
-    night.append(database, {"object": far(range(0, 30, 3), 1)}, f"{database}-moved")
+    night.append(database, {"object": objects([1000], 0)}, f"{database}-new")
+    night.append(database, {"object": far([*range(0, 30, 3), 1000], 1)}, f"{database}-moved")
     with pytest.raises(QservError, match="lie in other chunks than before"):
         night.ingest.withdraw(f"{database}-no", f"{database}-moved")
+    night.ingest.withdraw(f"{database}-early", f"{database}-new")
+    found = night.ingest.finished(f"{database}-early", 60)
+    assert found.error.message.endswith("were followed by those of other transactions; withdraw these first")
     night.ingest.withdraw(f"{database}-yes", f"{database}-seen")
     found = night.ingest.finished(f"{database}-yes", 60)
     assert (found.state, found.error) == (TransactionState.COMMITTED, None)
     left = night.load(
-        rows_of([(objects, range(30)), (far, range(0, 30, 3))]) | {"source": sources(range(30), 0)}, night.schema(VERSIONED, COPIED)
+        rows_of([(objects, [*range(30), 1000]), (far, [*range(0, 30, 3), 1000])]) | {"source": sources(range(30), 0)},
+        night.schema(VERSIONED, COPIED),
     )
     assert differing(night, database, left) == []
 
