@@ -4,34 +4,33 @@ They become segments of their chunks (`qserv.metadata.segments`): tables of thei
 A query that was planned before sees none of them, one that is planned afterwards all.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.building import BuiltTable, NewSegment
 from ingest.family import Family
 from ingest.making import Making
-from ingest.moving import Ending, Moved, Moves, Moving, find_moves
+from ingest.moving import Ending, Moves, Moving, find_moves
 from ingest.nodes import Nodes
-from ingest.places import Place, places_of, segments_of
+from ingest.places import places_of
 from ingest.references import Measurement
-from ingest.rewriting import WrittenAnew
+from ingest.replacing import Replacing
 from ingest.sending import Placement
 from ingest.superseding import Superseding
+from ingest.table_change import Change, begin_segment
 from qserv.errors import IngestError, LoadCancelledError, QservError
-from qserv.ids import REPLICATED_CHUNK, ChunkId, NodeId, Segment
-from qserv.metadata import merges, rewrites, segments, transactions
+from qserv.ids import REPLICATED_CHUNK, ChunkId, NodeId
+from qserv.metadata import merges, segments, transactions
 from qserv.metadata.catalogue import CatalogueRows, Json, TableRow, catalogue_version, load_catalogue
 from qserv.metadata.director_index import move_keys
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.measured import column_nulls
 from qserv.metadata.registration import raise_version_of, write_facts
-from qserv.metadata.segments import Appended, BuildKind
+from qserv.metadata.segments import BuildKind
 from qserv.metadata.transactions import TransactionState
 from schema.model import Database, Table, TableRole
 from schema.physical import table_name
@@ -42,69 +41,6 @@ from workers.runs.neighbours import NEAREST_FACT
 
 LARGE_CHUNK, LARGE_SEGMENT = ChunkId(16 * 4**12 - 1), 10**9 - 1
 """Of which names must not be too long; ours are shorter."""
-
-
-@dataclass(frozen=True)
-class _Change:
-    """What becomes of a table: all of it is on the nodes, and does not count.
-
-    Attributes
-    ----------
-    new
-        Rows that were sent, or that ended.
-    anew
-        What stands for chunks in which rows are followed, or that rows left.
-    moved
-        Rows that came from other chunks.
-    """
-
-    row: TableRow
-    table: Table
-    new: NewSegment | None = None
-    anew: WrittenAnew | None = None
-    moved: Moved | None = None
-
-    @property
-    def added(self) -> list[NewSegment]:
-        """Segments beside what there is, or stands for it."""
-        moved = self.moved.segment if self.moved is not None else None
-        return [each for each in (self.new, moved) if each is not None]
-
-    @property
-    def places(self) -> dict[ChunkId, Place]:
-        """Where the rows of `added` are."""
-        parts, nodes = defaultdict(list), {}
-        for segment in self.added:
-            for one in segment.made.chunks:
-                nodes[one.chunk] = one.nodes
-                parts[one.chunk].append(segment.segments[one.chunk])
-        return {chunk: Place.of(self.row, chunk, nodes[chunk], found) for chunk, found in parts.items()}
-
-    @property
-    def places_after(self) -> dict[ChunkId, Place]:
-        """Where they and the rows of before are, of chunks that change."""
-        before, own = segments_of(self.row), self.new.segments if self.new else {}
-        anew = {each.record.chunk: each.record for each in self.anew.chunks} if self.anew else {}
-        moved = self.moved.segment.segments if self.moved else {}
-        nodes = {one.chunk: one.nodes for segment in self.added for one in segment.made.chunks}
-        nodes |= {chunk: record.nodes for chunk, record in anew.items()}
-        found = {}
-        for chunk in self.changed:
-            there = [*before.get(chunk, ()), *_one(own, chunk)]
-            if self.anew and chunk in anew:
-                there = [Segment(self.anew.number, anew[chunk].row_count, anew[chunk].overlap_row_count)]
-            found[chunk] = Place.of(self.row, chunk, nodes[chunk], [*there, *_one(moved, chunk)])
-        return found
-
-    @property
-    def changed(self) -> list[ChunkId]:
-        """Chunks that are not as they were."""
-        anew = [each.record.chunk for each in self.anew.chunks] if self.anew else []
-        return sorted({*(one.chunk for segment in self.added for one in segment.made.chunks), *anew})
-
-
-def _one(segments: Mapping[ChunkId, Segment], chunk: ChunkId) -> list[Segment]:
-    return [segments[chunk]] if chunk in segments else []
 
 
 async def append(making: Making, family: Family, rows: Mapping[str, int]) -> tuple[dict[str, BuiltTable], int]:
@@ -129,16 +65,12 @@ async def append(making: Making, family: Family, rows: Mapping[str, int]) -> tup
         catalogue = await load_catalogue(connection)
     known = {row.name: row for row in catalogue.tables if row.database == database.name}
     _check_columns(database, known)
-    changes: dict[str, _Change] = {}
-    for table in database.tables:
-        if taken := rows.get(table.name):
-            changes[table.name] = _Change(known[table.name], table, await _built(making, family, known[table.name], table, taken))
-    moves = {table.name: await _followed(making, family, known, changes, table) for table in database.tables if table.versions}
+    changes, moves = await _made(making, family, known, rows)
     facts = await _facts(making, database, known, list(changes.values()))
     try:
         async with changing(making.engine, "ingest.append.publish") as connection:
             for change in changes.values():
-                await _count(connection, change, making.load.transaction_id)
+                await change.count(connection, making.load.transaction_id)
             await write_facts(connection, facts)
             if not await transactions.end(connection, making.load.transaction_id):
                 msg = "the transaction was aborted"
@@ -156,7 +88,7 @@ async def append(making: Making, family: Family, rows: Mapping[str, int]) -> tup
             if await transactions.state_of(connection, making.load.transaction_id) is not TransactionState.COMMITTED:
                 raise
             version = await catalogue_version(connection)
-    return {name: change.new.made for name, change in changes.items() if change.new is not None}, version
+    return {name: change.sent.made for name, change in changes.items() if change.sent is not None}, version
 
 
 def _check_columns(database: Database, known: Mapping[str, TableRow]) -> None:
@@ -167,52 +99,56 @@ def _check_columns(database: Database, known: Mapping[str, TableRow]) -> None:
             raise IngestError(msg)
 
 
-async def _count(connection: AsyncConnection, change: _Change, transaction_id: int) -> None:
-    """Let the rows of a table count, within the caller's transaction."""
-    row = change.row
-    datatypes = {column.name: column_to_json(column)["datatype"] for column in change.table.columns}
-    if (new := change.new) is not None:
-        added = Appended(row.table_id, new.number, new.made.chunks, new.made.statistics, datatypes)
-        await segments.append(connection, added, transaction_id)
-    if (anew := change.anew) is not None:
-        await rewrites.rewrite(connection, row.table_id, anew.number, anew.chunks)
-        await segments.end_build(connection, anew.number)
-    if (moved := change.moved) is not None:
-        made = moved.segment.made
-        added = Appended(row.table_id, moved.segment.number, made.chunks, made.statistics, datatypes)
-        await segments.append(connection, added, None)
-        await rewrites.shift(connection, row.table_id, moved.shifts)
+async def _made(
+    making: Making, family: Family, known: Mapping[str, TableRow], rows: Mapping[str, int]
+) -> tuple[dict[str, Change], dict[str, Moves | None]]:
+    """Make segments of the rows of all tables, and what follows from them; return which rows of directors move, too."""
+    database = family.database
+    changes: dict[str, Change] = {}
+    for table in database.tables:
+        if taken := rows.get(table.name):
+            changes[table.name] = Change(known[table.name], table)
+            changes[table.name].send(await _built(making, family, changes[table.name], taken))
+    for table in database.tables:
+        if table.role is TableRole.DEPENDENT:
+            await _replaced(making, family, known, changes, table)
+    moves = {table.name: await _followed(making, family, known, changes, table) for table in database.tables if table.versions}
+    changes = {name: change for name, change in changes.items() if change.steps}
+    return changes, moves
 
 
-async def _built(making: Making, family: Family, row: TableRow, table: Table, rows: int) -> NewSegment:
+async def _built(making: Making, family: Family, change: Change, rows: int) -> NewSegment:
     """Make a segment of the rows of a table."""
     async with changing(making.engine, "ingest.append.begin") as connection:
-        segment = await segments.begin_build(connection, family.name, row.database, row.name, BuildKind.APPEND)
-    return NewSegment(segment, await making.built(table, row.table_id, rows, segment=segment))
+        number = await begin_segment(connection, family, change.row)
+    return NewSegment(number, await making.built(change.table, change.row.table_id, rows, segment=number))
+
+
+async def _replaced(
+    making: Making, family: Family, known: Mapping[str, TableRow], changes: dict[str, Change], table: Table
+) -> None:
+    """Make what follows from new rows of a dependent with versions."""
+    versions, history, change = table.versions, table.history, changes.get(table.name)
+    if versions is not None and history is not None and change is not None and change.sent is not None:
+        ended = changes.setdefault(history.name, Change(known[history.name], history))
+        await Replacing(making, family, change, change.sent, ended).run(versions)
 
 
 async def _followed(
-    making: Making, family: Family, known: Mapping[str, TableRow], changes: dict[str, _Change], table: Table
+    making: Making, family: Family, known: Mapping[str, TableRow], changes: dict[str, Change], table: Table
 ) -> Moves | None:
     """Make what follows from new rows of a director with versions; return which of its rows move."""
     versions, history, change = table.versions, table.history, changes.get(table.name)
-    if versions is None or history is None or change is None or change.new is None:
+    if table.role is TableRole.DEPENDENT or versions is None or history is None or change is None or change.sent is None:
         return None
-    moves = await find_moves(making, family, table, change.places)
-    ending = await Ending.read(making, family, moves, table, versions, (places_of(change.row), change.places)) if moves else None
-    done = await Superseding(making, family, table, change.row, change.new).run(versions, history, ending)
-    if done is not None:
-        changes[table.name] = replace(change, anew=done.chunks)
-        changes[history.name] = _Change(known[history.name], history, done.history)
-    if not moves:
-        return None
-    for other in family.database.tables:
+    moves = await find_moves(making, family, table, change.new)
+    ending = await Ending.read(making, family, moves, change, versions) if moves else None
+    ended = changes.setdefault(history.name, Change(known[history.name], history))
+    await Superseding(making, family, change, change.sent, ended).run(versions, ending)
+    for other in family.database.tables if moves else ():
         if other.role is TableRole.DEPENDENT and other.director == table.name:
-            own = changes.get(other.name, _Change(known[other.name], other))
-            moving = Moving(making, family, moves, other, own.row, own.new)
-            moved = await moving.run(ending if other.name == history.name else None)
-            if moved is not None:
-                changes[other.name] = replace(own, anew=moved.anew, moved=moved)
+            following = changes.setdefault(other.name, Change(known[other.name], other))
+            await Moving(making, family, moves, following).run(ending if other.name == history.name else None)
     return moves
 
 
@@ -271,7 +207,7 @@ def check_appendable(database: Database, names: AbstractSet[str]) -> None:
             table_name(table.name, LARGE_CHUNK if table.partitioned else None, overlap=table.partitioned, segment=LARGE_SEGMENT)
 
 
-async def _facts(making: Making, database: Database, known: Mapping[str, TableRow], changes: Sequence[_Change]) -> dict[int, Json]:
+async def _facts(making: Making, database: Database, known: Mapping[str, TableRow], changes: Sequence[Change]) -> dict[int, Json]:
     """Return the facts, by their ids, of tables that were appended to, and of those that refer to them.
 
     Raises
@@ -279,15 +215,17 @@ async def _facts(making: Making, database: Database, known: Mapping[str, TableRo
     IngestError
         A key is there already.
     """
-    new = {change.table.name: change.places for change in changes}
+    new = {change.table.name: change.new for change in changes}
     before = {name: places_of(row) for name, row in known.items()}
-    after = before | {change.table.name: before[change.table.name] | change.places_after for change in changes}
+    after = before | {
+        change.table.name: before[change.table.name] | {chunk: change.place(chunk) for chunk in change.changed}
+        for change in changes
+    }
     facts: dict[str, Json] = {}
     for change in changes:
         name, own = change.table.name, {}
-        if change.new is not None:
-            own = change.new.made.facts
-            sent = {name: change.new.places(change.row)}
+        if change.sent is not None:
+            own, sent = change.sent.made.facts, {name: change.sent.places(change.row)}
             await Measurement(making.engine, making.nodes, database, making.staging, before, sent).check_keys(change.table)
         measured = await Measurement(making.engine, making.nodes, database, making.staging, after, new).facts(change.table)
         facts[name] = _joined(change.row, measured | own)

@@ -185,7 +185,8 @@ class Measurement:
         """
         for index in indexes(table):
             of_director = table.role is TableRole.DIRECTOR and index.columns == (table.director_key,)  # which has an index of all
-            if not index.unique or of_director:
+            of_versions = table.versions is not None and index.columns == table.version_key
+            if not index.unique or of_director or of_versions:
                 continue
             equal = " AND ".join(f"target.{slot_safe(name)} = source.{slot_safe(name)}" for name in index.columns)
             key = ", ".join(f"CAST(source.{slot_safe(name)} AS text)" for name in index.columns)

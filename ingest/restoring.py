@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ingest.building import NewSegment
-from ingest.chunking import ChunkedRows, copies
+from ingest.chunking import ChunkedRows
 from ingest.dependents import Directors
 from ingest.family import Family
 from ingest.making import Making
 from ingest.places import Place
 from ingest.references import Measurement
 from ingest.regrouping import Regrouping
+from ingest.table_change import copies_of
 from qserv.ids import ChunkId
 from qserv.metadata import segments
 from qserv.metadata.catalogue import TableRow
@@ -24,7 +25,7 @@ from schema.types import row_schema
 
 @dataclass(frozen=True)
 class Restoring:
-    """Rows of a table of former versions that go back to their director, ``table``, as a segment of it.
+    """Rows of a table of former versions that go back to ``table``, as a segment of it.
 
     Attributes
     ----------
@@ -58,9 +59,8 @@ class Restoring:
         return NewSegment(number, await gathered.made(number))
 
     async def _placed(self, rows: pa.RecordBatch) -> ChunkedRows:
-        """Return rows with the chunks of their keys, and copies."""
-        directors = Directors(self.making.engine, self.making.staging)
-        homes, _ = await directors.find(self.table.name, rows.column(str(self.table.director_key)))
-        ra, dec = (rows.column(str(name)).to_numpy(zero_copy_only=False) for name in (self.table.ra, self.table.dec))
-        copied, there = copies(ra, dec, homes, self.family.chunk_map, self.family.overlap_deg)
+        """Return rows with the chunks of their directors' keys, and copies."""
+        directors, director = Directors(self.making.engine, self.making.staging), self.table.director or self.table.name
+        homes, _ = await directors.find(director, rows.column(str(self.table.director_key)))
+        copied, there = copies_of(self.table, rows, homes, self.family)
         return ChunkedRows(rows, homes, rows.take(pa.array(copied)), there)

@@ -25,7 +25,8 @@ class Rewrite:
     Attributes
     ----------
     rows, overlap_rows
-        How many rows are to be left out: those that have, in a column, one of the integers of ``without``.
+        How many rows are to be left out: those that have, in some columns, integers that stand together in the lists of
+        ``without``.
     fresh
         Segments of which no row is left out.
     """
@@ -52,6 +53,12 @@ class WrittenAnew:
 
     number: int
     chunks: Sequence[Rewritten]
+
+    @property
+    def segments(self) -> dict[ChunkId, Segment]:
+        """What each of the chunks is then."""
+        records = (each.record for each in self.chunks)
+        return {one.chunk: Segment(self.number, one.row_count, one.overlap_row_count) for one in records}
 
 
 async def written_anew(nodes: Nodes, wanted: Sequence[Rewrite], number: int) -> WrittenAnew:

@@ -128,7 +128,7 @@ class Taking:
 
     async def _assign(self, rows: Rows, take_aside: SetAside) -> ChunkedRows:
         table, where = self._table, self._where
-        if table.versions is not None and where.load.appends:
+        if table.role is TableRole.DIRECTOR and table.versions is not None and where.load.appends:
             return await Following(table, table.versions, where.family, where.directors).place(rows, take_aside)
         match table.role:
             case TableRole.DIRECTOR:

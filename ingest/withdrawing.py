@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -203,7 +204,8 @@ class _Withdrawal:
         """
         table = self.database.by_name[name]
         goes, found = self._is_of_target(by or _column(table)), {}
-        ended = self._places(table.versions.history) if table.versions is not None and not staying else {}
+        followed = table.versions if table.role is TableRole.DIRECTOR and not staying else None
+        ended = self._places(followed.history) if followed is not None else {}
         for chunk, place in places_of(self.rows[name]).items():
             condition = f"({goes}) IS NOT TRUE" if staying else goes
             if chunk in ended:
@@ -234,20 +236,19 @@ class _Withdrawal:
                 moved = await has_moved(connection, self.name)
             chunks = places.keys() if moved else {one.chunk for one in self.chunks[table.name]}
             former = {history.name: {chunk: place for chunk, place in places.items() if chunk in chunks}}
-            found: list[int] = []
-            key = slot_safe(table.director_key)
-            template = f"SELECT CAST(source.{key} AS bigint) AS key FROM {{source}} AS source LIMIT 1"  # noqa: S608 (quoted)
+            found: list[str] = []
+            key = ", ".join(f"CAST(source.{slot_safe(name)} AS text)" for name in table.version_key)
+            template = f"SELECT concat_ws(', ', {key}) AS key FROM {{source}} AS source LIMIT 1"  # noqa: S608 (quoted)
             slots = {"source": (history, BASE)}
             await self._measurement(former, former).ask(template, slots, partial(_take_first, found))
             if found:
-                msg = (
-                    f"rows of table {table.name}, such as {table.director_key} {min(found)}, were followed by those of other "
-                    f"transactions; withdraw these first"
-                )
+                row = f"{', '.join(table.version_key)} {min(found)}"
+                others = "were followed by those of other transactions; withdraw these first"
+                msg = f"rows of table {table.name}, such as {row}, {others}"
                 raise IngestError(msg)
 
     async def _restored(self, name: str) -> NewSegment:
-        """Make a segment of the rows of a director that were the last ones before."""
+        """Make a segment of the rows of a table that were the last ones before."""
         table, database = self.database.by_name[name], self.database
         if table.versions is None:
             msg = f"table {name} has no versions"
@@ -379,5 +380,5 @@ def _column(table: Table) -> str:
     return ENDED_COLUMN if table.is_history else CONTRIBUTION_COLUMN
 
 
-def _take_first(found: list[int], batch: pa.RecordBatch) -> None:
+def _take_first(found: list[Any], batch: pa.RecordBatch) -> None:
     found += batch.column(0).to_pylist()

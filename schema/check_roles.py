@@ -36,8 +36,8 @@ def _misplaced(table: Table) -> Iterator[str]:
         yield "only a dependent carries the position of its director; leave director_ra and director_dec out"
     if table.role is not TableRole.DEPENDENT and table.orphans is not Orphans.REJECT:
         yield "only a dependent has rows that its director lacks; leave orphans out"
-    if table.role is not TableRole.DIRECTOR and table.versions is not None:
-        yield "only rows of a director are followed by others of their key; leave versions out"
+    if table.role not in {TableRole.DIRECTOR, TableRole.DEPENDENT} and table.versions is not None:
+        yield "only rows of a director or a dependent are followed by others of their key; leave versions out"
     if table.role is not TableRole.DEPENDENT and table.overlap:
         yield "only a dependent is asked for overlap, a director always has it; leave overlap out"
 
@@ -69,6 +69,12 @@ def _versions(database: Database, table: Table, versions: Versions) -> Iterator[
             yield f"versions: start and end are of one type, one of {', '.join(sorted(TIME_TYPES))}"
         if start.nullable or not end.nullable:
             yield f"versions: {start.name} must have nullable: false, and {end.name}, NULL in the last version, nullable: true"
+    yield from (
+        _versions_of_dependent(table) if table.role is TableRole.DEPENDENT else _versions_of_director(database, table, versions)
+    )
+
+
+def _versions_of_director(database: Database, table: Table, versions: Versions) -> Iterator[str]:
     if 2 * versions.margin_deg > database.overlap_deg:
         yield "versions: overlap_deg must be at least twice margin_arcsec, for the neighbours of rows outside of their chunk"
     for other in database.tables:
@@ -79,6 +85,18 @@ def _versions(database: Database, table: Table, versions: Versions) -> Iterator[
         for key in other.foreign_keys:
             if key.max_separation_deg is not None and table.name in {other.name, key.target_table}:
                 yield f"versions: not yet supported with a foreign key, {key.name}, that has max_separation_arcsec"
+
+
+def _versions_of_dependent(table: Table) -> Iterator[str]:
+    if not table.primary_key:
+        yield "versions: rows follow others of the same primary key; declare primaryKey in the Felis file"
+    for name in table.primary_key:
+        if name in table.by_name and table.by_name[name].datatype not in KEY_TYPES:
+            yield f"versions: primary key column {name} must be an integer: {', '.join(sorted(KEY_TYPES))}"
+    if table.keeps_orphans:
+        yield "versions: not yet supported of a table that keeps rows without a director (orphans: keep)"
+    if table.position_of_director:
+        yield "versions: its rows are placed by their key; leave director_ra and director_dec out"
 
 
 def _dependent(database: Database, table: Table) -> Iterator[str]:
@@ -95,6 +113,8 @@ def _dependent(database: Database, table: Table) -> Iterator[str]:
         yield "orphans: keep: they are kept by their own position; name its columns, ra and dec"
     if table.overlap and table.ra is None:
         yield "overlap: it is that of positions; name their columns, ra and dec"
+    if table.versions is not None:
+        yield from _versions(database, table, table.versions)
 
 
 def _ref_match(database: Database, table: Table) -> Iterator[str]:

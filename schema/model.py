@@ -148,7 +148,7 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Versions:
-    """How rows of a director are followed by others of the same key: it has the last one of each, another table those before."""
+    """How rows of a table are followed by others of the same key: it has the last one of each, another table those before."""
 
     start: str
     """Name of the column from when on a version holds."""
@@ -157,7 +157,7 @@ class Versions:
     history: str
     """Name of the table of those that have ended, a dependent with the same columns."""
     margin_deg: float
-    """How far outside of its chunk, which stays the one of the first version, the position of a row may be."""
+    """How far outside of its chunk, which stays the one of the first version, the position of a director's row may be."""
 
 
 @dataclass(frozen=True)
@@ -190,11 +190,11 @@ class Table:
     """Of a dependent: whether chunks keep copies of the rows that lie near or in them, by their own positions, and are at home
     elsewhere. Directors always have them."""
     versions: Versions | None = None
-    """Of a director whose rows are followed by others of the same key."""
+    """Of a director or dependent whose rows are followed by others of the same `version_key`."""
     ids: tuple[int, int] | None = None
     """First and last number that its `id_columns` may have: no other database has a table with one of these."""
     is_history: bool = False
-    """Whether it is the table of former versions of its director's rows."""
+    """Whether it is the table of former versions of another one's rows."""
     frame: Frame | None = None
     time_system: TimeSystem | None = None
     foreign_keys: tuple[ForeignKey, ...] = ()
@@ -243,6 +243,11 @@ class Table:
         return self.orphans is Orphans.KEEP
 
     @property
+    def version_key(self) -> tuple[str, ...]:
+        """The columns that rows have in common of which one follows another: a director's key, or a dependent's primary key."""
+        return (str(self.director_key),) if self.role is TableRole.DIRECTOR else self.primary_key
+
+    @property
     def history(self) -> "Table | None":
         """The table of versions that have ended."""
         if self.versions is None or self.director_key is None:
@@ -251,9 +256,10 @@ class Table:
             self,
             name=self.versions.history,
             role=TableRole.DEPENDENT,
-            primary_key=(self.director_key, self.versions.start),
+            primary_key=(*self.version_key, self.versions.start),
             description=f"Former versions of the rows of {self.name}.",
-            director=self.name,
+            director=self.name if self.role is TableRole.DIRECTOR else self.director,
+            overlap=False,
             versions=None,
             is_history=True,
             foreign_keys=(),

@@ -103,6 +103,22 @@ def column_list(columns: Iterable[str]) -> str:
     return ", ".join(map(quote, columns))
 
 
+def is_among(columns: Sequence[str], values: Sequence[Sequence[int]], alias: str) -> str:
+    """Return the condition that a row has, in some columns, integers that stand together in some lists: one for each column.
+
+    Parameters
+    ----------
+    alias
+        Of what has the columns.
+    """
+    lists = [f"CAST('{{{','.join(str(int(value)) for value in listed)}}}' AS bigint[])" for listed in values]
+    if len(columns) == 1:
+        return f"{alias}.{quote(columns[0])} = ANY({lists[0]})"
+    names = [f"key{place}" for place in range(len(columns))]
+    equal = " AND ".join(f"listed.{name} = {alias}.{quote(column)}" for name, column in zip(names, columns, strict=True))
+    return f"EXISTS (SELECT FROM unnest({', '.join(lists)}) AS listed ({', '.join(names)}) WHERE {equal})"
+
+
 def words_of(sql: str) -> frozenset[str]:
     """Return what a text has among others where it names columns: their names are letters, digits and ``_``."""
     return frozenset(_WORD.findall(sql))

@@ -319,8 +319,8 @@ class BuiltChunk(Message):
 class MergeSegments(Action):
     """Make one segment of several of a chunk (-1: of a replicated table), which stay; twice makes one. Answer: a `BuiltChunk`.
 
-    ``base`` and ``overlap`` name those that have rows of either. Rows that have, in a column, one of some integers are left out
-    (``without``), but those of ``fresh`` segments.
+    ``base`` and ``overlap`` name those that have rows of either. Rows that have, in some columns, integers that stand together in
+    the lists of ``without`` are left out, but those of ``fresh`` segments.
     """
 
     kind: ClassVar[str] = "merge-segments"

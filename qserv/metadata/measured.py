@@ -55,6 +55,15 @@ async def column_ranges(connection: AsyncConnection, table_id: int, datatypes: M
     return found
 
 
+async def integer_ranges(connection: AsyncConnection, table_id: int, column: str) -> dict[ChunkId, tuple[int, int]]:
+    """Return the range of a column of integers in each chunk where it has values."""
+    columns = column_statistics.c
+    wanted = select(columns.chunk, cast(columns.minimum, BigInteger), cast(columns.maximum, BigInteger)).where(
+        columns.table_id == table_id, columns.column_name == column, columns.minimum.is_not(None)
+    )
+    return {ChunkId(chunk): (low, high) for chunk, low, high in await connection.execute(wanted)}
+
+
 async def _ranges(
     connection: AsyncConnection, table_id: int, names: Sequence[str], kind: TypeEngine[Any] | None
 ) -> dict[str, ColumnRange]:

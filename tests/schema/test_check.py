@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from schema.check import problems
-from schema.model import Column, ColumnType, Database, ForeignKey, Frame, Orphans, Table, TableRole
+from schema.model import Column, ColumnType, Database, ForeignKey, Frame, Orphans, Table, TableRole, Versions
 
 KEY = Column("id", ColumnType.LONG, nullable=False, ucd="meta.id;meta.main")
 RA = Column("ra", ColumnType.DOUBLE, unit="deg", ucd="pos.eq.ra;meta.main")
@@ -62,7 +62,22 @@ def refers(**changes):
     return dependent(foreign_keys=(replace(key, **changes),))
 
 
+VERSIONS = Versions("start", "end", "former", 0.0)
+TIMES = (Column("start", ColumnType.DOUBLE, nullable=False), Column("end", ColumnType.DOUBLE))
+
+
+def followed(*, times=TIMES, versions=VERSIONS, **changes):
+    return director(columns=(*DIRECTOR.columns, *times), versions=versions, **changes)
+
+
+def replaced(*, key=ColumnType.LONG, **changes):
+    own = {"columns": (*DEPENDENT.columns, Column("number", key, nullable=False), *TIMES), "primary_key": ("number",)}
+    return dependent(**(own | {"versions": VERSIONS} | changes))
+
+
 def test_a_good_database_has_no_problem():
+    assert problems(followed()) == []
+    assert problems(replaced()) == []
     assert problems(GOOD) == []
     assert problems(refers()) == []
     assert problems(matched()) == []
@@ -166,6 +181,14 @@ BROKEN = {
     ),
     "a match by no column": (matched(second_director_key="x"), "second_director_key: there is no column x"),
     "a match by one column": (matched(second_director_key="one"), "column one cannot hold both keys"),
+    "versions of a replicated table": (replicated(versions=VERSIONS), "only rows of a director or a dependent are followed"),
+    "versions without a beginning": (followed(times=TIMES[1:]), "versions: start: there is no such column"),
+    "versions of two types": (followed(times=(TIMES[0], Column("end", ColumnType.LONG))), "start and end are of one type"),
+    "versions that never end": (followed(times=(TIMES[0], replace(TIMES[1], nullable=False))), "NULL in the last version"),
+    "versions far away": (followed(versions=replace(VERSIONS, margin_deg=1.0)), "overlap_deg must be at least twice margin_arcsec"),
+    "versions of no key": (replaced(primary_key=()), "rows follow others of the same primary key"),
+    "versions of a text": (replaced(key=ColumnType.STRING), "primary key column number must be an integer"),
+    "versions by position": (replaced(director_ra="of_files", director_dec="alone"), "versions: its rows are placed by their key"),
     "a second director of a dependent": (dependent(second_director="object"), "only a ref-match table has a second director"),
 }
 

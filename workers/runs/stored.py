@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from qserv.ids import ChunkId
 from schema.model import CONTRIBUTION_COLUMN, ENDED_COLUMN, HEALPIX_COLUMN, Table, Versions
-from schema.physical import column_list, quote, relation, together
+from schema.physical import column_list, is_among, quote, relation, together
 from schema.types import row_schema
 from workers.postgresql.reads import Reads
 from workers.protocol import Lane
@@ -28,7 +28,7 @@ class StoredRows:
     segments
         Numbers of those that have rows.
     without
-        Integers, by the column which must not have one of them in a row, unless its segment is ``fresh``.
+        Integers, by columns: no row has those that stand together in these lists, unless its segment is ``fresh``.
     """
 
     database: str
@@ -68,9 +68,10 @@ class StoredRows:
         """Return what stands in a FROM for the rows of a segment that are not left out."""
         if not self.without:
             return name
-        lists = {column: ",".join(str(int(number)) for number in numbers) for column, numbers in self.without.items()}
-        terms = [f"({quote(column)} = ANY(CAST('{{{numbers}}}' AS bigint[]))) IS NOT TRUE" for column, numbers in lists.items()]
-        return f"(SELECT * FROM {name} AS rows WHERE {' AND '.join(terms)})"  # noqa: S608 (as above)
+        gone = is_among(list(self.without), list(self.without.values()), "rows")
+        # A NULL is not among them; of several columns, NOT is an anti-join.
+        stays = f"({gone}) IS NOT TRUE" if len(self.without) == 1 else f"NOT {gone}"
+        return f"(SELECT * FROM {name} AS rows WHERE {stays})"  # noqa: S608 (as above)
 
     @property
     def _key(self) -> tuple[str, ...]:

@@ -125,7 +125,7 @@ def test_one_key_in_two_chunks_of_a_transaction_is_refused(night):
     night.ingest.commit(name)
     found = night.ingest.finished(name, 60)
     assert found.state is TransactionState.OPEN
-    assert f"key {2**53 + 7} occurs twice in what was sent" in found.error.message
+    assert f"id {2**53 + 7} occurs twice in what was sent" in found.error.message
     night.ingest.cancel(name)
     night.ingest.finished(name)
     assert night.ask(database, "SELECT name FROM {db}.object WHERE id = 9007199254740999") == ["{'name': 'v0'}"]

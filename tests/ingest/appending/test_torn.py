@@ -30,10 +30,13 @@ OF_VERSIONS = ("ingest.append.rewrite", "ingest.append.end_versions")
 OF_MOVES = ("ingest.append.move", "ingest.append.leave")
 """What is done where objects move to other chunks."""
 
+OF_REPLACED = ("ingest.append.replace",)
+"""What is done where rows of dependents follow others."""
+
 POINTS = [
     point
     for point in failpoints()
-    if point.startswith(STEPS) and not point.startswith(OF_VERSIONS + OF_MOVES) and point != HELD_BUILD
+    if point.startswith(STEPS) and not point.startswith(OF_VERSIONS + OF_MOVES + OF_REPLACED) and point != HELD_BUILD
 ]
 
 SOME = ("ingest.append.publish.after",)

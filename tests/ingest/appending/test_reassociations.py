@@ -1,0 +1,158 @@
+"""Rows of a dependent that follow others of their primary key: with another director, in another chunk, or where they were."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ingest.service.models import TransactionRequest
+from qserv.metadata.transactions import TransactionState
+from tests.ingest.appending.test_merges import merged
+from tests.ingest.appending.test_moves import NARROW, far
+from tests.ingest.appending.test_torn import OF_REPLACED, append
+from tests.ingest.appending.test_versions import QUERIES, VERSIONED, objects
+from tests.support.steps import failpoints
+
+SINCE = """
+  - {{name: since, "@id": "#source.since", datatype: timestamp, nullable: false}}
+  - {{name: until, "@id": "#source.until", datatype: timestamp}}
+"""
+TAKEN = '  - {{name: taken, "@id": "#source.taken", datatype: timestamp}}\n'
+FELIS = VERSIONED.replace(TAKEN, TAKEN + SINCE.lstrip("\n"))
+OF_SOURCES = "versions: {{start: since, end: until, history: source_history}}, "
+PLAIN = NARROW.replace("{{role: dependent, director: object,", "{{role: dependent, " + OF_SOURCES + "director: object,")
+COPIED = PLAIN.replace("director: object,", "overlap: true, director: object,", 1)
+OF_TWO = FELIS.replace('primaryKey: "#source.source_id"', 'primaryKey: ["#source.source_id", "#source.band"]').replace(
+    '"#source.band", datatype: short}}', '"#source.band", datatype: short, nullable: false}}'
+)
+
+ASKED = (
+    *QUERIES,
+    "SELECT * FROM {db}.source",
+    "SELECT * FROM {db}.source_history",
+    "SELECT * FROM {db}.source WHERE object_id IN (9007199254740992, 9007199254740995, 9007199254741000)",
+    "SELECT o.id, COUNT(*), MAX(until) FROM {db}.object o JOIN {db}.source_history h ON h.object_id = o.id GROUP BY o.id",
+    "SELECT COUNT(*) FROM {db}.source a, {db}.source b WHERE DISTANCE(a.ra, a.dec, b.ra, b.dec) < 0.1 AND a.flux < b.flux",
+)
+
+POINTS = [point for point in failpoints() if point.startswith(OF_REPLACED)]
+
+
+def sources(numbers, of, epoch):
+    """Return rows of sources of some objects, where the objects of the first epoch are."""
+    numbers = np.asarray(numbers)
+    near = objects(of, 0)
+    return pa.table(
+        {
+            "source_id": numbers,
+            "object_id": near["id"],
+            "ra": near["ra"],
+            "dec": near["dec"],
+            "flux": np.full(len(numbers), float(epoch)),
+            "band": pa.array(numbers % 6, pa.int16()),
+            "taken": pa.array(numbers * 1_000_003 + 10**15, pa.timestamp("us")),
+            "since": pa.array(np.full(len(numbers), 10**15 + epoch), pa.timestamp("us")),
+            "until": pa.nulls(len(numbers), pa.timestamp("us")),
+        }
+    )
+
+
+EPOCHS = (
+    {"object": objects(range(40), 0), "source": sources(range(80), np.arange(80) % 40, 0)},
+    {"source": sources([*range(0, 30, 2), *range(80, 90)], [*range(1, 31, 2), *range(10)], 1)},
+    {"source": sources([0, 2, 4, 85], [0, 20, 5, 39], 2), "object": far([0, 5, 20, 33], 2)},
+    {"source": sources([0, 7, 2000], [0, 0, 0], 3), "object": objects([0, 21], 3)},
+)
+"""Sources that stay with their objects and others that do not, in the transaction in which these move and before it."""
+
+
+def rows_of(epochs):
+    """Return what tables have after transactions."""
+    found = {}
+    for table, key, start, end in (("object", "id", "begins", "ends"), ("source", "source_id", "since", "until")):
+        current, former = {}, []
+        for epoch in epochs:
+            for row in epoch[table].to_pylist() if table in epoch else ():
+                if (before := current.get(row[key])) is not None:
+                    former.append({**before, end: row[start]})
+                current[row[key]] = row
+        schema = epochs[0][table].schema
+        found[table] = pa.Table.from_pylist([*current.values()], schema)
+        found[f"{table}_history"] = pa.Table.from_pylist(former, schema)
+    return found
+
+
+def appended(night, epochs, schema):
+    database = night.load(epochs[0], schema)
+    for number, rows in enumerate(epochs[1:], 1):
+        night.append(database, rows, f"{database}-{number}")
+    return database
+
+
+def differing(night, one, other):
+    return [query for query in ASKED if night.ask(one, query) != night.ask(other, query)]
+
+
+@pytest.mark.parametrize(("felis", "partition"), [(FELIS, PLAIN), (OF_TWO, COPIED)], ids=["one column", "two, and copies"])
+def test_all_is_as_if_the_last_rows_had_been_loaded(felis, partition, night):
+    database = appended(night, EPOCHS, night.schema(felis, partition))
+    rows = rows_of(EPOCHS)
+    assert rows["source_history"].num_rows == 21
+    loaded = night.load(rows, night.schema(felis, partition))
+    assert differing(night, database, loaded) == []
+    with night.running.metadata() as session:
+        counts = """
+            SELECT sum(row_count), sum(overlap_row_count) FROM chunks JOIN tables USING (table_id)
+            WHERE database = %s AND name = %s"""
+        for table in rows:
+            one, other = (session.execute(counts, [name, table]).fetchone() for name in (database, loaded))
+            assert (table, one) == (table, other)
+    merged(night, database)
+    assert differing(night, database, loaded) == []
+    night.has_nothing_else(database)
+
+
+def test_withdrawn_rows_are_followed_no_more(night):
+    schema = night.schema(FELIS, COPIED)
+    database = appended(night, EPOCHS[:2], schema)
+    night.append(database, {"source": sources([2, 3, 90], [30, 31, 3], 2)}, f"{database}-last")
+    night.ingest.withdraw(f"{database}-no", f"{database}-1")
+    found = night.ingest.finished(f"{database}-no", 60)
+    assert found.error.message.startswith("rows of table source, such as source_id 2, were followed by those of other transactions")
+    for name in ("last", "1"):
+        night.ingest.withdraw(f"{database}-no-{name}", f"{database}-{name}")
+        found = night.ingest.finished(f"{database}-no-{name}", 60)
+        assert (found.state, found.error) == (TransactionState.COMMITTED, None)
+        left = night.load(rows_of(EPOCHS[: 2 if name == "last" else 1]), night.schema(FELIS, COPIED))
+        assert differing(night, database, left) == []
+
+
+def test_rows_that_make_no_sense_are_refused(night):
+    database = appended(night, EPOCHS[:1], night.schema(FELIS, PLAIN))
+    for rows, why in (
+        ([sources([5], [7], 0)], "the row of source_id 5 does not begin (since) after the one that is there"),
+        ([sources([5], [1], 1), sources([5], [3], 2)], "source_id 5 occurs twice in what was sent"),
+    ):
+        name = f"{database}-{len(rows)}"
+        night.ingest.begin(name, TransactionRequest(append_to=database))
+        for number, part in enumerate(rows):
+            night.send(name, str(number), "source", part)
+        night.ingest.commit(name)
+        found = night.ingest.finished(name, 60)
+        assert found.state is TransactionState.OPEN
+        assert why in found.error.message
+        night.ingest.cancel(name)
+        night.ingest.finished(name)
+    night.has_nothing_else(database)
+
+
+@pytest.mark.nightly(share=0)
+@pytest.mark.parametrize("point", POINTS)
+def test_a_process_killed_while_rows_get_other_directors(point, night):
+    database = appended(night, EPOCHS[:2], night.schema(FELIS, COPIED))
+    night.running.arm(point)
+    found = append(night, database, 2, EPOCHS[2])
+    assert (found.state, found.error) == (TransactionState.COMMITTED, None)
+    assert night.running.went_off(point)
+    loaded = night.load(rows_of(EPOCHS[:3]), night.schema(FELIS, COPIED))
+    assert differing(night, database, loaded) == []
+    night.has_nothing_else(database)
