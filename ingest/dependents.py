@@ -141,6 +141,22 @@ async def place_pairs(rows: Rows, table: Table, directors: Directors, set_aside:
     return ChunkedRows(kept.batch, first, kept.batch.take(pa.array(parted)), second[parted])
 
 
+def shown(rows: Rows, table: Table, set_aside: SetAside = none_set_aside) -> Rows:
+    """Return rows of a table without those that are withdrawn, which a transaction that appends takes to the history.
+
+    Raises
+    ------
+    BadRowError
+        One is withdrawn, and is not set aside.
+    """
+    if table.versions is None or table.versions.withdrawn is None:
+        return rows
+    withdrawn = rows.batch.column(table.versions.withdrawn).is_valid().to_numpy(zero_copy_only=False)
+    reason, lost = f"the row is withdrawn: it belongs into table {table.versions.history}", np.zeros(len(withdrawn), dtype=np.bool_)
+    lose(rows, withdrawn, table.versions.withdrawn, reason, set_aside, lost)
+    return rows.without(lost)
+
+
 def lose(  # noqa: PLR0913, PLR0917 (which rows, why, what happens to them)
     rows: Rows, which: Bools, name: str, reason: str, set_aside: SetAside, lost: Bools
 ) -> None:

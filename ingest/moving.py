@@ -145,7 +145,7 @@ class Moving:
             async with changing(making.engine, "ingest.append.move") as connection:
                 number = await begin_segment(connection, self.family, change.row)
             change.add(NewSegment(number, await gathered.made(number)))
-            change.shifts = tuple(Shift(*at, rows) for at, rows in self._shifted.items() if rows)
+            change.shifts += tuple(Shift(*at, rows) for at, rows in self._shifted.items() if rows)
 
     def _moved(self, rows: pa.RecordBatch, leaving: Leaving) -> ChunkedRows:
         """Return rows with the chunks to which they go, and count those that leave."""

@@ -12,6 +12,7 @@ from ingest.family import Family
 from ingest.making import Making
 from ingest.places import BASE, Place
 from ingest.references import Measurement, slot_safe
+from ingest.rows import Bools
 from qserv.errors import IngestError
 from qserv.ids import ChunkId
 from schema.model import CONTRIBUTION_COLUMN, ENDED_COLUMN, Table, Versions
@@ -40,12 +41,13 @@ def keys_from(*columns: npt.ArrayLike) -> Keys:
 
 @dataclass(frozen=True)
 class Newer:
-    """New rows, in the order of their keys: when each begins, and the number of its contribution."""
+    """New rows, in the order of their keys: when each begins, and the number of its contribution; and which are withdrawn."""
 
     table: Table
     versions: Versions
     keys: Keys
     rows: pa.Table
+    withdrawn: Bools
 
     @classmethod
     async def read(
@@ -60,16 +62,22 @@ class Newer:
         """
         names = [*table.version_key, versions.start, CONTRIBUTION_COLUMN]
         shown = ", ".join(f"source.{slot_safe(name)} AS column{place}" for place, name in enumerate(names))
+        gone = "FALSE" if versions.withdrawn is None else f"source.{slot_safe(versions.withdrawn)} IS NOT NULL"
         found: list[pa.RecordBatch] = []
         ask = measurement(making, family, {table.name: places}).ask
-        await ask(f"SELECT {shown} FROM {{source}} AS source", {"source": (table, BASE)}, found.append)  # noqa: S608 (columns are quoted)
+        await ask(f"SELECT {shown}, {gone} AS gone FROM {{source}} AS source", {"source": (table, BASE)}, found.append)  # noqa: S608 (columns are quoted)
         rows = pa.Table.from_batches(found)
-        keys = keys_of(rows, rows.column_names[:-2])
+        keys = keys_of(rows, rows.column_names[:-3])
         order = np.argsort(keys)
-        keys = keys[order]
+        keys, rows = keys[order], rows.take(pa.array(order)).combine_chunks()
         if (twice := keys[1:] == keys[:-1]).any():
             raise occurs_twice(table, keys[1:][twice][0])
-        return cls(table, versions, keys, rows.take(pa.array(order)).combine_chunks())
+        return cls(table, versions, keys, rows.drop_columns("gone"), rows.column("gone").to_numpy())
+
+    @property
+    def contribution_id(self) -> int:
+        """The number of one of their contributions."""
+        return int(self.rows.column(self.rows.num_columns - 1)[0].as_py())
 
     def ended(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         """Return rows that these follow as rows of the history, with its schema.

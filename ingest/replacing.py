@@ -4,6 +4,7 @@ The director of a row may be another one than that of the row before, which then
 be say the ranges of the keys in each chunk: of keys that grow with time, as those of detections do, no chunk has any.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +22,11 @@ from ingest.table_change import Change, Leaving, begin_segment
 from qserv.ids import ChunkId
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.measured import integer_ranges
-from schema.model import ENDED_COLUMN, Versions
+from schema.model import CONTRIBUTION_COLUMN, ENDED_COLUMN, Versions
 from schema.types import row_schema
+
+AsFormer = Callable[[pa.RecordBatch], pa.RecordBatch]
+"""Rows of a table -> those of its history."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Replacing:
     ended: Change
 
     async def run(self, versions: Versions) -> None:
-        """Write the chunks of these rows anew without them, and make a segment of the history of them.
+        """Write the chunks of these rows anew without them, and make a segment of the history of them, and of new withdrawn ones.
 
         Raises
         ------
@@ -51,25 +55,49 @@ class Replacing:
         """
         making, table, history = self.making, self.change.table, self.ended.table
         newer = await Newer.read(making, self.family, table, versions, self.sent.places(self.change.row))
-        places = await self._places(newer)
-        leaving = Leaving(self.change, self.family, table.version_key, (self.sent.number,))
         gathered, schema = Regrouping(making, history, self.ended.row.table_id), row_schema(history)
+
+        def ended(rows: pa.RecordBatch) -> pa.RecordBatch:
+            return newer.ended(rows, schema)
+
+        def withdrawn(rows: pa.RecordBatch) -> pa.RecordBatch:
+            columns = {name: rows.column(name) for name in rows.schema.names} | {ENDED_COLUMN: rows.column(CONTRIBUTION_COLUMN)}
+            return pa.RecordBatch.from_arrays([columns[field.name].cast(field.type) for field in schema], schema=schema)
+
+        before = await self._gathered(gathered, ended, await self._places(newer), (self.sent.number,))
+        if before:
+            async with changing(making.engine, "ingest.append.replace") as connection:
+                number = await begin_segment(connection, self.family, self.change.row)
+            await before.written(making, number)
+        gone = newer.keys[newer.withdrawn]
+        of_sent = {chunk: among(self.change.place(chunk), table.version_key, gone) for chunk in self.sent.segments if len(gone)}
+        hidden = await self._gathered(gathered, withdrawn, of_sent)
+        if hidden:
+            async with changing(making.engine, "ingest.append.hide") as connection:
+                number = await begin_segment(connection, self.family, self.change.row)
+            await hidden.written(making, number)
+            self.change.shifts = hidden.shifts(newer.contribution_id)
+        if gathered.rows:
+            async with changing(making.engine, "ingest.append.former") as connection:
+                number = await begin_segment(connection, self.family, self.ended.row)
+            self.ended.send(NewSegment(number, await gathered.made(number)))
+
+    async def _gathered(
+        self, gathered: Regrouping, as_former: AsFormer, places: Mapping[ChunkId, Place], fresh: tuple[int, ...] = ()
+    ) -> Leaving:
+        """Read rows that leave the table for the history, where they stay in their chunks."""
+        making, table, names = self.making, self.change.table, row_schema(self.change.table).names
+        leaving = Leaving(self.change, self.family, table.version_key, fresh)
         ((director, key),) = table.directors
 
-        async def ended(batch: pa.RecordBatch) -> ChunkedRows:
+        async def placed(batch: pa.RecordBatch) -> ChunkedRows:
             homes, _ = await Directors(making.engine, making.staging).find(director, batch.column(key))
             leaving.add(batch, homes)
-            rows = newer.ended(batch, schema)
+            rows = as_former(batch)
             return ChunkedRows(rows, homes, rows.slice(0, 0), np.empty(0, np.int64))
 
-        names = [name for name in schema.names if name != ENDED_COLUMN]
-        await gathered.read(measurement(making, self.family, {table.name: places}), table, names, ended)
-        if not leaving:
-            return
-        async with changing(making.engine, "ingest.append.replace") as connection:
-            number, ends = [await begin_segment(connection, self.family, each.row) for each in (self.change, self.ended)]
-        await leaving.written(making, number)
-        self.ended.send(NewSegment(ends, await gathered.made(ends)))
+        await gathered.read(measurement(making, self.family, {table.name: places}), table, names, placed)
+        return leaving
 
     async def _places(self, newer: Newer) -> dict[ChunkId, Place]:
         """Return where rows of before are that may have keys of new ones."""

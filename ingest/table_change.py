@@ -134,6 +134,10 @@ class Leaving:
     def __bool__(self) -> bool:
         return bool(self._keys)
 
+    def shifts(self, contribution_id: int) -> tuple[Shift, ...]:
+        """Return what that means for the rows of a transaction, one of whose contributions has this number."""
+        return tuple(Shift(contribution_id, *place, -rows) for place, rows in self._rows.items())
+
     async def written(self, making: Making, number: int) -> None:
         """Write the chunks anew, as a segment of this number."""
         wanted = list(starmap(self._rewrite, sorted(self._keys.items())))

@@ -12,7 +12,7 @@ import pyarrow as pa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.chunking import ChunkedRows, chunk_director_rows, whole_rows
-from ingest.dependents import Dependents, Directors, KeptOrphans, place_pairs
+from ingest.dependents import Dependents, Directors, KeptOrphans, place_pairs, shown
 from ingest.family import Family
 from ingest.formats.source import SourceFile
 from ingest.inputs import Input
@@ -134,7 +134,7 @@ class Taking:
             case TableRole.DIRECTOR:
                 return await asyncio.to_thread(chunk_director_rows, rows, where.family.chunk_map, where.family.overlap_deg)
             case TableRole.DEPENDENT:
-                return await self._dependents.place(rows, take_aside)
+                return await self._dependents.place(rows if where.load.appends else shown(rows, table, take_aside), take_aside)
             case TableRole.REF_MATCH:
                 return await place_pairs(rows, table, where.directors, take_aside)
             case TableRole.REPLICATED:

@@ -194,13 +194,17 @@ class _Withdrawal:
         """Numbers of the contributions."""
         return [file.contribution_id for file in self.sent if file.state is ContributionState.DONE]
 
-    def _places(self, name: str, *, staying: bool = False, by: str | None = None) -> dict[ChunkId, Place]:
+    def _places(
+        self, name: str, *, staying: bool = False, by: str | None = None, others: str | None = None
+    ) -> dict[ChunkId, Place]:
         """Return where rows are that go, or that stay beside those, of a table; of keys that are there no more, if it has versions.
 
         Parameters
         ----------
         by
             The column that says so; default: that of the table.
+        others
+            A column that says that it is not of the transaction. A row that came withdrawn is of it by both columns of a history.
         """
         table = self.database.by_name[name]
         goes, found = self._is_of_target(by or _column(table)), {}
@@ -208,6 +212,7 @@ class _Withdrawal:
         ended = self._places(followed.history) if followed is not None else {}
         for chunk, place in places_of(self.rows[name]).items():
             condition = f"({goes}) IS NOT TRUE" if staying else goes
+            condition += "" if others is None else f" AND ({self._is_of_target(others)}) IS NOT TRUE"
             if chunk in ended:
                 key = quote(str(table.director_key))
                 condition += f" AND {key} NOT IN (SELECT {key} FROM {ended[chunk].base} AS ended)"  # noqa: S608 (quoted names)
@@ -231,7 +236,7 @@ class _Withdrawal:
             if table.versions is None or table.name not in self.gone:
                 continue
             history = self.database.by_name[table.versions.history]
-            places = self._places(history.name, by=CONTRIBUTION_COLUMN)
+            places = self._places(history.name, by=CONTRIBUTION_COLUMN, others=ENDED_COLUMN)
             async with connect(self.engine) as connection:
                 moved = await has_moved(connection, self.name)
             chunks = places.keys() if moved else {one.chunk for one in self.chunks[table.name]}
@@ -256,7 +261,7 @@ class _Withdrawal:
         placed, others = placements(self.catalogue, database, self.nodes), Placement(database.family, self.nodes, 1)
         making = Making(self.engine, self.nodes, Staging(self.name), self.load, others, self.progress, placed)
         history = database.by_name[table.versions.history]
-        family, ended = Family(database, self.chunk_map), self._places(history.name)
+        family, ended = Family(database, self.chunk_map), self._places(history.name, others=CONTRIBUTION_COLUMN)
         return await Restoring(making, family, table, self.rows[name], history, ended).run(table.versions)
 
     async def _check_references(self) -> None:

@@ -70,11 +70,15 @@ def _versions(database: Database, table: Table, versions: Versions) -> Iterator[
         if start.nullable or not end.nullable:
             yield f"versions: {start.name} must have nullable: false, and {end.name}, NULL in the last version, nullable: true"
     yield from (
-        _versions_of_dependent(table) if table.role is TableRole.DEPENDENT else _versions_of_director(database, table, versions)
+        _versions_of_dependent(table, versions)
+        if table.role is TableRole.DEPENDENT
+        else _versions_of_director(database, table, versions)
     )
 
 
 def _versions_of_director(database: Database, table: Table, versions: Versions) -> Iterator[str]:
+    if versions.withdrawn is not None:
+        yield "versions: rows of a director are not withdrawn, because others belong to them; leave withdrawn out"
     if 2 * versions.margin_deg > database.overlap_deg:
         yield "versions: overlap_deg must be at least twice margin_arcsec, for the neighbours of rows outside of their chunk"
     for other in database.tables:
@@ -87,7 +91,10 @@ def _versions_of_director(database: Database, table: Table, versions: Versions) 
                 yield f"versions: not yet supported with a foreign key, {key.name}, that has max_separation_arcsec"
 
 
-def _versions_of_dependent(table: Table) -> Iterator[str]:
+def _versions_of_dependent(table: Table, versions: Versions) -> Iterator[str]:
+    withdrawn = None if versions.withdrawn is None else table.by_name.get(versions.withdrawn)
+    if versions.withdrawn is not None and (withdrawn is None or not withdrawn.nullable):
+        yield f"versions: withdrawn: there must be a column {versions.withdrawn} with nullable: true"
     if not table.primary_key:
         yield "versions: rows follow others of the same primary key; declare primaryKey in the Felis file"
     for name in table.primary_key:

@@ -116,7 +116,7 @@ def _entry(table: Table) -> Iterator[tuple[str, Any]]:
         yield "time_system", {"timescale": times.timescale, "refposition": times.refposition, **origin}
     if table.versions is not None:
         versions = table.versions
-        named = {"start": versions.start, "end": versions.end, "history": versions.history}
+        named = {"start": versions.start, "end": versions.end, "history": versions.history, **_said(withdrawn=versions.withdrawn)}
         yield "versions", {**named, "margin_arcsec": versions.margin_deg * ARCSEC_PER_DEG}
     columns = {column.name: _column_entry(column) for column in table.columns if column.keep_nan or column.derived_by}
     if columns:

@@ -158,6 +158,8 @@ class Versions:
     """Name of the table of those that have ended, a dependent with the same columns."""
     margin_deg: float
     """How far outside of its chunk, which stays the one of the first version, the position of a director's row may be."""
+    withdrawn: str | None = None
+    """Of a dependent: name of the column that says since when a row is withdrawn, and in the history alone; NULL in others."""
 
 
 @dataclass(frozen=True)

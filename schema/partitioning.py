@@ -84,10 +84,11 @@ class VersionsEntry(_Entry):
     end: str
     history: str
     margin_arcsec: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    withdrawn: str | None = None
 
     def versions(self) -> Versions:
         """Return the versions of the model."""
-        return Versions(self.start, self.end, self.history, self.margin_arcsec / ARCSEC_PER_DEG)
+        return Versions(self.start, self.end, self.history, self.margin_arcsec / ARCSEC_PER_DEG, self.withdrawn)
 
 
 class TableEntry(_Entry):

@@ -189,6 +189,8 @@ BROKEN = {
     "versions of no key": (replaced(primary_key=()), "rows follow others of the same primary key"),
     "versions of a text": (replaced(key=ColumnType.STRING), "primary key column number must be an integer"),
     "versions by position": (replaced(director_ra="of_files", director_dec="alone"), "versions: its rows are placed by their key"),
+    "withdrawn objects": (followed(versions=replace(VERSIONS, withdrawn="end")), "rows of a director are not withdrawn"),
+    "withdrawn by no column": (replaced(versions=replace(VERSIONS, withdrawn="x")), "there must be a column x with nullable: true"),
     "a second director of a dependent": (dependent(second_director="object"), "only a ref-match table has a second director"),
 }
 

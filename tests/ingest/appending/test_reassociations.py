@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ingest.service.models import TransactionRequest
+from ingest.service.models import ContributionRequest, TransactionRequest
 from qserv.metadata.transactions import TransactionState
 from tests.ingest.appending.test_merges import merged
 from tests.ingest.appending.test_moves import NARROW, far
@@ -15,10 +15,11 @@ from tests.support.steps import failpoints
 SINCE = """
   - {{name: since, "@id": "#source.since", datatype: timestamp, nullable: false}}
   - {{name: until, "@id": "#source.until", datatype: timestamp}}
+  - {{name: gone, "@id": "#source.gone", datatype: timestamp}}
 """
 TAKEN = '  - {{name: taken, "@id": "#source.taken", datatype: timestamp}}\n'
 FELIS = VERSIONED.replace(TAKEN, TAKEN + SINCE.lstrip("\n"))
-OF_SOURCES = "versions: {{start: since, end: until, history: source_history}}, "
+OF_SOURCES = "versions: {{start: since, end: until, history: source_history, withdrawn: gone}}, "
 PLAIN = NARROW.replace("{{role: dependent, director: object,", "{{role: dependent, " + OF_SOURCES + "director: object,")
 COPIED = PLAIN.replace("director: object,", "overlap: true, director: object,", 1)
 OF_TWO = FELIS.replace('primaryKey: "#source.source_id"', 'primaryKey: ["#source.source_id", "#source.band"]').replace(
@@ -37,8 +38,8 @@ ASKED = (
 POINTS = [point for point in failpoints() if point.startswith(OF_REPLACED)]
 
 
-def sources(numbers, of, epoch):
-    """Return rows of sources of some objects, where the objects of the first epoch are."""
+def sources(numbers, of, epoch, gone=()):
+    """Return rows of sources of some objects, where the objects of the first epoch are; some are withdrawn."""
     numbers = np.asarray(numbers)
     near = objects(of, 0)
     return pa.table(
@@ -52,6 +53,7 @@ def sources(numbers, of, epoch):
             "taken": pa.array(numbers * 1_000_003 + 10**15, pa.timestamp("us")),
             "since": pa.array(np.full(len(numbers), 10**15 + epoch), pa.timestamp("us")),
             "until": pa.nulls(len(numbers), pa.timestamp("us")),
+            "gone": pa.array([10**15 + epoch if number in gone else None for number in numbers.tolist()], pa.timestamp("us")),
         }
     )
 
@@ -59,10 +61,12 @@ def sources(numbers, of, epoch):
 EPOCHS = (
     {"object": objects(range(40), 0), "source": sources(range(80), np.arange(80) % 40, 0)},
     {"source": sources([*range(0, 30, 2), *range(80, 90)], [*range(1, 31, 2), *range(10)], 1)},
-    {"source": sources([0, 2, 4, 85], [0, 20, 5, 39], 2), "object": far([0, 5, 20, 33], 2)},
-    {"source": sources([0, 7, 2000], [0, 0, 0], 3), "object": objects([0, 21], 3)},
+    {"source": sources([0, 2, 4, 85, 50, 20], [0, 20, 5, 39, 33, 11], 2, gone=[20, 50]), "object": far([0, 5, 20, 33], 2)},
+    {"source": sources([0, 7, 50, 2000, 2001], [0, 0, 33, 0, 1], 3, gone=[2001]), "object": objects([0, 21], 3)},
 )
-"""Sources that stay with their objects and others that do not, in the transaction in which these move and before it."""
+"""Sources that stay with their objects and others that do not, in the transaction in which these move and before it; some are
+withdrawn, and one of them comes again.
+"""
 
 
 def rows_of(epochs):
@@ -72,9 +76,12 @@ def rows_of(epochs):
         current, former = {}, []
         for epoch in epochs:
             for row in epoch[table].to_pylist() if table in epoch else ():
-                if (before := current.get(row[key])) is not None:
+                if (before := current.pop(row[key], None)) is not None:
                     former.append({**before, end: row[start]})
-                current[row[key]] = row
+                if row.get("gone") is None:
+                    current[row[key]] = row
+                else:
+                    former.append(row)
         schema = epochs[0][table].schema
         found[table] = pa.Table.from_pylist([*current.values()], schema)
         found[f"{table}_history"] = pa.Table.from_pylist(former, schema)
@@ -96,7 +103,7 @@ def differing(night, one, other):
 def test_all_is_as_if_the_last_rows_had_been_loaded(felis, partition, night):
     database = appended(night, EPOCHS, night.schema(felis, partition))
     rows = rows_of(EPOCHS)
-    assert rows["source_history"].num_rows == 21
+    assert rows["source_history"].num_rows == 26
     loaded = night.load(rows, night.schema(felis, partition))
     assert differing(night, database, loaded) == []
     with night.running.metadata() as session:
@@ -114,7 +121,7 @@ def test_all_is_as_if_the_last_rows_had_been_loaded(felis, partition, night):
 def test_withdrawn_rows_are_followed_no_more(night):
     schema = night.schema(FELIS, COPIED)
     database = appended(night, EPOCHS[:2], schema)
-    night.append(database, {"source": sources([2, 3, 90], [30, 31, 3], 2)}, f"{database}-last")
+    night.append(database, {"source": sources([2, 3, 90, 6, 91], [30, 31, 3, 3, 4], 2, gone=[6, 91])}, f"{database}-last")
     night.ingest.withdraw(f"{database}-no", f"{database}-1")
     found = night.ingest.finished(f"{database}-no", 60)
     assert found.error.message.startswith("rows of table source, such as source_id 2, were followed by those of other transactions")
@@ -124,6 +131,18 @@ def test_withdrawn_rows_are_followed_no_more(night):
         assert (found.state, found.error) == (TransactionState.COMMITTED, None)
         left = night.load(rows_of(EPOCHS[: 2 if name == "last" else 1]), night.schema(FELIS, COPIED))
         assert differing(night, database, left) == []
+
+
+def test_a_first_load_has_no_withdrawn_rows(night):
+    schema = night.schema(FELIS, PLAIN)
+    night.ingest.begin(schema.stem, TransactionRequest(schema_file=str(schema), chunk_order=0))
+    night.send(schema.stem, "o", "object", objects(range(3), 0))
+    path = night.files({"source": sources([5, 6], [1, 2], 1, gone=[6])})["source"]
+    night.ingest.send(schema.stem, "s", ContributionRequest(table="source", source=str(path)))
+    found = night.ingest.contribution(schema.stem, "s", 60)
+    assert "row 2, column 'gone'" in found.files[0].error.message
+    assert "the row is withdrawn: it belongs into table source_history" in found.files[0].error.message
+    night.ingest.cancel(schema.stem)
 
 
 def test_rows_that_make_no_sense_are_refused(night):

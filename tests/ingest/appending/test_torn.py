@@ -30,7 +30,7 @@ OF_VERSIONS = ("ingest.append.rewrite", "ingest.append.end_versions")
 OF_MOVES = ("ingest.append.move", "ingest.append.leave")
 """What is done where objects move to other chunks."""
 
-OF_REPLACED = ("ingest.append.replace",)
+OF_REPLACED = ("ingest.append.replace", "ingest.append.hide", "ingest.append.former")
 """What is done where rows of dependents follow others."""
 
 POINTS = [
