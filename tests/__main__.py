@@ -1,6 +1,6 @@
-"""``python tests``: every test, in pytest processes of a package each, three at a time. Options are handed to each of them.
+"""``python tests``: every test, in pytest processes of a package each, four at a time. Options are handed to each of them.
 
-Of two processes each waits for its servers half of the time. Packages that take short share one, and a cluster in it. ``pytest``
+Each waits for its servers much of the time. Packages that take short share one, and a cluster in it. ``pytest``
 alone runs every test in one process.
 """
 
@@ -21,7 +21,7 @@ PROCESSES = {
 }
 """Directories, what takes longest first, so that the last ones end together; each without those of the others that are in it."""
 
-AT_ONCE = 3
+AT_ONCE = 4
 
 
 def main(options: list[str]) -> int:

@@ -51,7 +51,7 @@ STARTED = "worker.functions.install"
 
 OTHERS = {"indexing", "columns", "append", "merge", "withdraw"}
 
-SOME = 11
+SOME = 9
 """Points at which `make test` kills; the nightly checks kill at all."""
 
 
