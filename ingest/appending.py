@@ -225,8 +225,8 @@ async def _facts(making: Making, database: Database, known: Mapping[str, TableRo
     for change in changes:
         name, own = change.table.name, {}
         if change.sent is not None:
-            own, sent = change.sent.made.facts, {name: change.sent.places(change.row)}
-            await Measurement(making.engine, making.nodes, database, making.staging, before, sent).check_keys(change.table)
+            own = change.sent.made.facts
+        await Measurement(making.engine, making.nodes, database, making.staging, before, new).check_keys(change.table)
         measured = await Measurement(making.engine, making.nodes, database, making.staging, after, new).facts(change.table)
         facts[name] = _joined(change.row, measured | own)
     for table in database.tables:

@@ -4,8 +4,8 @@ The director of a row may be another one than that of the row before, which then
 be say the ranges of the keys in each chunk: of keys that grow with time, as those of detections do, no chunk has any.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,11 @@ from qserv.ids import ChunkId
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.measured import integer_ranges
 from schema.model import CONTRIBUTION_COLUMN, ENDED_COLUMN, Versions
+from schema.physical import quote
 from schema.types import row_schema
+
+KEYS_AT_A_TIME = 300_000
+"""Keys that nodes are asked for at a time, as text: 6 MB."""
 
 AsFormer = Callable[[pa.RecordBatch], pa.RecordBatch]
 """Rows of a table -> those of its history."""
@@ -64,14 +68,17 @@ class Replacing:
             columns = {name: rows.column(name) for name in rows.schema.names} | {ENDED_COLUMN: rows.column(CONTRIBUTION_COLUMN)}
             return pa.RecordBatch.from_arrays([columns[field.name].cast(field.type) for field in schema], schema=schema)
 
-        before = await self._gathered(gathered, ended, await self._places(newer), (self.sent.number,))
+        before = Leaving(self.change, self.family, table.version_key, (self.sent.number,))
+        async for places in self._places(newer):
+            await self._gather(before, gathered, ended, places)
         if before:
             async with changing(making.engine, "ingest.append.replace") as connection:
                 number = await begin_segment(connection, self.family, self.change.row)
             await before.written(making, number)
-        gone = newer.keys[newer.withdrawn]
-        of_sent = {chunk: among(self.change.place(chunk), table.version_key, gone) for chunk in self.sent.segments if len(gone)}
-        hidden = await self._gathered(gathered, withdrawn, of_sent)
+        hidden = Leaving(self.change, self.family, table.version_key)
+        if versions.withdrawn is not None and newer.withdrawn.any():
+            gone = f"rows.{quote(versions.withdrawn)} IS NOT NULL"
+            await self._gather(hidden, gathered, withdrawn, {chunk: self._where(chunk, gone) for chunk in self.sent.segments})
         if hidden:
             async with changing(making.engine, "ingest.append.hide") as connection:
                 number = await begin_segment(connection, self.family, self.change.row)
@@ -82,12 +89,14 @@ class Replacing:
                 number = await begin_segment(connection, self.family, self.ended.row)
             self.ended.send(NewSegment(number, await gathered.made(number)))
 
-    async def _gathered(
-        self, gathered: Regrouping, as_former: AsFormer, places: Mapping[ChunkId, Place], fresh: tuple[int, ...] = ()
-    ) -> Leaving:
+    def _where(self, chunk: ChunkId, condition: str) -> Place:
+        """Return where rows of a chunk are of which a condition holds."""
+        place = self.change.place(chunk)
+        return replace(place, base=f"(SELECT * FROM {place.base} AS rows WHERE {condition})")  # noqa: S608 (a quoted name)
+
+    async def _gather(self, leaving: Leaving, gathered: Regrouping, as_former: AsFormer, places: Mapping[ChunkId, Place]) -> None:
         """Read rows that leave the table for the history, where they stay in their chunks."""
         making, table, names = self.making, self.change.table, row_schema(self.change.table).names
-        leaving = Leaving(self.change, self.family, table.version_key, fresh)
         ((director, key),) = table.directors
 
         async def placed(batch: pa.RecordBatch) -> ChunkedRows:
@@ -97,19 +106,22 @@ class Replacing:
             return ChunkedRows(rows, homes, rows.slice(0, 0), np.empty(0, np.int64))
 
         await gathered.read(measurement(making, self.family, {table.name: places}), table, names, placed)
-        return leaving
 
-    async def _places(self, newer: Newer) -> dict[ChunkId, Place]:
-        """Return where rows of before are that may have keys of new ones."""
-        names, found = self.change.table.version_key, {}
+    async def _places(self, newer: Newer) -> AsyncIterator[dict[ChunkId, Place]]:
+        """Yield where rows of before are that may have keys of new ones, with so many keys at a time."""
+        names, some, count = self.change.table.version_key, dict[ChunkId, Place](), 0
         async with connect(self.making.engine) as connection:
             ranges = [await integer_ranges(connection, self.change.row.table_id, name) for name in names]
         for chunk, place in places_of(self.change.row).items():
-            if place.rows:
-                keys = _within(newer.keys, [of_column.get(chunk) for of_column in ranges])
-                if len(keys):
-                    found[chunk] = among(place, names, keys)
-        return found
+            keys = _within(newer.keys, [of_column.get(chunk) for of_column in ranges])
+            for start in range(0, len(keys) if place.rows else 0, KEYS_AT_A_TIME):
+                part = keys[start : start + KEYS_AT_A_TIME]
+                if chunk in some or count + len(part) > KEYS_AT_A_TIME:
+                    yield some
+                    some, count = {}, 0
+                some[chunk], count = among(place, names, part), count + len(part)
+        if some:
+            yield some
 
 
 def _within(keys: Keys, ranges: list[tuple[int, int] | None]) -> Keys:

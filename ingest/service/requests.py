@@ -30,7 +30,7 @@ from ingest.service.models import (
     TransactionRequest,
     WithdrawalRequest,
 )
-from ingest.withdrawing import withdrawable
+from ingest.withdrawable import withdrawable
 from qserv.api.errors import told
 from qserv.errors import NoSuchLoadError, QservError, SchemaError, UnknownNameError
 from qserv.metadata import loads

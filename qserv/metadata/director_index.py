@@ -163,9 +163,9 @@ async def move_keys(  # noqa: PLR0913, PLR0917 (which keys of which index, where
     )
 
 
-async def has_moved(connection: AsyncConnection, database: str) -> bool:
-    """Whether rows of a database have ever moved from chunk to chunk."""
-    found = select(moved_keys.c.key).where(moved_keys.c.database == database).limit(1)
+async def has_moved(connection: AsyncConnection, database: str, since: int = 0) -> bool:
+    """Whether rows of a database have moved from chunk to chunk, since after a version of the catalogue."""
+    found = select(moved_keys.c.key).where(moved_keys.c.database == database, moved_keys.c.version > since).limit(1)
     return (await connection.execute(found)).one_or_none() is not None
 
 

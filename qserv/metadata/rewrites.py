@@ -100,6 +100,8 @@ class Found:
     withdrawn: datetime | None
     appended: bool
     moved: bool
+    version: int | None
+    """Of the catalogue, that shows its rows."""
 
 
 class Shift(NamedTuple):
@@ -136,7 +138,13 @@ async def find(connection: AsyncConnection, name: str) -> Found:
     if row is None:
         msg = f"there is no transaction {name}; `qserv loads` lists them"
         raise NoSuchLoadError(msg)
-    return Found(row.transaction_id, TransactionState(row.state), row.withdrawn, row.appended, row.moved)
+    return Found(row.transaction_id, TransactionState(row.state), row.withdrawn, row.appended, row.moved, row.version)
+
+
+async def appended_since(connection: AsyncConnection, table_id: int, version: int) -> bool:
+    """Whether later versions of the catalogue show rows that transactions appended to a table."""
+    found = await connection.execute(_APPENDED_SINCE, {"id": table_id, "version": version})
+    return bool(found.scalar_one())
 
 
 async def withdraw(connection: AsyncConnection, transaction_id: int) -> None:
@@ -145,7 +153,7 @@ async def withdraw(connection: AsyncConnection, transaction_id: int) -> None:
 
 
 _FIND = text("""
-    SELECT transaction_id, state, withdrawn AT TIME ZONE 'UTC' AS withdrawn,
+    SELECT transaction_id, state, version, withdrawn AT TIME ZONE 'UTC' AS withdrawn,
         EXISTS (SELECT FROM appended_chunks WHERE appended_chunks.transaction_id = transactions.transaction_id) AS appended,
         EXISTS (
             SELECT FROM moved_keys
@@ -171,6 +179,10 @@ _SHIFT = text(f"""
 _EMPTIED = text("""
     DELETE FROM appended_chunks WHERE table_id = CAST(:id AS integer) AND row_count = 0 AND overlap_row_count = 0
         AND chunk = ANY(CAST(:chunks AS bigint[]))""")
+_APPENDED_SINCE = text("""
+    SELECT EXISTS (
+        SELECT FROM appended_chunks JOIN transactions USING (transaction_id)
+        WHERE table_id = CAST(:id AS integer) AND version > CAST(:version AS bigint))""")
 _WITHDRAWN = text("""
     WITH gone AS (DELETE FROM appended_chunks WHERE transaction_id = CAST(:transaction AS bigint))
     UPDATE transactions SET withdrawn = clock_timestamp() WHERE transaction_id = CAST(:transaction AS bigint)""")

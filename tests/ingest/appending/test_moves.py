@@ -132,6 +132,23 @@ def test_one_key_in_two_chunks_of_a_transaction_is_refused(night):
     night.has_nothing_else(database)
 
 
+def test_a_row_that_would_move_to_one_of_its_key_is_refused(night):
+    database = night.load({"object": objects([1, 3], 0), "source": sources([1], 0)}, night.schema(VERSIONED, NARROW))
+    again = sources([3], 0).set_column(0, "source_id", pa.array([1]))
+    night.append(database, {"source": again})  # a primary key is unique in a chunk
+    name = f"{database}-moved"
+    night.ingest.begin(name, TransactionRequest(append_to=database))
+    (row,) = objects([3], 0).to_pylist()
+    there = objects([1], 1).set_column(1, "ra", pa.array([row["ra"]])).set_column(2, "dec", pa.array([row["dec"]]))
+    night.send(name, "there", "object", there)
+    night.ingest.commit(name)
+    found = night.ingest.finished(name, 60)
+    assert (found.state, "Key (source_id)=(1) is there already" in found.error.message) == (TransactionState.OPEN, True)
+    night.ingest.cancel(name)
+    night.ingest.finished(name)
+    night.has_nothing_else(database)
+
+
 OF_SOME = """
     SELECT o.id, o.begins, COUNT(s.source_id) AS found FROM {db}.object o JOIN {db}.source s ON s.object_id = o.id
     WHERE o.id IN (9007199254740992, 9007199254740995, 9007199254740998) GROUP BY o.id, o.begins"""

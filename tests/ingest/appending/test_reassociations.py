@@ -133,6 +133,35 @@ def test_withdrawn_rows_are_followed_no_more(night):
         assert differing(night, database, left) == []
 
 
+def test_a_transaction_that_only_withdrew_rows_is_taken_back(night):
+    database = appended(night, EPOCHS[:1], night.schema(FELIS, COPIED))
+    night.append(database, {"source": sources([5, 6, 700], [5, 6, 9], 1, gone=[5, 6, 700])}, f"{database}-gone")
+    assert night.ask(database, "SELECT source_id FROM {db}.source WHERE source_id IN (5, 6, 700)") == []
+    night.ingest.withdraw(f"{database}-no", f"{database}-gone")
+    found = night.ingest.finished(f"{database}-no", 60)
+    assert (found.state, found.error) == (TransactionState.COMMITTED, None)
+    assert differing(night, database, appended(night, EPOCHS[:1], night.schema(FELIS, COPIED))) == []
+
+
+@pytest.mark.parametrize(
+    ("since", "why"),
+    [
+        ({"source": sources([5], [20], 2)}, "rows of table source that it withdrew may have come again with later transactions"),
+        ({"object": far([5], 2)}, "objects have moved to other chunks since"),
+    ],
+    ids=["came again", "moved"],
+)
+def test_rows_that_cannot_go_back_stay_where_they_are(since, why, night):
+    database = appended(night, EPOCHS[:1], night.schema(FELIS, PLAIN))
+    night.append(database, {"source": sources([5, 7, 800], [9, 9, 9], 1, gone=[5])}, f"{database}-changed")
+    night.append(database, since)
+    before = [night.ask(database, query) for query in ASKED]
+    night.ingest.withdraw(f"{database}-no", f"{database}-changed")
+    found = night.ingest.finished(f"{database}-no", 60)
+    assert (found.state, why in found.error.message) == (TransactionState.ABORTED, True)
+    assert [night.ask(database, query) for query in ASKED] == before
+
+
 def test_a_first_load_has_no_withdrawn_rows(night):
     schema = night.schema(FELIS, PLAIN)
     night.ingest.begin(schema.stem, TransactionRequest(schema_file=str(schema), chunk_order=0))
