@@ -68,7 +68,8 @@ class Merger:
             try:
                 with contextlib.suppress(FamilyHeldError):
                     async with family_lock(self._engine, MERGES):
-                        while await self._some():
+                        failed: set[int] = set()
+                        while await self._some(failed):
                             pass
             except QservError as error:
                 log.warning("segments are not merged", code=error.code, reason=str(error))
@@ -76,10 +77,10 @@ class Merger:
                 log.exception("segments are not merged")
             await asyncio.sleep(self._look_s)
 
-    async def _some(self) -> bool:
-        """Merge segments of some chunks; return whether there were any to merge."""
+    async def _some(self, failed: set[int]) -> bool:
+        """Merge segments of some chunks, but not of tables that failed; return whether there were any to merge."""
         async with connect(self._engine) as connection:
-            wanted = await merges.to_merge(connection, self._most, self._quiet_s, AT_A_TIME)
+            wanted = await merges.to_merge(connection, self._most, self._quiet_s, AT_A_TIME, failed)
             building = await segments.building(connection, BuildKind.MERGE)
             unused = await merges.unused(connection)
             listed = await list_nodes(connection)
@@ -94,8 +95,12 @@ class Merger:
                 async with changing(self._engine, "ingest.merge.forget") as connection:
                     await merges.forget(connection, gone)
             of_table = sorted(wanted, key=lambda merge: (merge.table_id, merge.chunk))
-            for _, found in groupby(of_table, key=lambda merge: merge.table_id):
-                await self._merge(nodes, list(found))
+            for table_id, found in groupby(of_table, key=lambda merge: merge.table_id):
+                try:
+                    await self._merge(nodes, list(found))
+                except QservError as error:  # the others have their turn; this one again with the next look
+                    failed.add(table_id)
+                    log.warning("segments are not merged", table=table_id, code=error.code, reason=str(error))
         return bool(wanted)
 
     async def _merge(self, nodes: Nodes, wanted: Sequence[Merge]) -> None:

@@ -1,4 +1,4 @@
-"""``python tests``: every test, in pytest processes of a package each, four at a time. Options are handed to each of them.
+"""``python tests``: every test, in pytest processes of a package each, three at a time. Options are handed to each of them.
 
 Each waits for its servers much of the time. Packages that take short share one, and a cluster in it. ``pytest``
 alone runs every test in one process.
@@ -12,16 +12,16 @@ from tests.support.sessions import run_sessions
 TESTS = Path(__file__).parent
 
 PROCESSES = {
-    "oracle": TESTS / "oracle",
-    "czar": TESTS / "czar",
     "ingest": TESTS / "ingest",
     "appending": TESTS / "ingest" / "appending",
+    "czar": TESTS / "czar",
+    "oracle": TESTS / "oracle",
     "others": TESTS,
     "qserv": TESTS / "qserv",
 }
 """Directories, what takes longest first, so that the last ones end together; each without those of the others that are in it."""
 
-AT_ONCE = 4
+AT_ONCE = 3
 
 
 def main(options: list[str]) -> int:

@@ -1,6 +1,6 @@
 """Segments that become one: which, what then stands for what, and what is not needed any more."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -36,7 +36,9 @@ class Unused(NamedTuple):
     chunks: list[int]
 
 
-async def to_merge(connection: AsyncConnection, most: int, quiet_s: float, limit: int) -> list[Merge]:
+async def to_merge(
+    connection: AsyncConnection, most: int, quiet_s: float, limit: int, without: Collection[int] = ()
+) -> list[Merge]:
     """Return chunks of published tables some segments of which should be one: those that have the most first.
 
     Parameters
@@ -45,8 +47,10 @@ async def to_merge(connection: AsyncConnection, most: int, quiet_s: float, limit
         More segments than this are too many: the small ones are merged.
     quiet_s
         Where nothing was appended for so long, all are merged.
+    without
+        Tables that are left alone, by their ids.
     """
-    rows = await connection.execute(_TO_MERGE, {"most": most, "quiet_s": quiet_s, "limit": limit})
+    rows = await connection.execute(_TO_MERGE, {"most": most, "quiet_s": quiet_s, "limit": limit, "without": list(without)})
     found = []
     for row in rows:
         there = [Segment(*values) for values in zip(row.segments, row.row_counts, row.overlap_row_counts, strict=True)]
@@ -134,7 +138,7 @@ _TO_MERGE = text("""
             SELECT node_id FROM replicas WHERE replicas.table_id = segments.table_id AND replicas.chunk = segments.chunk
             ORDER BY node_id) AS nodes
     FROM segments JOIN tables USING (table_id) JOIN databases USING (database)
-    WHERE replaced IS NULL AND published
+    WHERE replaced IS NULL AND published AND table_id <> ALL(CAST(:without AS integer[]))
     GROUP BY table_id, chunk, database, tables.name, databases.family
     HAVING count(*) > CAST(:most AS bigint)
         OR (count(*) > 1 AND max(counted) < now() - make_interval(secs => CAST(:quiet_s AS double precision)))

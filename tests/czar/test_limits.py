@@ -272,6 +272,10 @@ def test_temporary_files_are_limited_on_nodes_and_in_the_scratch_database(query,
     asyncio.run(ask())
 
 
+TRIES = 10
+"""How often a query that ends too large is asked."""
+
+
 @dataclass
 class TemporaryFiles:
     """Looks at the temporary files of a node for as long as the block lasts."""
@@ -315,9 +319,13 @@ def test_the_statements_of_a_query_use_no_more_than_its_limit_together(narrow):
 
     with TemporaryFiles(cluster.nodes[0].postgres.conninfo(Role.ADMIN, NODE_DATABASE, secrets)) as files:
         assert asyncio.run(ask(2)) > 10_000
-        # A statement for one chunk, the least there is, needs less than the limit; three at once need twice as much.
-        with pytest.raises(TemporarySpaceError) as met:
-            asyncio.run(ask(40))
+        # What it is just before its end is not seen each time.
+        for _ in range(TRIES):
+            # A statement for one chunk, the least there is, needs less than the limit; three at once need twice as much.
+            with pytest.raises(TemporarySpaceError) as met:
+                asyncio.run(ask(40))
+            if files.most_bytes > settings.max_temporary_bytes / 4:
+                break
     assert met.value.code == "query.limit.temporary_space"
     assert files.most_statements > 1
     assert settings.max_temporary_bytes / 4 < files.most_bytes <= settings.max_temporary_bytes

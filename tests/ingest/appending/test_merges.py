@@ -1,7 +1,11 @@
 """Segments become one in the background; nobody notices."""
 
+from contextlib import suppress
+
+import psycopg
 import pytest
 
+from qserv.cluster import NODE_DATABASE, Role
 from tests.ingest.appending.conftest import TABLES, rows_of, visit
 from tests.ingest.appending.reader import Reader
 from tests.ingest.appending.test_append import QUERIES, joined
@@ -56,6 +60,31 @@ def test_merged_rows_are_as_if_they_had_been_loaded_together(night):
     sql = [night.czar.explain(QUERIES[18].format(db=name)).text.partition("on each chunk")[2] for name in (database, loaded)]
     assert sql[0] == sql[1]
     assert "_friends" in sql[0]
+
+
+def test_a_table_that_cannot_be_merged_leaves_others_their_turn(night):
+    databases = [night.load(visit(0)) for _ in range(2)]
+    node = night.running.cluster.nodes[0]
+    with psycopg.connect(node.postgres.conninfo(Role.ADMIN, NODE_DATABASE, night.running.secrets), autocommit=True) as admin:
+        lost = until(lambda: renamed(night, databases[0], admin))
+        night.append(databases[1], visit(90))
+        merged(night, databases[1])
+        assert segments(night, databases[0])["filter", -1][0] > 1
+        admin.execute(lost)
+    merged(night, databases[0])
+    count = "SELECT COUNT(*) AS n FROM {db}.filter"
+    assert night.ask(databases[0], count) == [repr({"n": len(sent(night, databases[0], "filter"))})]
+
+
+def renamed(night, database, admin):
+    """Append to a database, and let a table of a node not be found; return what undoes that, None if it was merged already."""
+    night.append(database, visit(len(sent(night, database, "filter"))))
+    found = admin.execute("SELECT max(tablename) FROM pg_tables WHERE schemaname = %s AND tablename LIKE 'filter~%%'", [database])
+    (name,) = found.fetchone()
+    with suppress(psycopg.errors.UndefinedTable):
+        admin.execute(f'ALTER TABLE "{database}"."{name}" RENAME TO lost')
+        return f'ALTER TABLE "{database}".lost RENAME TO "{name}"'
+    return None
 
 
 @pytest.mark.nightly(share=0)

@@ -72,7 +72,12 @@ LARGE = [(objects, range(60)), (far, range(0, 60, 3)), (objects, [*range(0, 60, 
 
 
 @pytest.mark.parametrize(
-    ("visits", "partition"), [(SMALL, NARROW), (LARGE, NARROW), (LARGE, COPIED)], ids=["near", "far", "copies"]
+    ("visits", "partition"),
+    [
+        pytest.param(SMALL, NARROW, id="near"),
+        pytest.param(LARGE, NARROW, id="far", marks=pytest.mark.nightly(share=0)),
+        pytest.param(LARGE, COPIED, id="copies"),
+    ],
 )
 def test_all_is_as_if_it_had_been_loaded_where_it_is_now(visits, partition, night):
     database = appended(night, visits, night.schema(VERSIONED, partition))

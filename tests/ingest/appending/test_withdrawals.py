@@ -36,7 +36,7 @@ def refusal(night, transaction, name="no"):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("of", ["segments", "merged segments"])
+@pytest.mark.parametrize("of", [pytest.param("segments", marks=pytest.mark.nightly(share=0)), "merged segments"])
 def test_what_stays_is_as_if_it_had_been_loaded_alone(of, night):
     parts = [rows_of(1), rows_of(2, 400, 100), rows_of(3, 800, 50)]
     database = night.load(parts[0])
