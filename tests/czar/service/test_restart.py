@@ -35,7 +35,7 @@ VERY_SLOW = SLOW.replace("FROM", "FROM tap_schema.columns AS c,").replace("b.col
 MANY_ROWS = "SELECT a.*, b.* FROM stars.hipparcos AS a, tap_schema.columns AS b, tap_schema.schemas AS c"
 """Takes minutes to send."""
 
-LEASE_S = 3
+LEASE_S = 5
 
 
 @pytest.fixture
@@ -82,13 +82,14 @@ def test_a_job_of_a_killed_czar_is_run_again_by_another(archive, czar, second, n
         nodes.wait(busy=False)
     assert survivor.job(job.job_id).state is JobState.RUNNING
     job = ended(survivor, job)
-    assert (job.state, job.attempt, job.error) == (JobState.COMPLETED, 2, None)
+    assert (job.state, job.error) == (JobState.COMPLETED, None)
+    assert job.attempt > 1  # 3 where a czar was so slow that it was taken for dead too
     wait_for(czar)
     for client in (survivor, czar):
         for one, rows in ((job, 1), (done, 172)):
             with client.result(one.job_id) as result:
                 assert result.read_all().num_rows == rows
-    assert [path.name for path in (archive.home / "results").glob(f"{job.job_id}*")] == [f"{job.job_id}-2.arrow"]
+    assert [path.name for path in (archive.home / "results").glob(f"{job.job_id}*")] == [f"{job.job_id}-{job.attempt}.arrow"]
 
 
 @pytest.mark.parametrize("rows_have_come", [False, True])
