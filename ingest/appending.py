@@ -62,7 +62,7 @@ async def append(making: Making, family: Family, rows: Mapping[str, int]) -> tup
     database = family.database
     await clear_builds(making.engine, making.nodes, family.name)
     async with connect(making.engine) as connection:
-        catalogue = await load_catalogue(connection)
+        catalogue = await load_catalogue(connection, beside=database.name)
     known = {row.name: row for row in catalogue.tables if row.database == database.name}
     _check_columns(database, known)
     changes, moves = await _made(making, family, known, rows)

@@ -206,7 +206,7 @@ async def _opened_to_append(
     database = await published_tables(engine, options.database.name, options.tables)  # as it is now, not as it was when asked
     check_appendable(database, frozenset(options.tables))
     async with connect(engine) as connection:
-        catalogue = await load_catalogue(connection)
+        catalogue = await load_catalogue(connection, beside=database.name)
         family = await read_family(connection, database.family)
     ids = {row.name: row.table_id for row in catalogue.tables if row.database == database.name}
     load, staging = Load(engine, queued.transaction_id, queued.name, appends=True), Staging(database.name)

@@ -144,6 +144,7 @@ segments = Table(
     ForeignKeyConstraint(["table_id", "chunk"], ["chunks.table_id", "chunks.chunk"], ondelete="CASCADE"),
     comment="What a chunk's rows are in, where that is not what a load made alone.",
 )
+Index("segments_replaced", segments.c.replaced, postgresql_where=segments.c.replaced.is_not(None))
 
 appended_chunks = Table(
     "appended_chunks",
@@ -156,6 +157,7 @@ appended_chunks = Table(
     ForeignKeyConstraint(["table_id", "chunk"], ["chunks.table_id", "chunks.chunk"], ondelete="CASCADE"),
     comment="Where the rows are that a transaction appended, whatever segments they are in by now.",
 )
+Index("appended_chunks_of_chunk", appended_chunks.c.table_id, appended_chunks.c.chunk)
 
 segment_builds = Table(
     "segment_builds",
@@ -289,6 +291,9 @@ transactions = Table(
     CheckConstraint("kind IN ('load', 'transaction', 'index', 'column', 'withdrawal')", name="kind"),
     comment="Loads: the rows of one become visible together, or none of them.",
 )
+Index("transactions_state", transactions.c.state)
+Index("transactions_asked", transactions.c.transaction_id, postgresql_where=transactions.c.request.is_not(None))
+Index("transactions_uncleared", transactions.c.transaction_id, postgresql_where=~transactions.c.cleared)
 
 contributions = Table(
     "contributions",

@@ -1,139 +1,187 @@
 """``python tests/benchmarks/ingest/visits.py``: visits of one night, appended one after the other. Nothing is asserted.
 
 A visit is 40,000 DiaSource, 80,000 DiaForcedSource, and the next versions of 40,000 DiaObject, in a field of 3.5 degrees, all on
-both of two nodes. Fields lie beside each other, and come again; their objects are there before.
+both of two nodes. Fields lie beside each other, and come again; their objects are there before. Segments are merged meanwhile, as
+ever; visits follow each other without a pause, so merges have less time than in a night.
 """
 
 import argparse
+import re
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path += [str(HERE.parent), str(HERE.parent / "engine"), str(HERE.parents[2])]
 
 import numpy as np  # noqa: E402 (the path is set above)
-import pyarrow as pa  # noqa: E402
-import pyarrow.parquet as pq  # noqa: E402
+import psycopg  # noqa: E402
 from markdown_table import as_markdown  # noqa: E402
 from measurement import Result, Sample  # noqa: E402
+from night import DATABASE, FIELDS, Night  # noqa: E402
+from processes import cpu_by_service  # noqa: E402
 from report import load_of_machine  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from czar.service.client import Czar  # noqa: E402
 from ingest.service.client import Ingest  # noqa: E402
 from ingest.service.models import ContributionRequest, TransactionRequest  # noqa: E402
+from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets  # noqa: E402
 from qserv.settings import Settings  # noqa: E402
 from qserv.supervisor.services import czar_services, ingest_services, worker_services  # noqa: E402
 from qserv.supervisor.supervisor import embedded_cluster  # noqa: E402
 
-ROWS = {"DiaObject": 40_000, "DiaSource": 40_000, "DiaForcedSource": 80_000}
-
 GOAL_S = 10.0
 
-FIELDS = 8
-"""In a row along the equator; the next visit is of the next one."""
+FIRST, COMPARED = 4, 20
+"""The last visits are compared with as many after the first ones."""
 
-RADIUS_DEG = 1.75
+MOST_GROWTH = 1.1
+"""Ratio of these that counts as none: quick repetitions of a visit differ by more."""
 
-SCATTER_DEG = 0.1 / 3600
-"""Of the position of an object from one visit to the next."""
+SEGMENTS = """
+    SELECT name, array_agg(count) FROM (
+        SELECT name, chunk, greatest(count(segment) FILTER (WHERE replaced IS NULL), 1) AS count
+        FROM tables JOIN chunks USING (table_id) LEFT JOIN segments USING (table_id, chunk)
+        WHERE database = 'night' GROUP BY name, chunk) AS counted
+    GROUP BY name ORDER BY name"""
 
-FLOATS = 24
-"""Further columns of each table."""
+UNUSED = "SELECT count(*) FROM segments WHERE replaced IS NOT NULL"
+
+MERGED = re.compile(r"segments are merged\W.*\bchunks=\W*(\d+)")
 
 progress = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Visits:
+    """What visits took, one value each, and what they left.
+
+    Attributes
+    ----------
+    seconds
+        From the first file of a visit until its rows are seen.
+    cpu_s
+        Processor time of all processes of the cluster, until the next visit: merges are in it.
+    segments
+        Of each chunk, by table.
+    """
+
+    seconds: list[float]
+    cpu_s: list[float]
+    segments: dict[str, list[int]]
+    facts: list[str]
 
 
 def main() -> int:
     """Append visits, and print how long they took, as markdown."""
     options = _options()
     with tempfile.TemporaryDirectory(prefix="qserv-bench-") as directory:
-        taken = _visits(options.visits, Path(directory))
-    part = max(len(taken) // 5, 1)
-    results = [
-        Result(
-            "a visit, from its first file to visible",
-            "s",
-            Sample(tuple(taken)),
-            goal=f"< {GOAL_S:.0f} s",
-            reached=max(taken) < GOAL_S,
-        ),
-        *(
-            Result(f"visits {start + 1} to {min(start + part, len(taken))}", "s", Sample(tuple(taken[start : start + part])))
-            for start in range(0, len(taken), part)
-        ),
-    ]
-    text = as_markdown(results, f"{options.visits} visits of {sum(ROWS.values()):,} rows, 2 nodes, R = 2", [load_of_machine()])
+        night = Night.scaled(Path(directory), options.scale)
+        visits = _visits(options.visits, night)
+    results = [_visit(visits.seconds, full_size=options.scale == 1), *_parts(visits)]
+    results += [*_growth("time", visits.seconds), *_growth("processor time", visits.cpu_s)]
+    title = f"{options.visits} visits of {sum(night.rows.values()):,} rows, 2 nodes, R = 2"
+    text = as_markdown(results, title, [load_of_machine(), *visits.facts])
     sys.stdout.write(text)
     if options.write:
         options.write.write_text(text)
     return 0
 
 
-def _visits(count: int, home: Path) -> list[float]:
+def _visit(seconds: Sequence[float], *, full_size: bool) -> Result:
+    what, sample = "a visit, from its first file to visible", Sample(tuple(seconds))
+    if not full_size:
+        return Result(what, "s", sample, note=f"at most {max(seconds):.1f} s")
+    return Result(what, "s", sample, goal=f"< {GOAL_S:.0f} s", reached=max(seconds) < GOAL_S)
+
+
+def _parts(visits: Visits) -> list[Result]:
+    """Return time and processor time of each fifth of the visits, and the segments that are left."""
+    count = len(visits.seconds)
+    part = max(count // 5, 1)
+    found = []
+    for start in range(0, count, part):
+        which = slice(start, min(start + part, count))
+        of_part = f"visits {start + 1} to {which.stop}"
+        found.append(Result(of_part, "s", Sample(tuple(visits.seconds[which]))))
+        found.append(Result(f"{of_part}: processor time, with merges", "s", Sample(tuple(visits.cpu_s[which]))))
+    return found + [
+        Result(f"segments of a chunk of {table} at the end", "", Sample(tuple(counts)), note=f"at most {max(counts)}")
+        for table, counts in visits.segments.items()
+    ]
+
+
+def _growth(what: str, values: Sequence[float]) -> list[Result]:
+    """Compare the last visits with those after the first ones; nothing where there are too few.
+
+    The goal is reached where all of the interval is below `MOST_GROWTH`, and missed where all of it is above: between, it cannot be
+    told from these visits.
+    """
+    if len(values) < FIRST + 2 * COMPARED:
+        return []
+    early, late = np.array(values[FIRST : FIRST + COMPARED]), np.array(values[-COMPARED:])
+    random = np.random.default_rng(1)
+    drawn = [random.choice(each, (10_000, COMPARED)).mean(axis=1) for each in (late, early)]
+    low, high = np.quantile(drawn[0] / drawn[1], [0.025, 0.975])
+    reached = True if high < MOST_GROWTH else False if low > MOST_GROWTH else None
+    subject = f"{what} of the last {COMPARED} visits, compared with visits {FIRST + 1} to {FIRST + COMPARED}"
+    ratio = float(late.mean() / early.mean())
+    note = f"{late.mean():.3f} s and {early.mean():.3f} s in the mean; 95 % of such samples: {low:.2f} to {high:.2f}"
+    return [Result(subject, "", Sample((ratio,)), goal=f"1 (below {MOST_GROWTH})", reached=reached, note=note)]
+
+
+def _visits(count: int, night: Night) -> Visits:
     services = lambda found: worker_services(found) + czar_services(found) + ingest_services(found)  # noqa: E731 (an argument)
-    taken = []
-    settings = Settings(home=home / "cluster", nodes=2, tap_port=0)
+    home, seconds = night.home / "cluster", []
+    settings = Settings(home=home, nodes=2, tap_port=0)
     with ExitStack() as stack:
         cluster = stack.enter_context(embedded_cluster(settings, services=services))
         ingest, czar = stack.enter_context(Ingest.of_home(cluster.home)), stack.enter_context(Czar.of_home(cluster.home))
-        _begin(ingest, home)
+        _begin(ingest, night)
+        spent_s = [_cpu_s(home)]
         for number in range(1, count + 1):
-            files = _write(number, home)
+            files = night.visit(number)
             started = time.monotonic()
-            _append(ingest, f"visit-{number}", files)
+            ingest.begin(f"visit-{number}", TransactionRequest(append_to=DATABASE))
+            _send(ingest, f"visit-{number}", files)
             seen = czar.query("SELECT COUNT(*) AS n FROM night.DiaSource")["n"][0].as_py()
-            taken.append(time.monotonic() - started)
-            if seen != number * ROWS["DiaSource"]:
+            seconds.append(time.monotonic() - started)
+            spent_s.append(_cpu_s(home))
+            if seen != number * night.rows["DiaSource"]:
                 msg = f"visit {number}: {seen} rows of DiaSource are seen"
                 raise SystemExit(msg)
-            progress.print(f"visit {number}: {taken[-1]:.1f} s")
-    return taken
+            progress.print(f"visit {number}: {seconds[-1]:.2f} s, processor time {spent_s[-1] - spent_s[-2]:.2f} s")
+        segments, facts = _left(cluster)
+    return Visits(seconds, np.diff(spent_s).tolist(), segments, facts)
 
 
-def _begin(ingest: Ingest, home: Path) -> None:
+def _cpu_s(home: Path) -> float:
+    return sum(cpu_by_service(home).values())
+
+
+def _left(cluster: Cluster) -> tuple[dict[str, list[int]], list[str]]:
+    """Return how many segments each chunk has, by table, and what was merged."""
+    conninfo = cluster.metadata.conninfo(Role.METADATA, METADATA_DATABASE, Secrets.load(cluster.home))
+    with psycopg.connect(conninfo) as session:
+        segments = dict(session.execute(SEGMENTS).fetchall())
+        (unused,) = session.execute(UNUSED).fetchone()
+    merged = [int(match[1]) for match in MERGED.finditer((cluster.home / "logs" / "ingest.log").read_text())]
+    facts = [f"{len(merged)} merges of {sum(merged):,} chunks meanwhile", f"{unused:,} segments of chunks to be dropped at the end"]
+    return segments, facts
+
+
+def _begin(ingest: Ingest, night: Night) -> None:
     """Load the objects of all fields as a catalogue."""
-    columns = "".join(f'\n  - {{name: f{number}, "@id": "#TABLE.f{number}", datatype: float}}' for number in range(FLOATS))
-    tables = []
-    for table, key in (("DiaObject", "diaObjectId"), ("DiaSource", "diaSourceId"), ("DiaForcedSource", "diaForcedSourceId")):
-        text = f'- name: {table}\n  "@id": "#{table}"\n  primaryKey: "#{table}.{key}"\n  columns:'
-        names = [key] if table == "DiaObject" else [key, "diaObjectId"]
-        meta = ', "ivoa:ucd": meta.id;meta.main' if table == "DiaObject" else ""
-        text += "".join(
-            f'\n  - {{name: {name}, "@id": "#{table}.{name}", datatype: long, nullable: false{meta}}}' for name in names
-        )
-        if table == "DiaObject":
-            begins, ends = (f'name: {name}, "@id": "#DiaObject.{name}", datatype: double' for name in ("begins", "ends"))
-            text += f"\n  - {{{begins}, nullable: false}}\n  - {{{ends}}}"
-        for name in ("ra", "dec"):
-            declared = f'name: {name}, "@id": "#{table}.{name}", datatype: double, "ivoa:unit": deg'
-            text += f'\n  - {{{declared}, "ivoa:ucd": pos.eq.{name};meta.main}}'
-        tables.append(text + columns.replace("TABLE", table))
-    (home / "night.yaml").write_text('name: night\n"@id": "#night"\ntables:\n' + "\n".join(tables) + "\n")
-    frame = "frame: {system: ICRS, epoch: J2000}"
-    (home / "night.partition.yaml").write_text(
-        f"""family: night
-overlap_deg: 0.0167
-tables:
-  DiaObject: {{role: director, ra: ra, dec: dec, director_key: diaObjectId, {frame},
-    versions: {{start: begins, end: ends, history: DiaObjectHistory}}}}
-  DiaSource: {{role: dependent, director: DiaObject, director_key: diaObjectId, ra: ra, dec: dec, {frame}}}
-  DiaForcedSource: {{role: dependent, director: DiaObject, director_key: diaObjectId, ra: ra, dec: dec, {frame}}}
-"""
-    )
-    ingest.begin("night-0", TransactionRequest(schema_file=str(home / "night.yaml"), chunk_order=6, replicas=2))
+    ingest.begin("night-0", TransactionRequest(schema_file=str(night.declare()), chunk_order=6, replicas=2))
     for field in range(FIELDS):
-        objects = _write(-FIELDS + field, home)["DiaObject"].rename(home / f"objects-{field}.parquet")
-        ingest.send("night-0", f"field-{field}", ContributionRequest(table="DiaObject", source=str(objects)))
+        request = ContributionRequest(table="DiaObject", source=str(night.objects(field)))
+        ingest.send("night-0", f"field-{field}", request)
     _committed(ingest, "night-0")
-
-
-def _append(ingest: Ingest, name: str, files: dict[str, Path]) -> None:
-    ingest.begin(name, TransactionRequest(append_to="night"))
-    _send(ingest, name, files)
 
 
 def _send(ingest: Ingest, name: str, files: dict[str, Path]) -> None:
@@ -149,31 +197,10 @@ def _committed(ingest: Ingest, name: str) -> None:
         raise SystemExit(load.error.message)
 
 
-def _write(number: int, home: Path) -> dict[str, Path]:
-    """Write the rows of a visit, negative before the first one; return the files, those of the director first."""
-    random, field = np.random.default_rng(number % 2**32), number % FIELDS
-    objects, sky = ROWS["DiaObject"], np.random.default_rng(field)
-    angle, distance = sky.uniform(0, 2 * np.pi, objects), RADIUS_DEG * np.sqrt(sky.random(objects))
-    ra = (10 + 3 * field + distance * np.cos(angle) + random.normal(0, SCATTER_DEG, objects)) % 360
-    dec = distance * np.sin(angle) + random.normal(0, SCATTER_DEG, objects)
-    ids = np.arange(objects) + field * objects
-    files = {}
-    for table, rows in ROWS.items():
-        own = np.arange(rows) % objects
-        columns = {"diaObjectId": ids[own], "ra": ra[own], "dec": dec[own]}
-        if table == "DiaObject":
-            columns |= {"begins": np.full(rows, 60_000.0 + number), "ends": pa.nulls(rows, pa.float64())}
-        else:
-            columns = {f"{table[0].lower()}{table[1:]}Id": np.arange(rows) + number * rows, **columns}
-        floats = {f"f{place}": random.normal(size=rows).astype(np.float32) for place in range(FLOATS)}
-        files[table] = home / f"{table}-{number % 2}.parquet"
-        pq.write_table(pa.table({**columns, **floats}), files[table])
-    return files
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python tests/benchmarks/ingest/visits.py", description="Measure appended visits.")
     parser.add_argument("--visits", type=int, default=50, help="how many (default: %(default)s)")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the rows of a visit, such as 0.05 (default: %(default)s)")
     parser.add_argument("--write", type=Path, help="file for the table, in markdown")
     return parser.parse_args()
 

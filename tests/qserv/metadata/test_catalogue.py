@@ -61,6 +61,21 @@ async def test_tables_are_seen_all_at_once_when_published(engine):
     assert [(table.name, table.facts) for table in after.tables] == [("object", {"measured": 1.5}), ("source", {})]
 
 
+async def test_what_is_beside_a_database_is_read_without_other_families(engine):
+    async with connect(engine) as connection:
+        ids = [*await register(connection, "stars", "object"), *await register(connection, "galaxies", "object")]
+        async with connection.begin():
+            await register_family(connection, FamilyRow("night", 0.1, (4,)))
+            await register_database(connection, DatabaseRow("visits", "night", "", ""))
+            ids.append(await register_table(connection, "visits", {"name": "source"}, COLUMNS, 0))
+        await publish(connection, {table_id: {} for table_id in ids})
+    for database, family, databases in (("stars", "sky", ["galaxies", "stars"]), ("visits", "night", ["visits"]), ("none", "", [])):
+        async with connect(engine) as connection:
+            found = await load_catalogue(connection, beside=database)
+        assert [row.database for row in found.databases] == [row.database for row in found.tables] == databases
+        assert [row.family for row in found.families] == ([family] if databases else [])
+
+
 async def test_a_table_is_read_as_it_was_written(engine):
     async with connect(engine) as connection:
         await register(connection, "stars", "object")
