@@ -21,6 +21,9 @@ GC_THRESHOLD = 50_000
 STOP_GRACE_S = 10
 """Seconds that answers under way get to end when a service is told to stop."""
 
+IDLE_S = 75
+"""Seconds that a connection may be idle: longer than clients keep one, who would lose a question that crosses its end."""
+
 
 def log_to_stderr(level: str = "info") -> None:
     """Write the log of this process to standard error, a JSON object a line."""
@@ -65,7 +68,14 @@ def listen(host: str, port: int, *, service: str, setting: str) -> socket.socket
 
 async def serve_http(app: ASGIApp, listening: socket.socket) -> None:
     """Serve an application until SIGTERM or SIGINT, inside of `run_service`."""
-    config = uvicorn.Config(app, http="httptools", log_level="warning", access_log=False, timeout_graceful_shutdown=STOP_GRACE_S)
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=IDLE_S,
+        timeout_graceful_shutdown=STOP_GRACE_S,
+    )
     with rare_collections():
         await uvicorn.Server(config).serve([listening])
 

@@ -129,8 +129,12 @@ class Contributions:
         NoSuchLoadError
             There is no such transaction.
         """
-        async with connect(self._engine) as connection:
-            files = await contributions.of_transaction(connection, await _number(connection, transaction), name)
+        while True:
+            arriving = self._arrivals.of(transaction, name)
+            async with connect(self._engine) as connection:
+                files = await contributions.of_transaction(connection, await _number(connection, transaction), name)
+            if not any(arrival.over.is_set() for arrival in arriving):  # else it may be written since
+                break
         by_name: dict[str, list[SentFile]] = {}
         for file in files:
             by_name.setdefault(file.name, []).append(file)

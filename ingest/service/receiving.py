@@ -136,7 +136,8 @@ class Arrivals:
         try:
             await asyncio.to_thread(self._directory.mkdir, parents=True, exist_ok=True)
             try:
-                with await asyncio.to_thread(new.open, "xb") as file:
+                # Not in a thread: it could make the file after whoever is cancelled has taken it away.
+                with new.open("xb") as file:
                     async for part in self._in_time(arrival, content):
                         await asyncio.to_thread(write, file, part)
                         arrival.size_bytes += len(part)

@@ -141,11 +141,17 @@ async def list_jobs(connection: AsyncConnection, *, owner: str | None, states: S
 
 
 async def claim(connection: AsyncConnection, czar_id: str, query_id: UUID, dialects: Sequence[str]) -> Job | None:
-    """Give the oldest job that is queued, in one of the dialects, to a czar, to run it under a query id; None if there is none."""
+    """Give the oldest job that is queued, in one of the dialects, to a czar, to run it under a query id; None if there is none.
+
+    Nor does one get any that was taken for dead, until it has given a sign of life: it would be queued again at once.
+    """
     queued = select(jobs.c.job_id).where(jobs.c.state == JobState.QUEUED, jobs.c.dialect.in_(dialects))
     oldest = queued.order_by(jobs.c.submitted).limit(1).with_for_update(skip_locked=True).scalar_subquery()
     values = {"state": JobState.RUNNING, "czar_id": czar_id, "query_id": query_id, "started": func.clock_timestamp()}
-    taken = update(jobs).where(jobs.c.job_id == oldest).values(**values, attempt=jobs.c.attempt + 1).returning(jobs.c.job_id)
+    listed = select(czars.c.czar_id).where(czars.c.czar_id == czar_id).exists()
+    taken = (
+        update(jobs).where(jobs.c.job_id == oldest, listed).values(**values, attempt=jobs.c.attempt + 1).returning(jobs.c.job_id)
+    )
     job_id = (await connection.execute(taken)).scalar_one_or_none()
     return None if job_id is None else await read_job(connection, job_id)
 

@@ -23,7 +23,7 @@ from workers.execute import Executor
 from workers.failures import from_failure, to_flight
 from workers.loading import Loader
 from workers.postgresql.failures import load_error, query_error
-from workers.protocol import ChunkLoad, ChunkQuery, ChunkTask, Failure
+from workers.protocol import ChunkLoad, ChunkQuery, ChunkTask, Failure, Lane
 from workers.scheduler import Scheduler, lane_rules
 from workers.server import Endpoint, WorkerServer
 from workers.turns import Turns
@@ -49,16 +49,15 @@ def test_an_error_of_evaluation_keeps_postgresqls_message(ask, sql, message):
 
 
 def test_an_error_in_a_later_chunk_comes_after_the_rows_of_earlier_ones(client, query_id):
-    tasks = [ChunkTask(chunk, {"n": str(chunk)}) for chunk in (1, 5, 6, 7, 8)]
-    sql = "SELECT 1 / (7 - {n}) AS one FROM pg_sleep(({n} = 7)::int)"
-    with client.query(ChunkQuery(f"{query_id}-1", sql, tuple(tasks[:1]), 20.0)) as answer:
-        assert len(list(answer)) == 1  # now the sweep is at chunk 1
+    tasks = tuple(ChunkTask(chunk, {"n": str(chunk)}) for chunk in (5, 6, 7, 8))
     got = []
-    with client.query(ChunkQuery(query_id, sql, tuple(tasks[1:]), 20.0)) as answer, pytest.raises(QueryEvaluationError):
+    query = ChunkQuery(query_id, "SELECT 1 / (7 - {n}) AS one", tasks, 20.0, Lane.INTERACTIVE)
+    with client.query(query) as answer, pytest.raises(QueryEvaluationError):
         got.extend(mark for _, mark in answer)
+    # Two are asked at a time, in their order.
     assert [mark.end for mark in got] == [True] * len(got)
-    assert got[0].chunks == (5,)
-    assert 7 not in {chunk for mark in got for chunk in mark.chunks}  # it may share its statement with others
+    assert got[0].chunks in {(5,), (6,)}
+    assert {mark.chunks for mark in got} <= {(5,), (6,), (8,)}
 
 
 def test_a_query_over_its_time_limit_is_ended_by_postgresql(ask):

@@ -1,6 +1,7 @@
 """Queries past libpq: long answers and rows, errors, what the server says unasked, servers that go away."""
 
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -90,6 +91,20 @@ def test_an_empty_answer_has_a_schema(stream):
 
 def test_statements_before_a_query_hold_for_it(stream):
     assert numbers(stream, "SELECT current_setting('statement_timeout')", before=["SET statement_timeout = 7000"]) == ["7s"]
+    with pytest.raises(ServerError) as raised:
+        batches(stream, "SELECT pg_sleep(60)", before=["SET statement_timeout = 50"])
+    assert raised.value.sqlstate == "57014"
+
+
+def test_nothing_comes_before_the_answer(stream, admin):
+    """Who asks several servers reads the first one that sends something."""
+    admin.execute("SELECT pg_advisory_lock(32)")
+    stream.ask("SELECT 1 AS one FROM pg_advisory_xact_lock(32)", before=["SET statement_timeout = 60000"])
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'"
+    until(lambda: admin.execute(waiting, [NAME]).fetchone() == (1,))
+    assert select.select([stream.descriptor], [], [], 0)[0] == []
+    admin.execute("SELECT pg_advisory_unlock(32)")
+    assert stream.next_batch().column("one").to_pylist() == [1]
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,8 @@ class RowStream:
         self._decoder: RowDecoder | None = None
         self._batches: deque[pa.RecordBatch] = deque()
         self._error: ServerError | None = None
-        self._awaited = 0
-        """Times that ReadyForQuery is to come."""
+        self.ended = True
+        """Whether the last query has been read to its end, so that another one may begin."""
 
     @property
     def port(self) -> int:
@@ -112,11 +112,6 @@ class RowStream:
     def look(self) -> None:
         """Look whether the server has been silent for too long."""
         self._on_silence(time.monotonic() - self._heard_s)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the last query has been read to its end, so that another one may begin."""
-        return self._awaited == 0
 
     def ask(self, question: Question, *, before: Sequence[str] = ()) -> None:
         """Send a question, and do not wait.
@@ -136,7 +131,7 @@ class RowStream:
         self._decoder = None
         self._batches.clear()
         self._error = None
-        self._awaited = len(before) + 1
+        self.ended = False
         self._heard_s = time.monotonic()
         self._looks_up = not isinstance(question, str)
         asked = wire.query(question) if isinstance(question, str) else self._prepared.messages(question)
@@ -296,7 +291,7 @@ class RowStream:
             if self._error.fatal:
                 raise self._error
         elif kind == b"Z":
-            self._awaited -= 1
+            self.ended = True
         elif kind not in _SILENT:
             msg = f"message {kind!r} of {len(body)} bytes from the server"
             raise MalformedError(msg)

@@ -36,8 +36,8 @@ class ServerError(Exception):
 
 
 def statement(sql: str) -> bytes:
-    """Run a statement that has no rows. Answered by CommandComplete and ReadyForQuery."""
-    return _message(b"Q", _text(sql))
+    """Run a statement that has no rows, before a query: the server sends nothing of it until the query has an answer."""
+    return _message(b"P", b"\0" + _text(sql) + b"\0\0") + _message(b"B", bytes(8)) + _message(b"E", bytes(5))
 
 
 def query(sql: str) -> bytes:

@@ -66,7 +66,7 @@ def file_of_the_merger(battered):
 def process(battered):
     stray = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", str(battered.cluster.home)])
     try:
-        until(battered.leftovers.found)
+        until(lambda: any("time.sleep(600)" in one for one in battered.leftovers.found()))
         yield "time.sleep(600)"
     finally:
         stray.kill()

@@ -13,7 +13,7 @@ from tests.czar.failures.stages import in_the_scratch_database
 from tests.czar.failures.survey import ONCE, SCAN, is_right
 from tests.support.waiting import PATIENCE_S, until
 
-BOUND_S = 3 * METADATA_SILENCE_S + 5.0
+BOUND_S = 3 * METADATA_SILENCE_S + 30.0
 """What the setting promises, and something for a busy machine."""
 
 PROVENANCE = "SELECT COUNT(*) FROM provenance.contributions"
@@ -68,6 +68,6 @@ def test_who_goes_away_does_not_hold_up_others_while_the_server_is_frozen(batter
         with battered.frozen("metadata-postgres"):
             begun_s = time.monotonic()
             battered.execution().cancel()
-            assert time.monotonic() - begun_s < 1
+            assert time.monotonic() - begun_s < METADATA_SILENCE_S
         hold.close()
     assert computed.exception(PATIENCE_S) is not None

@@ -19,7 +19,7 @@ from workers.protocol import ChunkQuery, ChunkTask
 
 NODE = "node-2"
 
-SILENCE_S = 1.0
+SILENCE_S = 3.0
 
 NUMBERS = itertools.count()
 

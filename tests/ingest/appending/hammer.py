@@ -1,7 +1,7 @@
 """Asks for rows all the time while a column is added, and tells of answers that are neither of before nor of after."""
 
 import threading
-import time
+from collections import Counter
 
 from czar.service.client import Czar
 from qserv.errors import QservError
@@ -27,8 +27,13 @@ class Hammer:
         self._threads = [threading.Thread(target=self._hammer, args=(query,)) for query in queries]
         self.wrong, self.lost = [], []
         """Answers that must not be, and those that did not come, as where a process was killed."""
-        self.answers, self.slowest_s, self.wide = 0, 0.0, 0
-        """`wide`: answers that had the column."""
+        self.answered, self.wide = Counter(), 0
+        """How many answers each query had, and how many had the column."""
+
+    @property
+    def answers(self):
+        """How many there were."""
+        return self.answered.total()
 
     def _ask(self, czar, query):
         rows = czar.query(query.format(db=self._database))
@@ -48,14 +53,12 @@ class Hammer:
         seen = False
         with Czar.of_home(self._night.running.cluster.home, user="hammer") as czar:
             while not self._stop.is_set():
-                began = time.monotonic()
                 try:
                     rows = self._ask(czar, query)
                 except QservError as error:
                     (self.lost if error.retryable else self.wrong).append((query, error))
                     continue
-                self.answers += 1
-                self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+                self.answered[query] += 1
                 if self._column in rows.column_names:
                     seen = True
                     self.wide += 1

@@ -98,14 +98,13 @@ def test_queries_see_the_columns_of_before_or_of_after(night):
         until(lambda: hammer.answers > 10)
         with long_scan(night, database):
             night.ingest.add_column(f"{database}-flag", database, "object", ADDED["object"][0])
-            before = hammer.answers
-            until(lambda: hammer.answers > before + 60)
+            before = hammer.answered.copy()
+            until(lambda: all(hammer.answered[query] > before[query] + 10 for query in before))
             assert hammer.wide == 0
             assert night.ingest.load(f"{database}-flag").state is TransactionState.OPEN
         assert night.ingest.finished(f"{database}-flag", 60).state is TransactionState.COMMITTED
         until(lambda: hammer.wide > 20)
     assert hammer.wrong == hammer.lost == []
-    assert hammer.slowest_s < 5
     assert set(on_nodes(night, database, "flag").values()) == {"integer"}
 
 

@@ -68,7 +68,7 @@ def test_a_disk_that_is_full_when_a_transaction_is_committed(night, small_node):
         night.ingest.commit(name)
         found = night.ingest.finished(name, 120)
         assert (found.state, found.error.code) == (TransactionState.OPEN, "cluster.storage_full")
-        assert reader.visits == {1}
+        assert until(lambda: reader.visits) == {1}
         filling.unlink()
         night.committed(name)
         until(lambda: 2 in reader.visits)

@@ -100,7 +100,7 @@ def test_a_slow_node_shows_nothing_that_another_one_has(night):
         night.ingest.commit(name)
         night.running.held()
         before = reader.answers
-        until(lambda: reader.answers > before + 5)
+        until(lambda: reader.visits and reader.answers > before + 5)
         assert reader.visits == {1}
         night.running.release()
         assert night.ingest.finished(name, 60).state is TransactionState.COMMITTED

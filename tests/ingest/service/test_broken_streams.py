@@ -23,6 +23,9 @@ from tests.support.freezing import frozen, process_of
 from tests.support.waiting import PATIENCE_S, until
 
 SILENCE_S = 1.0
+
+STALLED_S = 5
+"""After which a service gives a sender up."""
 """Of a service, or a client, that has little patience."""
 
 ENDLESS = """
@@ -118,10 +121,10 @@ def impatient(ingest_cluster, tmp_path):
     cluster = dataclasses.replace(ingest_cluster.cluster, home=tmp_path, **ports)
     cluster.save()
     (tmp_path / "secrets.json").write_bytes((ingest_cluster.cluster.home / "secrets.json").read_bytes())
-    environment = os.environ | {"QSERV_UPLOAD_SILENCE_S": str(SILENCE_S)}
+    environment = os.environ | {"QSERV_UPLOAD_SILENCE_S": str(STALLED_S)}
     process = subprocess.Popen([sys.executable, "-m", "ingest.service", "--home", str(tmp_path)], env=environment)
     with Ingest.of_home(tmp_path, "tester") as client:
-        insist(client.loads)
+        insist(lambda: client.loads() is not None)
         yield IngestCluster(cluster, ingest_cluster.secrets, tmp_path), process, client
     process.kill()
     process.wait()
@@ -134,11 +137,12 @@ def test_a_sender_that_stalls_is_given_up(ingest, impatient, opened):
     for sender in (told, left):
         sender.send(batches(range(100)))
     until(lambda: {one.name: one.state for one in second.contributions(opened.name)} == {"told": RECEIVING, "left": RECEIVING})
+    until(lambda: "told" not in {one.name for one in second.contributions(opened.name)})
+    refused = told.refused(ends=False)
     until(lambda: not second.contributions(opened.name))
     assert not unfinished(cluster)
-    refused = told.refused(ends=False)
     assert type(refused) is IngestError
-    says = f"nothing more of contribution told of transaction {opened.name} came for 1 s; nothing of it is kept: send it again"
+    says = f"nothing more of contribution told of transaction {opened.name} came for {STALLED_S} s; nothing of it is kept"
     assert says in str(refused)
     # Who does not send on is hung up on.
     assert left.answers.read() is None

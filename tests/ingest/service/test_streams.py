@@ -40,7 +40,7 @@ BATCH_ROWS = 100
 
 PAGE = Path(__file__).parents[3] / "docs" / "ingest-api.md"
 
-SILENCE_S = 0.5
+SILENCE_S = 2.0
 """Of a client that has little patience."""
 
 WIDE_BYTES = 1 << 17
@@ -317,7 +317,7 @@ def test_streams_wait_for_others_without_harm(ingest, ingest_cluster, opened, mo
     with ThreadPoolExecutor(1) as beside:
         waiting = beside.submit(ingest.stream, opened.name, "one", "object", reader(range(10)))
         # In this time a service that says nothing would be given up, and one that is asked too often would complain.
-        time.sleep(10 * SILENCE_S)
+        time.sleep(4 * SILENCE_S)
         assert not waiting.done()
         assert len(unfinished(ingest_cluster)) == STREAMS_AT_A_TIME
         others[0].end()
