@@ -21,6 +21,9 @@ from tests.oracle.judging import SLOWEST_S, Tally, judged, outcome, smallest
 from tests.oracle.keeping import WITH_TABLES, keep_with_tables, read_kept
 from tests.oracle.loading import present
 
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr:hypothesis.errors.HypothesisWarning")
+"""Of the catalogue at which a run ends, which Hypothesis takes for one that fails."""
+
 MOST_FAILURES = 10
 """Then the run ends: more of them say nothing more."""
 
