@@ -47,7 +47,8 @@ class Night:
 
     @classmethod
     def scaled(cls, home: Path, scale: float) -> "Night":
-        """Return visits of full size, or smaller ones, of the same fields and tables."""
+        """Return visits of full size, or smaller ones, of the same fields and tables; make the directory."""
+        home.mkdir()
         return cls(home, {table: max(round(count * scale), 1) for table, count in ROWS.items()})
 
     def declare(self) -> Path:

@@ -3,17 +3,20 @@
 A visit is 40,000 DiaSource, 80,000 DiaForcedSource, and the next versions of 40,000 DiaObject, in a field of 3.5 degrees, all on
 both of two nodes. Fields lie beside each other, and come again; their objects are there before. Segments are merged meanwhile, as
 ever; visits follow each other without a pause, so merges have less time than in a night.
+
+The last of many visits are compared with visits 5 to 24 of another cluster, which take turns with them: what disturbs the machine
+disturbs both alike.
 """
 
 import argparse
-import re
+import json
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 sys.path += [str(HERE.parent), str(HERE.parent / "engine"), str(HERE.parents[2])]
@@ -30,7 +33,7 @@ from rich.console import Console  # noqa: E402
 from czar.service.client import Czar  # noqa: E402
 from ingest.service.client import Ingest  # noqa: E402
 from ingest.service.models import ContributionRequest, TransactionRequest  # noqa: E402
-from qserv.cluster import METADATA_DATABASE, Cluster, Role, Secrets  # noqa: E402
+from qserv.cluster import METADATA_DATABASE, Role, Secrets  # noqa: E402
 from qserv.settings import Settings  # noqa: E402
 from qserv.supervisor.services import czar_services, ingest_services, worker_services  # noqa: E402
 from qserv.supervisor.supervisor import embedded_cluster  # noqa: E402
@@ -38,10 +41,10 @@ from qserv.supervisor.supervisor import embedded_cluster  # noqa: E402
 GOAL_S = 10.0
 
 FIRST, COMPARED = 4, 20
-"""The last visits are compared with as many after the first ones."""
+"""So many visits are compared, those of the new cluster after the first ones."""
 
 MOST_GROWTH = 1.1
-"""Ratio of these that counts as none: quick repetitions of a visit differ by more."""
+"""Ratio of these that counts as none: the same visit, done twice, differs by more."""
 
 SEGMENTS = """
     SELECT name, array_agg(count) FROM (
@@ -52,41 +55,96 @@ SEGMENTS = """
 
 UNUSED = "SELECT count(*) FROM segments WHERE replaced IS NOT NULL"
 
-MERGED = re.compile(r"segments are merged\W.*\bchunks=\W*(\d+)")
+MERGED = "segments are merged"
+"""In the log of the ingest service."""
 
 progress = Console(stderr=True)
 
 
-@dataclass(frozen=True)
-class Visits:
-    """What visits took, one value each, and what they left.
+class Visit(NamedTuple):
+    """What a visit took.
 
     Attributes
     ----------
     seconds
-        From the first file of a visit until its rows are seen.
+        From its first file until its rows are seen.
     cpu_s
-        Processor time of all processes of the cluster, until the next visit: merges are in it.
-    segments
-        Of each chunk, by table.
+        Processor time of all processes of the cluster since the end of the visit before: merges are in it.
     """
 
-    seconds: list[float]
-    cpu_s: list[float]
-    segments: dict[str, list[int]]
-    facts: list[str]
+    seconds: float
+    cpu_s: float
+
+
+class Archive:
+    """A cluster that runs until ``stack`` ends, and has the objects of all fields."""
+
+    def __init__(self, stack: ExitStack, night: Night) -> None:
+        services = lambda found: worker_services(found) + czar_services(found) + ingest_services(found)  # noqa: E731 (an argument)
+        settings = Settings(home=night.home / "cluster", nodes=2, tap_port=0)
+        self._cluster = stack.enter_context(embedded_cluster(settings, services=services))
+        self._ingest = stack.enter_context(Ingest.of_home(settings.home))
+        self._czar = stack.enter_context(Czar.of_home(settings.home))
+        self._night, self._number = night, 0
+        _begin(self._ingest, night)
+        self._spent_s = self._cpu_s()
+
+    def visit(self) -> Visit:
+        """Append the next visit."""
+        self._number += 1
+        name, files = f"visit-{self._number}", self._night.visit(self._number)
+        started = time.monotonic()
+        self._ingest.begin(name, TransactionRequest(append_to=DATABASE))
+        _send(self._ingest, name, files)
+        seen = self._czar.query("SELECT COUNT(*) AS n FROM night.DiaSource")["n"][0].as_py()
+        seconds, before_s = time.monotonic() - started, self._spent_s
+        if seen != self._number * self._night.rows["DiaSource"]:
+            msg = f"{name}: {seen} rows of DiaSource are seen"
+            raise SystemExit(msg)
+        self._spent_s = self._cpu_s()
+        progress.print(f"{name}: {seconds:.2f} s, processor time {self._spent_s - before_s:.2f} s")
+        return Visit(seconds, self._spent_s - before_s)
+
+    def left(self) -> tuple[list[Result], list[str]]:
+        """Return how many segments the chunks have, and what was merged."""
+        home = self._cluster.home
+        with psycopg.connect(self._cluster.metadata.conninfo(Role.METADATA, METADATA_DATABASE, Secrets.load(home))) as session:
+            segments = session.execute(SEGMENTS).fetchall()
+            (unused,) = session.execute(UNUSED).fetchone()
+        lines = [line for line in (home / "logs" / "ingest.log").read_text().splitlines() if MERGED in line]
+        chunks = sum(json.loads(line)["chunks"] for line in lines)
+        facts = [f"{len(lines)} merges of {chunks:,} chunks meanwhile", f"{unused:,} segments of chunks to be dropped at the end"]
+        return [
+            Result(f"segments of a chunk of {table} at the end", "", Sample(tuple(counts)), note=f"at most {max(counts)}")
+            for table, counts in segments
+        ], facts
+
+    def _cpu_s(self) -> float:
+        return sum(cpu_by_service(self._cluster.home).values())
 
 
 def main() -> int:
     """Append visits, and print how long they took, as markdown."""
     options = _options()
-    with tempfile.TemporaryDirectory(prefix="qserv-bench-") as directory:
-        night = Night.scaled(Path(directory), options.scale)
-        visits = _visits(options.visits, night)
-    results = [_visit(visits.seconds, full_size=options.scale == 1), *_parts(visits)]
-    results += [*_growth("time", visits.seconds), *_growth("processor time", visits.cpu_s)]
+    with tempfile.TemporaryDirectory(prefix="qserv-bench-") as directory, ExitStack() as stack:
+        night = Night.scaled(Path(directory) / "night", options.scale)
+        archive = Archive(stack, night)
+        pairs = COMPARED if options.visits >= FIRST + 2 * COMPARED else 0
+        visits = [archive.visit() for _ in range(options.visits - pairs)]
+        compared = []
+        if pairs:
+            new = Archive(stack, Night.scaled(Path(directory) / "new", options.scale))
+            for _ in range(FIRST):
+                new.visit()
+            for _ in range(pairs):
+                visits.append(archive.visit())
+                compared.append((visits[-1], new.visit()))
+        left, facts = archive.left()
+    results = [_visit([visit.seconds for visit in visits], full_size=options.scale == 1), *_parts(visits), *left]
+    if compared:
+        results += [_growth("time", compared, 0), _growth("processor time, with merges,", compared, 1)]
     title = f"{options.visits} visits of {sum(night.rows.values()):,} rows, 2 nodes, R = 2"
-    text = as_markdown(results, title, [load_of_machine(), *visits.facts])
+    text = as_markdown(results, title, [load_of_machine(), *facts])
     sys.stdout.write(text)
     if options.write:
         options.write.write_text(text)
@@ -100,79 +158,32 @@ def _visit(seconds: Sequence[float], *, full_size: bool) -> Result:
     return Result(what, "s", sample, goal=f"< {GOAL_S:.0f} s", reached=max(seconds) < GOAL_S)
 
 
-def _parts(visits: Visits) -> list[Result]:
-    """Return time and processor time of each fifth of the visits, and the segments that are left."""
-    count = len(visits.seconds)
-    part = max(count // 5, 1)
+def _parts(visits: Sequence[Visit]) -> list[Result]:
+    """Return time and processor time of each fifth of the visits."""
+    part = max(len(visits) // 5, 1)
     found = []
-    for start in range(0, count, part):
-        which = slice(start, min(start + part, count))
-        of_part = f"visits {start + 1} to {which.stop}"
-        found.append(Result(of_part, "s", Sample(tuple(visits.seconds[which]))))
-        found.append(Result(f"{of_part}: processor time, with merges", "s", Sample(tuple(visits.cpu_s[which]))))
-    return found + [
-        Result(f"segments of a chunk of {table} at the end", "", Sample(tuple(counts)), note=f"at most {max(counts)}")
-        for table, counts in visits.segments.items()
-    ]
+    for start in range(0, len(visits), part):
+        some = visits[start : start + part]
+        of_part = f"visits {start + 1} to {start + len(some)}"
+        found.append(Result(of_part, "s", Sample(tuple(visit.seconds for visit in some))))
+        found.append(Result(f"{of_part}: processor time, with merges", "s", Sample(tuple(visit.cpu_s for visit in some))))
+    return found
 
 
-def _growth(what: str, values: Sequence[float]) -> list[Result]:
-    """Compare the last visits with those after the first ones; nothing where there are too few.
+def _growth(what: str, compared: Sequence[tuple[Visit, Visit]], field: int) -> Result:
+    """Compare the last visits with those of the new cluster.
 
     The goal is reached where all of the interval is below `MOST_GROWTH`, and missed where all of it is above: between, it cannot be
     told from these visits.
     """
-    if len(values) < FIRST + 2 * COMPARED:
-        return []
-    early, late = np.array(values[FIRST : FIRST + COMPARED]), np.array(values[-COMPARED:])
-    random = np.random.default_rng(1)
-    drawn = [random.choice(each, (10_000, COMPARED)).mean(axis=1) for each in (late, early)]
-    low, high = np.quantile(drawn[0] / drawn[1], [0.025, 0.975])
+    values = np.array([[late[field], early[field]] for late, early in compared])
+    drawn = values[np.random.default_rng(1).integers(0, len(values), (10_000, len(values)))].mean(axis=1)
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
     reached = True if high < MOST_GROWTH else False if low > MOST_GROWTH else None
-    subject = f"{what} of the last {COMPARED} visits, compared with visits {FIRST + 1} to {FIRST + COMPARED}"
-    ratio = float(late.mean() / early.mean())
-    note = f"{late.mean():.3f} s and {early.mean():.3f} s in the mean; 95 % of such samples: {low:.2f} to {high:.2f}"
-    return [Result(subject, "", Sample((ratio,)), goal=f"1 (below {MOST_GROWTH})", reached=reached, note=note)]
-
-
-def _visits(count: int, night: Night) -> Visits:
-    services = lambda found: worker_services(found) + czar_services(found) + ingest_services(found)  # noqa: E731 (an argument)
-    home, seconds = night.home / "cluster", []
-    settings = Settings(home=home, nodes=2, tap_port=0)
-    with ExitStack() as stack:
-        cluster = stack.enter_context(embedded_cluster(settings, services=services))
-        ingest, czar = stack.enter_context(Ingest.of_home(cluster.home)), stack.enter_context(Czar.of_home(cluster.home))
-        _begin(ingest, night)
-        spent_s = [_cpu_s(home)]
-        for number in range(1, count + 1):
-            files = night.visit(number)
-            started = time.monotonic()
-            ingest.begin(f"visit-{number}", TransactionRequest(append_to=DATABASE))
-            _send(ingest, f"visit-{number}", files)
-            seen = czar.query("SELECT COUNT(*) AS n FROM night.DiaSource")["n"][0].as_py()
-            seconds.append(time.monotonic() - started)
-            spent_s.append(_cpu_s(home))
-            if seen != number * night.rows["DiaSource"]:
-                msg = f"visit {number}: {seen} rows of DiaSource are seen"
-                raise SystemExit(msg)
-            progress.print(f"visit {number}: {seconds[-1]:.2f} s, processor time {spent_s[-1] - spent_s[-2]:.2f} s")
-        segments, facts = _left(cluster)
-    return Visits(seconds, np.diff(spent_s).tolist(), segments, facts)
-
-
-def _cpu_s(home: Path) -> float:
-    return sum(cpu_by_service(home).values())
-
-
-def _left(cluster: Cluster) -> tuple[dict[str, list[int]], list[str]]:
-    """Return how many segments each chunk has, by table, and what was merged."""
-    conninfo = cluster.metadata.conninfo(Role.METADATA, METADATA_DATABASE, Secrets.load(cluster.home))
-    with psycopg.connect(conninfo) as session:
-        segments = dict(session.execute(SEGMENTS).fetchall())
-        (unused,) = session.execute(UNUSED).fetchone()
-    merged = [int(match[1]) for match in MERGED.finditer((cluster.home / "logs" / "ingest.log").read_text())]
-    facts = [f"{len(merged)} merges of {sum(merged):,} chunks meanwhile", f"{unused:,} segments of chunks to be dropped at the end"]
-    return segments, facts
+    late, early = values.mean(axis=0)
+    subject = f"{what} of the last {COMPARED} visits, compared with visits {FIRST + 1} to {FIRST + COMPARED} of a new cluster"
+    note = f"{late:.2f} s and {early:.2f} s in the mean; 95 % of such samples: {low:.2f} to {high:.2f}"
+    return Result(subject, "", Sample((float(late / early),)), goal=f"1 (below {MOST_GROWTH})", reached=reached, note=note)
 
 
 def _begin(ingest: Ingest, night: Night) -> None:
