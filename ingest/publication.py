@@ -162,7 +162,7 @@ async def published_tables(engine: AsyncEngine, name: str, wanted: Iterable[str]
         It has none, or not one of those that are wanted.
     """
     async with connect(engine) as connection:
-        catalogue = await load_catalogue(connection, beside=name)
+        catalogue = await load_catalogue(connection, beside=name, only=())
     tables = [row for row in catalogue.tables if row.database == name]
     if name == NAME or not tables:
         msg = f"there is no published database {name}"

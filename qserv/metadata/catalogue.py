@@ -110,7 +110,12 @@ async def catalogue_version(connection: AsyncConnection) -> int:
 
 
 async def load_catalogue(
-    connection: AsyncConnection, *, unpublished: bool = False, statistics: bool = False, beside: str | None = None
+    connection: AsyncConnection,
+    *,
+    unpublished: bool = False,
+    statistics: bool = False,
+    beside: str | None = None,
+    only: Sequence[ChunkId] | None = None,
 ) -> CatalogueRows:
     """Read nodes, chunk maps, databases and tables, all as of one moment.
 
@@ -126,6 +131,8 @@ async def load_catalogue(
         Whether the ranges of columns are read, which most of the time is for; a czar asks for them.
     beside
         A database: only its family is read, as who appends a visit does not wait for what there is of the chunks of releases.
+    only
+        Chunks of which it is read what is known; default: all.
     """
     maps, shown = select(tables.chunk_maps), select(tables.tables).join(tables.databases)
     if beside is not None:
@@ -143,7 +150,7 @@ async def load_catalogue(
         if not unpublished:
             shown = shown.where(tables.tables.c.published)
         rows = (await connection.execute(shown)).all()
-        found = await _table_rows(connection, rows, statistics=statistics)
+        found = await _table_rows(connection, rows, only, statistics=statistics)
         aliases = {
             row.alias: row.database for row in await connection.execute(select(tables.aliases).order_by(tables.aliases.c.alias))
         }

@@ -76,6 +76,18 @@ async def test_what_is_beside_a_database_is_read_without_other_families(engine):
         assert [row.family for row in found.families] == ([family] if databases else [])
 
 
+async def test_some_chunks_are_read_without_the_others(engine):
+    async with connect(engine) as connection:
+        await register(connection, "stars", "object")
+    for only, counts in (((), ()), ((5, 17), (10,)), (None, (10, 20))):
+        async with connect(engine) as connection:
+            (table,) = (await load_catalogue(connection, unpublished=True, statistics=True, only=only)).tables
+        assert table.row_counts == counts
+        assert list(table.columns) == COLUMNS
+        assert len(table.replicas) == len(counts)
+        assert [len(each.chunks) for each in table.statistics.values()] == ([len(counts)] if counts else [])
+
+
 async def test_a_table_is_read_as_it_was_written(engine):
     async with connect(engine) as connection:
         await register(connection, "stars", "object")
