@@ -16,6 +16,7 @@ from partitioner.overlap import overlap_chunks
 from partitioner.sphere import Floats
 from qserv.ids import NULL_CHUNK
 from schema.model import HEALPIX_COLUMN
+from workers.runs.taking import taken
 
 HISTOGRAM_ORDER = 8
 """Finest order of a chunk of an adaptive map: 786,432 pixels of 0.23 degrees, which is many more chunks than a cluster can hold."""
@@ -84,7 +85,7 @@ def chunk_director_rows(rows: Rows, chunk_map: ChunkMap, overlap_deg: float) -> 
     chunks = np.full(rows.batch.num_rows, NULL_CHUNK, dtype=np.int64)
     chunks[known] = chunk_map.chunk_of(pixels)
     near, neighbours = overlap_chunks(rows.ra[known], rows.dec[known], pixels, chunk_map, overlap_deg)
-    return ChunkedRows(rows.batch, chunks, rows.batch.take(pa.array(known[near])), neighbours)
+    return ChunkedRows(rows.batch, chunks, taken(rows.batch, known[near]), neighbours)
 
 
 def chunks_at(ra: Floats, dec: Floats, chunk_map: ChunkMap) -> Pixels:
@@ -117,7 +118,7 @@ def copies(ra: Floats, dec: Floats, chunks: Pixels, chunk_map: ChunkMap, overlap
 def rows_at_home(rows: Rows, chunks: Pixels, chunk_map: ChunkMap, overlap_deg: float) -> ChunkedRows:
     """Return rows with copies for each chunk that their own position is in or near, but where they are not at home."""
     copied, there = copies(rows.ra, rows.dec, chunks, chunk_map, overlap_deg)
-    return ChunkedRows(rows.batch, chunks, rows.batch.take(pa.array(copied)), there)
+    return ChunkedRows(rows.batch, chunks, taken(rows.batch, copied), there)
 
 
 def whole_rows(rows: Rows, chunks: Pixels) -> ChunkedRows:

@@ -16,6 +16,7 @@ from partitioner.healpix import Pixels
 from qserv.ids import ChunkId
 from schema.model import HEALPIX_COLUMN
 from workers.runs.files import RunFile
+from workers.runs.taking import taken
 
 PIECE_BYTES = 16 * 1024 * 1024
 """Rows of one chunk that are merged at a time; several chunks are made at once, each with two or three copies."""
@@ -85,9 +86,8 @@ def _merge(parts: list[_Part]) -> Iterator[pa.RecordBatch]:
         for part in parts:
             yield from part.rows.to_batches()
     elif sum(part.rows.nbytes for part in parts) <= PIECE_BYTES:
-        rows = pa.concat_tables([part.rows for part in parts]).combine_chunks()
-        order = np.argsort(np.concatenate([part.pixels for part in parts]), kind="stable")
-        yield from rows.take(pa.array(order)).to_batches()
+        (rows,) = pa.concat_tables([part.rows for part in parts]).combine_chunks().to_batches()
+        yield taken(rows, np.argsort(np.concatenate([part.pixels for part in parts]), kind="stable"))
     else:
         middle = (low + high) // 2
         yield from _merge([part.between(low, middle) for part in parts])
