@@ -17,7 +17,7 @@ from ingest.making import Making
 from ingest.moving import Ending, Moves, Moving, find_moves
 from ingest.nodes import Nodes
 from ingest.places import places_of
-from ingest.references import Measurement
+from ingest.references import SEPARATION_FACT, Measurement
 from ingest.replacing import Replacing
 from ingest.sending import Placement
 from ingest.superseding import Superseding
@@ -262,7 +262,7 @@ def _joined(row: TableRow, new: Json) -> Json:
         return new
     both = {name: _JOINED[name](row.facts[name], new[name]) for name in _JOINED if name in row.facts and name in new}
     if not both.get("pairs", _COMPLETE)["complete"]:
-        both.pop("max_separation_deg", None)
+        both.pop(SEPARATION_FACT, None)
     return {name: fact for name, fact in row.facts.items() if name not in _JOINED} | both
 
 
@@ -277,7 +277,7 @@ _COMPLETE: Json = {"complete": True}
 
 _JOINED: Mapping[str, Callable[[Any, Any], Any]] = {
     NEAREST_FACT: min,
-    "max_separation_deg": max,
+    SEPARATION_FACT: max,
     "pairs": _counted,
     "references": lambda known, new: {name: _counted(known[name], new[name]) for name in known.keys() & new.keys()},
 }

@@ -15,7 +15,7 @@ from ingest.staging import Staging
 from partitioner.healpix import Pixels
 from qserv.ids import NULL_CHUNK
 from qserv.metadata.catalogue import Json
-from qserv.metadata.director_index import LOOKUP_KEYS, find_chunks
+from qserv.metadata.director_index import LOOKUP_KEYS, NOW, find_chunks
 from qserv.metadata.engine import connect
 from schema.model import Table
 
@@ -33,12 +33,18 @@ class Directors:
     engine: AsyncEngine
     staging: Staging
 
-    async def find(self, director: str, keys: pa.Array) -> tuple[Pixels, Bools]:
-        """Return the chunks of the rows of keys, shape (n,), and which keys there are; the chunk of others, and of NULL, is 0."""
+    async def find(self, director: str, keys: pa.Array, version: int = NOW) -> tuple[Pixels, Bools]:
+        """Return the chunks of the rows of keys, shape (n,), and which keys there are; the chunk of others, and of NULL, is 0.
+
+        Parameters
+        ----------
+        version
+            Of the catalogue: where they were then.
+        """
         wanted = np.unique(keys.drop_null().to_numpy())
         parts = [wanted[start : start + LOOKUP_KEYS] for start in range(0, len(wanted), LOOKUP_KEYS)]
         async with connect(self.engine) as connection:
-            found = [await find_chunks(connection, self.staging.home(director), director, part) for part in parts]
+            found = [await find_chunks(connection, self.staging.home(director), director, part, version) for part in parts]
         present, of_present = (np.concatenate([pair[side] for pair in found] or [np.empty(0, np.int64)]) for side in (0, 1))
         known: Bools = pc.is_in(keys, pa.array(present, keys.type)).to_numpy(zero_copy_only=False)
         chunks = np.full(len(keys), NULL_CHUNK, dtype=np.int64)

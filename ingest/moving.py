@@ -4,9 +4,8 @@ Their rows are read from the nodes that have them, and become a segment of the c
 they leave are written anew, without them.
 """
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,12 +18,11 @@ from ingest.making import Making
 from ingest.newer import Keys, Newer, among, keys_from, measurement, occurs_twice
 from ingest.places import BASE, Place, places_of
 from ingest.regrouping import Regrouping
-from ingest.table_change import Change, Leaving, begin_segment, copies_of
+from ingest.table_change import Change, Leaving, begin_segment, placed
 from partitioner.healpix import Pixels
 from qserv.ids import ChunkId
 from qserv.metadata.engine import changing
-from qserv.metadata.rewrites import Shift
-from schema.model import CONTRIBUTION_COLUMN, ENDED_COLUMN, Table, Versions
+from schema.model import ENDED_COLUMN, Table, Versions
 from schema.physical import quote
 from schema.types import row_schema
 
@@ -50,10 +48,20 @@ class Moves:
         """The keys that each chunk gets."""
         return _grouped(self.targets, self.keys)
 
+    def applied(self, keys: Pixels, chunks: Pixels) -> Pixels:
+        """Return the chunks of rows of keys, which were in some: two arrays of shape (n,)."""
+        moving, found = np.isin(keys, self.keys), chunks.copy()
+        _, found[moving] = self.of(keys[moving])
+        return found
+
     def of(self, keys: Pixels) -> tuple[Pixels, Pixels]:
         """Return the chunks from and to which some of the keys move."""
         at = np.searchsorted(self.keys, keys)
         return self.sources[at], self.targets[at]
+
+
+NONE = Moves(*(np.empty(0, np.int64) for _ in range(3)))
+"""Nothing moves."""
 
 
 async def find_moves(making: Making, family: Family, table: Table, new: Mapping[ChunkId, Place]) -> Moves:
@@ -106,7 +114,6 @@ class Moving:
     family: Family
     moves: Moves
     change: Change
-    _shifted: Counter[tuple[int, ChunkId, bool]] = field(default_factory=Counter)
 
     async def run(self, ending: Ending | None) -> None:
         """Make what is to be in the chunks that rows come to, and that they leave.
@@ -120,20 +127,14 @@ class Moving:
         gathered, schema = Regrouping(making, table, change.row.table_id), row_schema(table)
         leaving = Leaving(change, self.family, (str(table.director_key),))
 
-        async def moved(batch: pa.RecordBatch) -> ChunkedRows:
-            (rows,) = pa.Table.from_batches([batch]).cast(schema).combine_chunks().to_batches()
-            return self._moved(rows, leaving)
-
         async def ended(batch: pa.RecordBatch) -> ChunkedRows:
             rows = ending.newer.ended(batch, schema) if ending is not None else batch
-            return self._placed(rows, self.moves.of(_keys(rows, table))[1])
+            _, chunks = self.moves.of(_keys(rows, table))
+            change.shift(rows, chunks, self.family, 1)
+            return placed(table, rows, chunks, self.family)
 
-        places = {
-            chunk: among(change.place(chunk), (str(table.director_key),), keys)
-            for chunk, keys in self.moves.leaving.items()
-            if any(part.row_count for part in change.now.get(chunk, ()))
-        }
-        await gathered.read(measurement(making, self.family, {table.name: places}), table, schema.names, moved)
+        there = {chunk for chunk in self.moves.leaving if any(part.row_count for part in change.now.get(chunk, ()))}
+        await self.gather(gathered, leaving, {chunk: change.place(chunk) for chunk in there})
         if ending is not None:
             of_ended = measurement(making, self.family, {ending.newer.table.name: ending.places})
             await gathered.read(of_ended, ending.newer.table, [name for name in schema.names if name != ENDED_COLUMN], ended)
@@ -145,23 +146,25 @@ class Moving:
             async with changing(making.engine, "ingest.append.move") as connection:
                 number = await begin_segment(connection, self.family, change.row)
             change.add(NewSegment(number, await gathered.made(number)))
-            change.shifts += tuple(Shift(*at, rows) for at, rows in self._shifted.items() if rows)
 
-    def _moved(self, rows: pa.RecordBatch, leaving: Leaving) -> ChunkedRows:
-        """Return rows with the chunks to which they go, and count those that leave."""
-        table = self.change.table
-        sources, targets = self.moves.of(_keys(rows, table))
-        leaving.add(rows, sources)
-        numbers = np.asarray(rows.column(ENDED_COLUMN if table.is_history else CONTRIBUTION_COLUMN).fill_null(0))
-        for chunks, sign in ((sources, -1), (targets, 1)):
-            for part, at, there in ((False, slice(None), chunks), (True, *copies_of(table, rows, chunks, self.family))):
-                for number, chunk in zip(numbers[at].tolist(), there.tolist(), strict=True):
-                    self._shifted[number, ChunkId(chunk), part] += sign
-        return self._placed(rows, targets)
+    async def gather(self, gathered: Regrouping, leaving: Leaving, places: Mapping[ChunkId, Place]) -> None:
+        """Read the rows that move, of those in some places, and write down that they leave."""
+        table, schema = self.change.table, row_schema(self.change.table)
 
-    def _placed(self, rows: pa.RecordBatch, chunks: Pixels) -> ChunkedRows:
-        copied, there = copies_of(self.change.table, rows, chunks, self.family)
-        return ChunkedRows(rows, chunks, rows.take(pa.array(copied)), there)
+        async def moved(batch: pa.RecordBatch) -> ChunkedRows:
+            (rows,) = pa.Table.from_batches([batch]).cast(schema).combine_chunks().to_batches()
+            sources, targets = self.moves.of(_keys(rows, table))
+            leaving.add(rows, sources)
+            self.change.shift(rows, sources, self.family, -1)
+            self.change.shift(rows, targets, self.family, 1)
+            return placed(table, rows, targets, self.family)
+
+        going = {
+            chunk: among(places[chunk], (str(table.director_key),), keys)
+            for chunk, keys in self.moves.leaving.items()
+            if chunk in places
+        }
+        await gathered.read(measurement(self.making, self.family, {table.name: going}), table, schema.names, moved)
 
 
 def _keys(rows: pa.RecordBatch, table: Table) -> Pixels:

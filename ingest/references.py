@@ -44,6 +44,9 @@ TIMEOUT_S = 3600.0
 SEPARATION_MARGIN = 1e-9
 """Relative margin, and absolute one in degrees, added to a largest separation, so that rounding never makes it too small."""
 
+SEPARATION_FACT = "max_separation_deg"
+"""Name of the fact of a table that says how far its rows are, at most, from those of their director, or from each other."""
+
 Take = Callable[[pa.RecordBatch], None]
 
 
@@ -148,7 +151,7 @@ class Measurement:
         if references:
             facts["references"] = references
         if table.role is TableRole.DEPENDENT and table.ra is not None and table.director in self.chunks:
-            facts["max_separation_deg"] = await self._max_separation(table)
+            facts[SEPARATION_FACT] = await self._max_separation(table)
         if table.role is TableRole.REF_MATCH and all(director in self.chunks for director, _ in table.directors):
             facts |= await self._measure_pairs(table)
         return facts
@@ -291,7 +294,7 @@ class Measurement:
         total = sum(place.rows for place in self.measured[table.name].values())
         facts: Json = {"pairs": {"complete": sum(local) == total, "local": sum(local), "total": total}}
         if sum(local) == total:
-            facts["max_separation_deg"] = _widened(max(found))
+            facts[SEPARATION_FACT] = _widened(max(found))
         return facts
 
     def _tasks(self, words: AbstractSet[str], slots: Mapping[str, tuple[Table, bool]]) -> dict[NodeId, tuple[ChunkTask, ...]]:

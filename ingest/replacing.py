@@ -83,7 +83,7 @@ class Replacing:
             async with changing(making.engine, "ingest.append.hide") as connection:
                 number = await begin_segment(connection, self.family, self.change.row)
             await hidden.written(making, number)
-            self.change.shifts = hidden.shifts(newer.contribution_id)
+            hidden.shift(newer.contribution_id)
         if gathered.rows:
             async with changing(making.engine, "ingest.append.former") as connection:
                 number = await begin_segment(connection, self.family, self.ended.row)

@@ -5,62 +5,63 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from ingest.building import NewSegment
 from ingest.chunking import ChunkedRows
 from ingest.dependents import Directors
 from ingest.family import Family
 from ingest.making import Making
+from ingest.moving import Moves
+from ingest.newer import measurement
 from ingest.places import Place
-from ingest.references import Measurement
 from ingest.regrouping import Regrouping
-from ingest.table_change import copies_of
+from ingest.table_change import Change, placed
 from qserv.ids import ChunkId
-from qserv.metadata import segments
-from qserv.metadata.catalogue import TableRow
-from qserv.metadata.engine import changing
-from qserv.metadata.segments import BuildKind
 from schema.model import Table, Versions
 from schema.types import row_schema
 
 
 @dataclass(frozen=True)
 class Restoring:
-    """Rows of a table of former versions that go back to ``table``, as a segment of it.
+    """Rows of former versions that go back to a table.
 
     Attributes
     ----------
-    ended
-        Where they are.
+    moves
+        Objects that go back to other chunks.
+    version
+        Of the catalogue, that showed the rows last.
     """
 
     making: Making
     family: Family
-    table: Table
-    row: TableRow
-    history: Table
-    ended: Mapping[ChunkId, Place]
+    change: Change
+    moves: Moves
+    version: int
 
-    async def run(self, versions: Versions) -> NewSegment:
-        """Make the segment, with the copies for the overlap of other chunks; it does not count."""
-        making, schema = self.making, row_schema(self.table)
+    async def gather(self, gathered: Regrouping, versions: Versions, history: Table, places: Mapping[ChunkId, Place]) -> None:
+        """Read the rows, of a history, from where they are."""
+        schema = row_schema(self.change.table)
 
-        async def placed(batch: pa.RecordBatch) -> ChunkedRows:
+        async def restored(batch: pa.RecordBatch) -> ChunkedRows:
             there = {name: batch.column(name) for name in batch.schema.names}
             columns = [
                 there[field.name].cast(field.type) if field.name in there else pa.nulls(len(batch), field.type) for field in schema
             ]
             return await self._placed(pa.RecordBatch.from_arrays(columns, schema=schema))
 
-        gathered, places = Regrouping(making, self.table, self.row.table_id), {self.history.name: self.ended}
-        measurement = Measurement(making.engine, making.nodes, self.family.database, making.staging, places, places)
-        await gathered.read(measurement, self.history, [name for name in schema.names if name != versions.end], placed)
-        async with changing(making.engine, "ingest.withdraw.restore") as connection:
-            number = await segments.begin_build(connection, self.family.name, self.row.database, self.table.name, BuildKind.APPEND)
-        return NewSegment(number, await gathered.made(number))
+        ended = measurement(self.making, self.family, {history.name: places})
+        await gathered.read(ended, history, [name for name in schema.names if name != versions.end], restored)
 
     async def _placed(self, rows: pa.RecordBatch) -> ChunkedRows:
-        """Return rows with the chunks of their directors' keys, and copies."""
-        directors, director = Directors(self.making.engine, self.making.staging), self.table.director or self.table.name
-        homes, _ = await directors.find(director, rows.column(str(self.table.director_key)))
-        copied, there = copies_of(self.table, rows, homes, self.family)
-        return ChunkedRows(rows, homes, rows.take(pa.array(copied)), there)
+        """Return rows with the chunks where their directors will be, and copies.
+
+        A transaction has its rows written down where they were when they left: where others are now, that changes.
+        """
+        directors, table = Directors(self.making.engine, self.making.staging), self.change.table
+        director, keys = table.director or table.name, rows.column(str(table.director_key))
+        before, _ = await directors.find(director, keys, self.version)
+        now, _ = await directors.find(director, keys)
+        now = self.moves.applied(keys.to_numpy(), now)
+        if (away := before != now).any():
+            self.change.shift(rows.filter(pa.array(away)), before[away], self.family, -1)
+            self.change.shift(rows.filter(pa.array(away)), now[away], self.family, 1)
+        return placed(table, rows, now, self.family)

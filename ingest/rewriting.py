@@ -1,7 +1,7 @@
 """Chunks written anew: all rows of some segments, or all but some, become one segment, on each of the chunk's nodes."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from ingest.nodes import Nodes, all_or_first_error
@@ -25,7 +25,7 @@ class Rewrite:
     Attributes
     ----------
     rows, overlap_rows
-        How many rows are to be left out: those that have, in some columns, integers that stand together in the lists of
+        How many rows are to be left out: those that have, in some columns, integers that stand together in the lists of one of
         ``without``.
     fresh
         Segments of which no row is left out.
@@ -38,7 +38,7 @@ class Rewrite:
     segments: Sequence[Segment]
     rows: int = 0
     overlap_rows: int = 0
-    without: Mapping[str, list[int]] = field(default_factory=dict)
+    without: Sequence[Mapping[str, list[int]]] = ()
     fresh: Sequence[int] = ()
 
     @property
@@ -61,8 +61,15 @@ class WrittenAnew:
         return {one.chunk: Segment(self.number, one.row_count, one.overlap_row_count) for one in records}
 
 
-async def written_anew(nodes: Nodes, wanted: Sequence[Rewrite], number: int) -> WrittenAnew:
+async def written_anew(
+    nodes: Nodes, wanted: Sequence[Rewrite], number: int, done: Callable[[int], None] = lambda _: None
+) -> WrittenAnew:
     """Make a segment of chunks that are to be written anew.
+
+    Parameters
+    ----------
+    done
+        Is told how many are.
 
     Raises
     ------
@@ -74,6 +81,7 @@ async def written_anew(nodes: Nodes, wanted: Sequence[Rewrite], number: int) -> 
         some = wanted[first : first + AT_A_TIME]
         built = await all_or_first_error(rewrite(nodes, each, number) for each in some)
         made += [rewritten(each, found) for each, found in zip(some, built, strict=True)]
+        done(len(made))
     return WrittenAnew(number, made)
 
 
@@ -88,7 +96,8 @@ async def rewrite(nodes: Nodes, wanted: Rewrite, number: int) -> BuiltChunk:
     base = [segment.number for segment in wanted.segments if segment.row_count]
     overlap = [segment.number for segment in wanted.segments if segment.overlap_row_count]
     declared = table_to_json(wanted.table)
-    action = MergeSegments(wanted.database, declared, wanted.chunk, base, overlap, number, dict(wanted.without), list(wanted.fresh))
+    without = list(map(dict, wanted.without))
+    action = MergeSegments(wanted.database, declared, wanted.chunk, base, overlap, number, without, list(wanted.fresh))
     built = await all_or_first_error(nodes.call(node, partial(_make, action=action)) for node in wanted.nodes)
     rows = (
         sum(segment.row_count for segment in wanted.segments) - wanted.rows,

@@ -3,14 +3,13 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import starmap
 
 import numpy as np
 import pyarrow as pa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ingest.building import NewSegment
-from ingest.chunking import copies
+from ingest.chunking import ChunkedRows, copies
 from ingest.family import Family
 from ingest.making import Making
 from ingest.places import Place, segments_of
@@ -21,7 +20,7 @@ from qserv.metadata import rewrites, segments
 from qserv.metadata.catalogue import TableRow
 from qserv.metadata.rewrites import Shift
 from qserv.metadata.segments import Appended, BuildKind
-from schema.model import Table, TableRole
+from schema.model import CONTRIBUTION_COLUMN, ENDED_COLUMN, Table, TableRole
 from schema.serialise import column_to_json
 
 
@@ -33,8 +32,8 @@ class Change:
     ----------
     sent
         Its rows that came with the transaction, or that ended with it.
-    shifts
-        Rows of earlier transactions that are in other chunks than before.
+    shifted
+        By how many there are more, or fewer, of rows, or copies of the overlap, of contributions in chunks.
     steps
         In their order: segments beside what a chunk has, and those that stand for all that it had.
     """
@@ -42,7 +41,7 @@ class Change:
     row: TableRow
     table: Table
     sent: NewSegment | None = None
-    shifts: tuple[Shift, ...] = ()
+    shifted: Counter[tuple[int, ChunkId, bool]] = field(default_factory=Counter)
     steps: list[NewSegment | WrittenAnew] = field(default_factory=list)
 
     @cached_property
@@ -73,6 +72,13 @@ class Change:
             self.now[chunk] = [segment]
         self.steps.append(anew)
 
+    def shift(self, rows: pa.RecordBatch, chunks: Pixels, family: Family, by: int) -> None:
+        """Write down that rows are in chunks now (1), or no more (-1): those of a history are of who ended them."""
+        numbers = np.asarray(rows.column(ENDED_COLUMN if self.table.is_history else CONTRIBUTION_COLUMN).fill_null(0))
+        for part, at, there in ((False, slice(None), chunks), (True, *copies_of(self.table, rows, chunks, family))):
+            for number, chunk in zip(numbers[at].tolist(), there.tolist(), strict=True):
+                self.shifted[number, ChunkId(chunk), part] += by
+
     def place(self, chunk: ChunkId) -> Place:
         """Return where the rows of a chunk are."""
         return Place.of(self.row, chunk, self.nodes[chunk], self.now[chunk])
@@ -102,7 +108,7 @@ class Change:
             else:
                 added = Appended(table_id, step.number, step.made.chunks, step.made.statistics, datatypes)
                 await segments.append(connection, added, transaction_id if step is self.sent else None)
-        await rewrites.shift(connection, table_id, self.shifts)
+        await rewrites.shift(connection, table_id, [Shift(*at, rows) for at, rows in self.shifted.items() if rows])
 
 
 @dataclass
@@ -134,16 +140,22 @@ class Leaving:
     def __bool__(self) -> bool:
         return bool(self._keys)
 
-    def shifts(self, contribution_id: int) -> tuple[Shift, ...]:
-        """Return what that means for the rows of a transaction, one of whose contributions has this number."""
-        return tuple(Shift(contribution_id, *place, -rows) for place, rows in self._rows.items())
+    def shift(self, contribution_id: int) -> None:
+        """Write down that the rows were of a transaction, one of whose contributions has this number."""
+        self.change.shifted.subtract({(contribution_id, *place): rows for place, rows in self._rows.items()})
 
     async def written(self, making: Making, number: int) -> None:
         """Write the chunks anew, as a segment of this number."""
-        wanted = list(starmap(self._rewrite, sorted(self._keys.items())))
-        self.change.stand(await written_anew(making.nodes, wanted, number))
+        self.change.stand(await written_anew(making.nodes, [self.rewrite(chunk) for chunk in self.chunks], number))
 
-    def _rewrite(self, chunk: ChunkId, keys: set[tuple[int, ...]]) -> Rewrite:
+    @property
+    def chunks(self) -> list[ChunkId]:
+        """The chunks that are written anew, ascending."""
+        return sorted(self._keys)
+
+    def rewrite(self, chunk: ChunkId) -> Rewrite:
+        """Return how a chunk is written anew."""
+        columns = list(map(list, zip(*sorted(self._keys[chunk]), strict=True))) if chunk in self._keys else []
         return Rewrite(
             database=self.change.row.database,
             table=self.change.table,
@@ -152,7 +164,7 @@ class Leaving:
             segments=self.change.now[chunk],
             rows=self._rows[chunk, False],
             overlap_rows=self._rows[chunk, True],
-            without=dict(zip(self.columns, map(list, zip(*sorted(keys), strict=True)), strict=True)),
+            without=[dict(zip(self.columns, columns, strict=True))] if columns else [],
             fresh=self.fresh,
         )
 
@@ -168,3 +180,9 @@ def copies_of(table: Table, rows: pa.RecordBatch, homes: Pixels, family: Family)
         return np.empty(0, np.int64), np.empty(0, np.int64)
     ra, dec = (rows.column(str(name)).to_numpy(zero_copy_only=False) for name in (table.ra, table.dec))
     return copies(ra, dec, homes, family.chunk_map, family.overlap_deg)
+
+
+def placed(table: Table, rows: pa.RecordBatch, homes: Pixels, family: Family) -> ChunkedRows:
+    """Return rows with their chunks, shape (n,), and copies for the overlap of others."""
+    copied, there = copies_of(table, rows, homes, family)
+    return ChunkedRows(rows, homes, rows.take(pa.array(copied)), there)

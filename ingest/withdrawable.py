@@ -7,10 +7,13 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ingest.moving import Moves
+from ingest.newer import among
 from ingest.places import BASE
 from ingest.references import slot_safe
 from ingest.withdrawn_rows import WithdrawnRows
 from qserv.errors import IngestError
+from qserv.ids import NULL_CHUNK
 from qserv.metadata import rewrites
 from qserv.metadata.director_index import has_moved
 from qserv.metadata.engine import connect
@@ -27,7 +30,7 @@ async def withdrawable(engine: AsyncEngine, name: str) -> Found:
     NoSuchLoadError
         There is none of the name.
     IngestError
-        It is not committed, or withdrawn already, or did not append, or moved rows of others.
+        It is not committed, or withdrawn already, or did not append.
     """
     async with connect(engine) as connection:
         found = await rewrites.find(connection, name)
@@ -38,11 +41,6 @@ async def withdrawable(engine: AsyncEngine, name: str) -> Found:
     elif not found.appended:
         msg = (
             f"{name} did not append rows to tables that are there, so it cannot be withdrawn; delete what it made, or load it anew"
-        )
-    elif found.moved:
-        msg = (
-            f"{name} brought objects that lie in other chunks than before, to which all rows of theirs moved: that cannot be taken "
-            f"back; append new versions of these objects"
         )
     else:
         return found
@@ -55,9 +53,8 @@ async def check_last(rows: WithdrawnRows) -> None:
     Raises
     ------
     IngestError
-        They were; or objects have moved since, or rows may have come again, so that the rows before cannot go back.
+        They were; or rows may have come again, so that the rows before cannot go back.
     """
-    await _check_unmoved(rows)
     for table in rows.database.tables:
         if table.versions is None or table.name not in rows.gone:
             continue
@@ -80,18 +77,6 @@ async def check_last(rows: WithdrawnRows) -> None:
         await _check_withdrawn(rows, table)
 
 
-async def _check_unmoved(rows: WithdrawnRows) -> None:
-    """Refuse to let rows of dependents go back to where an object was before it moved."""
-    followed = {
-        table.versions.history for table in rows.database.tables if table.role is TableRole.DEPENDENT and table.versions is not None
-    }
-    async with connect(rows.engine) as connection:
-        moved = await has_moved(connection, rows.name, rows.found.version or 0)
-    if moved and followed & rows.gone.keys():
-        msg = "objects have moved to other chunks since, so rows of dependents that others follow cannot go back; send new versions"
-        raise IngestError(msg)
-
-
 async def _check_withdrawn(rows: WithdrawnRows, table: Table) -> None:
     """Refuse to take rows back that were withdrawn with a time, if some with their keys may have come since."""
     if table.versions is None or table.versions.withdrawn is None:
@@ -110,6 +95,32 @@ async def _check_withdrawn(rows: WithdrawnRows, table: Table) -> None:
         later = await rewrites.appended_since(connection, rows.rows[table.name].table_id, rows.found.version or 0)
     if found and later:
         msg = f"rows of table {table.name} that it withdrew may have come again with later transactions; withdraw these first"
+        raise IngestError(msg)
+
+
+async def check_placed(rows: WithdrawnRows, table: Table, moves: Moves) -> None:
+    """Find out whether rows of a dependent that have a position would be with an object that has none.
+
+    Raises
+    ------
+    IngestError
+        They would: no region leads there.
+    """
+    nowhere = moves.targets == NULL_CHUNK
+    if table.role is not TableRole.DEPENDENT or table.ra is None or not nowhere.any():
+        return
+    found, there = list[int](), rows.places(table.name, staying=True)
+    leaving = Moves(moves.keys[nowhere], moves.sources[nowhere], moves.targets[nowhere]).leaving
+    places = {chunk: among(there[chunk], (str(table.director_key),), keys) for chunk, keys in leaving.items() if chunk in there}
+    key, ra = slot_safe(table.director_key), slot_safe(table.ra)
+    template = f"SELECT CAST(source.{key} AS bigint) AS key FROM {{source}} AS source WHERE source.{ra} IS NOT NULL LIMIT 1"  # noqa: S608 (quoted)
+    measurement = rows.measurement({table.name: places}, {table.name: places})
+    await measurement.ask(template, {"source": (table, BASE)}, partial(take_first, found))
+    if found:
+        msg = (
+            f"rows of table {table.name} that came with other transactions have positions, and their row of {table.director}, "
+            f"such as {table.director_key} {min(found)}, would have none; withdraw these transactions first"
+        )
         raise IngestError(msg)
 
 

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
 import pyarrow as pa
@@ -15,37 +16,36 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.appending import clear_builds, placements
 from ingest.building import NewSegment
+from ingest.dependents import Directors
 from ingest.family import Family
 from ingest.making import Making
-from ingest.nodes import all_or_first_error, connected_nodes
-from ingest.places import BASE, Place, places_of, segments_of
+from ingest.moving import NONE, Moves, Moving
+from ingest.nodes import connected_nodes
+from ingest.places import BASE, places_of
 from ingest.provenance import Load
-from ingest.references import slot_safe
+from ingest.references import SEPARATION_FACT, slot_safe
+from ingest.regrouping import Regrouping
 from ingest.report import LoadReport, Progress, ProgressCallback, Stage, TableReport
 from ingest.restoring import Restoring
-from ingest.rewriting import Rewrite, rewrite, rewritten
+from ingest.rewriting import Rewrite, written_anew
 from ingest.sending import Placement
 from ingest.staging import Staging
-from ingest.withdrawable import check_last, withdrawable
+from ingest.table_change import Change, Leaving, begin_segment
+from ingest.withdrawable import check_last, check_placed, withdrawable
 from ingest.withdrawn_rows import WithdrawnRows, gone_by
 from partitioner.chunkmap import ChunkMap
-from qserv.errors import IngestError, InternalError, QservError
-from qserv.ids import ChunkId, Segment
-from qserv.metadata import contributions, merges, rewrites, segments, transactions
+from qserv.errors import IngestError, QservError
+from qserv.ids import ChunkId
+from qserv.metadata import contributions, merges, rewrites, transactions
 from qserv.metadata.catalogue import Json, catalogue_version, load_catalogue
 from qserv.metadata.contributions import ContributionState
-from qserv.metadata.director_index import Int64, forget_keys, forget_pending, pend_keys, pending_among
+from qserv.metadata.director_index import Int64, forget_keys, forget_pending, move_keys, moved_with, pend_keys, pending_among
 from qserv.metadata.engine import changing, connect
 from qserv.metadata.loads import Queued
 from qserv.metadata.nodes import list_nodes
 from qserv.metadata.registration import family_lock, raise_version_of, read_family, write_facts
-from qserv.metadata.rewrites import Rewritten
-from qserv.metadata.segments import BuildKind
 from qserv.metadata.transactions import TransactionState
 from schema.model import CONTRIBUTION_COLUMN, Database, Table, TableRole
-
-AT_A_TIME = 64
-"""Chunks that are written together."""
 
 
 async def withdraw(engine: AsyncEngine, secret: str, queued: Queued, progress: ProgressCallback) -> LoadReport:
@@ -68,7 +68,7 @@ async def withdraw(engine: AsyncEngine, secret: str, queued: Queued, progress: P
         try:
             await clear_builds(engine, nodes, queued.family)
             async with connect(engine) as connection:
-                catalogue = await load_catalogue(connection, unpublished=True)
+                catalogue = await load_catalogue(connection, unpublished=True, beside=queued.database)
                 touched = await rewrites.appended(connection, found.transaction_id)
                 sent = await contributions.of_transaction(connection, found.transaction_id)
                 family = await read_family(connection, queued.family)
@@ -102,27 +102,44 @@ class _Withdrawal(WithdrawnRows):
     chunk_map: ChunkMap
     progress: ProgressCallback
 
+    @cached_property
+    def making(self) -> Making:
+        """What makes segments."""
+        placed, others = placements(self.catalogue, self.database, self.nodes), Placement(self.database.family, self.nodes, 1)
+        return Making(self.engine, self.nodes, Staging(self.name), self.load, others, self.progress, placed)
+
+    @cached_property
+    def family(self) -> Family:
+        """The family of the database."""
+        return Family(self.database, self.chunk_map)
+
     async def run(self) -> int:
         """Take the rows away; return the version of the catalogue that does not show them."""
         await check_last(self)
         await self._pend_keys()
         await self._check_references()
-        restored = {name: await self._restored(name) for name in self.gone if self.database.by_name[name].versions is not None}
-        built = {name: await self._rewritten(name, restored.get(name)) for name in self.gone}
-        facts = await self._facts(built)
+        moves = {name: await self._moved_back(name) for name in self.gone if self.database.by_name[name].role is TableRole.DIRECTOR}
+        following = [(table, moves.get(table.director or table.name, NONE)) for table in self.database.tables]
+        for table, found in following:
+            await check_placed(self, table, found)
+        made = [await self._changed(table, found) for table, found in following]
+        changes = {change.table.name: change for change in made if change.steps}
+        facts = await self._facts(changes)
         try:
             async with changing(self.engine, "ingest.withdraw.publish") as connection:
-                for name, (number, made) in built.items():
-                    await rewrites.rewrite(connection, self.rows[name].table_id, number, made)
-                    await segments.end_build(connection, number)
-                await forget_keys(connection, self.found.transaction_id)
-                await forget_pending(connection, self.found.transaction_id)
+                for change in changes.values():
+                    await change.count(connection, self.load.transaction_id)
                 await write_facts(connection, facts)
                 await rewrites.withdraw(connection, self.found.transaction_id)
                 await transactions.end(connection, self.load.transaction_id)
                 changed: dict[int, list[ChunkId]] = {table_id: [] for table_id in facts}
-                changed |= {self.rows[name].table_id: [one.record.chunk for one in made] for name, (_, made) in built.items()}
+                changed |= {change.row.table_id: change.changed for change in changes.values()}
                 version = await raise_version_of(connection, changed)
+                for name, found in moves.items():
+                    if found:
+                        await move_keys(connection, self.name, name, found.keys, found.targets, version)
+                await forget_keys(connection, self.found.transaction_id, version)
+                await forget_pending(connection, self.found.transaction_id)
                 await merges.end_replaced(connection, version)
         except QservError:
             # An answer that is lost is not a commit that is lost.
@@ -132,17 +149,50 @@ class _Withdrawal(WithdrawnRows):
                 version = await catalogue_version(connection)
         return version
 
-    async def _restored(self, name: str) -> NewSegment:
-        """Make a segment of the rows of a table that were the last ones before."""
-        table, database = self.database.by_name[name], self.database
-        if table.versions is None:
-            msg = f"table {name} has no versions"
-            raise InternalError(msg)
-        placed, others = placements(self.catalogue, database, self.nodes), Placement(database.family, self.nodes, 1)
-        making = Making(self.engine, self.nodes, Staging(self.name), self.load, others, self.progress, placed)
-        history = database.by_name[table.versions.history]
-        family, ended = Family(database, self.chunk_map), self.places(history.name, others=CONTRIBUTION_COLUMN)
-        return await Restoring(making, family, table, self.rows[name], history, ended).run(table.versions)
+    async def _moved_back(self, name: str) -> Moves:
+        """Return which objects of a director go back to the chunks where they were before."""
+        async with connect(self.engine) as connection:
+            keys, former = await moved_with(connection, self.name, name, self.found.version or 0)
+        chunks, _ = await Directors(self.engine, Staging(self.name)).find(name, pa.array(keys))
+        return Moves(keys, chunks, former)
+
+    async def _changed(self, table: Table, moves: Moves) -> Change:
+        """Make what becomes of a table: without the rows, with those before them, with all rows of objects where these will be."""
+        change = Change(self.rows[table.name], table)
+        gathered = Regrouping(self.making, table, change.row.table_id)
+        leaving = Leaving(change, self.family, (str(table.director_key),))
+        if moves and table.role is TableRole.DEPENDENT:
+            await Moving(self.making, self.family, moves, change).gather(gathered, leaving, self.places(table.name, staying=True))
+        if table.versions is not None and table.name in self.gone:
+            history = self.database.by_name[table.versions.history]
+            restoring = Restoring(self.making, self.family, change, moves, (self.found.version or 0) - 1)
+            ended = self.places(history.name, others=CONTRIBUTION_COLUMN)
+            await restoring.gather(gathered, table.versions, history, ended)
+        if gathered.rows:
+            async with changing(self.engine, "ingest.withdraw.restore") as connection:
+                number = await begin_segment(connection, self.family, change.row)
+            change.add(NewSegment(number, await gathered.made(number)))
+        gone = {one.chunk: (one.row_count, one.overlap_row_count) for one in self.chunks.get(table.name, ())}
+        chunks = sorted({*gone, *leaving.chunks, *change.new})
+        if chunks:
+            async with changing(self.engine, "ingest.withdraw.begin") as connection:
+                number = await begin_segment(connection, self.family, change.row)
+            wanted = [self._rewrite(leaving.rewrite(chunk), *gone.get(chunk, (0, 0)), change) for chunk in chunks]
+            change.stand(await written_anew(self.nodes, wanted, number, partial(self._tell, table.name, len(wanted))))
+        return change
+
+    def _rewrite(self, leaving: Rewrite, rows: int, overlap_rows: int, change: Change) -> Rewrite:
+        """Return how a chunk is written anew without rows that go, beside those that leave it."""
+        return replace(
+            leaving,
+            rows=leaving.rows + rows,
+            overlap_rows=leaving.overlap_rows + overlap_rows,
+            without=[*leaving.without, {gone_by(change.table): self.numbers}],
+            fresh=[step.number for step in change.steps],
+        )
+
+    def _tell(self, table: str, total: int, done: int) -> None:
+        self.progress(Progress(table, Stage.BUILDING, done, total))
 
     async def _check_references(self) -> None:
         """Find out whether rows that stay belong to rows of directors that go.
@@ -217,39 +267,21 @@ class _Withdrawal(WithdrawnRows):
         async with changing(self.engine, "ingest.withdraw.keys") as connection:
             await pend_keys(connection, number, keys, np.zeros(len(keys), np.int64))
 
-    async def _rewritten(self, name: str, restored: NewSegment | None) -> tuple[int, list[Rewritten]]:
-        """Make the chunks of a table without the rows, and with others in their place; return the segment that they are."""
-        row, table = self.rows[name], self.database.by_name[name]
-        async with changing(self.engine, "ingest.withdraw.begin") as connection:
-            number = await segments.begin_build(connection, self.database.family, self.name, name, BuildKind.APPEND)
-        before, made, without = segments_of(row), list[Rewritten](), {gone_by(table): self.numbers}
-        added = {chunk: [segment] for chunk, segment in restored.segments.items()} if restored else {}
-        gone = {one.chunk: (one.row_count, one.overlap_row_count) for one in self.chunks[name]}
-        chunks = sorted({*gone, *added})
-        for first in range(0, len(chunks), AT_A_TIME):
-            wanted = []
-            for chunk in chunks[first : first + AT_A_TIME]:
-                there, (rows, near) = [*before[chunk], *added.get(chunk, ())], gone.get(chunk, (0, 0))
-                wanted.append(Rewrite(self.name, table, chunk, row.replicas[chunk], there, rows, near, without))
-            built = await all_or_first_error(rewrite(self.nodes, each, number) for each in wanted)
-            for each, found in zip(wanted, built, strict=True):
-                made.append(replace(rewritten(each, found), before=[segment.number for segment in before[each.chunk]]))
-            self.progress(Progress(name, Stage.BUILDING, len(made), len(chunks)))
-        return number, made
-
-    async def _facts(self, built: Mapping[str, tuple[int, list[Rewritten]]]) -> dict[int, Json]:
-        """Return the facts, by their ids, of tables that were written anew, and of those that refer to them."""
+    async def _facts(self, changes: Mapping[str, Change]) -> dict[int, Json]:
+        """Return the facts, by their ids, of tables that are other than before, and of those that refer to them."""
         after = {name: places_of(row) for name, row in self.rows.items()}
-        for name, (number, made) in built.items():
-            for one in made:
-                record = one.record
-                now = [Segment(number, record.row_count, record.overlap_row_count)]
-                after[name][record.chunk] = Place.of(self.rows[name], record.chunk, record.nodes, now)
+        for name, change in changes.items():
+            after[name] |= {chunk: change.place(chunk) for chunk in change.changed}
         measurement, facts = self.measurement(after, after), {}
         for table in self.database.tables:
-            row = self.rows[table.name]
+            row, changed = self.rows[table.name], changes.get(table.name)
             counts = {"references", "pairs"} & row.facts.keys()
             named = {table.name, *(key.target_table for key in table.foreign_keys), *(name for name, _ in table.directors)}
-            if counts and named & self.gone.keys():
+            if counts and named & changes.keys():
                 facts[row.table_id] = row.facts | await measurement.facts(table)
+            if changed is not None and changed.new and SEPARATION_FACT in row.facts:
+                # Rows that came since may be far from where their object was.
+                arrived = await self.measurement(after, {table.name: changed.new}).facts(table)
+                farthest = max(row.facts[SEPARATION_FACT], arrived[SEPARATION_FACT])
+                facts[row.table_id] = row.facts | {SEPARATION_FACT: farthest}
         return facts

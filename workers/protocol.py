@@ -320,7 +320,7 @@ class MergeSegments(Action):
     """Make one segment of several of a chunk (-1: of a replicated table), which stay; twice makes one. Answer: a `BuiltChunk`.
 
     ``base`` and ``overlap`` name those that have rows of either. Rows that have, in some columns, integers that stand together in
-    the lists of ``without`` are left out, but those of ``fresh`` segments.
+    lists of one of ``without`` are left out, but those of ``fresh`` segments.
     """
 
     kind: ClassVar[str] = "merge-segments"
@@ -330,7 +330,7 @@ class MergeSegments(Action):
     base: list[int]
     overlap: list[int]
     segment: int
-    without: dict[str, list[int]] = field(default_factory=dict)
+    without: list[dict[str, list[int]]] = field(default_factory=list)
     fresh: list[int] = field(default_factory=list)
 
 

@@ -79,17 +79,27 @@ async def settle_keys(
         )
 
 
-async def forget_keys(connection: AsyncConnection, transaction_id: int) -> None:
-    """Take the keys out of the indexes of published directors that a transaction was to append, which is aborted."""
+async def forget_keys(connection: AsyncConnection, transaction_id: int, version: int | None = None) -> None:
+    """Take the keys out of the indexes of published directors that a transaction appended, or was to append.
+
+    Parameters
+    ----------
+    version
+        Of the catalogue, since which its rows are not shown, if they were: who knows an earlier one finds the keys as before.
+    """
     found = await connection.execute(_KEPT, {"id": transaction_id})
     for database, table in found.all():
         there = text("SELECT to_regclass(:relation)")
         if (await connection.execute(there, {"relation": index_relation(database, table)})).scalar_one() is None:
             continue  # the table was dropped
         forget = f"""
-            DELETE FROM {index_relation(database, table)} AS index USING pending_keys JOIN contributions USING (contribution_id)
-            WHERE index.key = pending_keys.key AND transaction_id = :id AND table_name = :table AND state = 'done'"""  # noqa: S608 (quoted)
-        await connection.execute(text(forget), {"id": transaction_id, "table": table})
+            WITH gone AS (
+                DELETE FROM {index_relation(database, table)} AS index USING pending_keys JOIN contributions USING (contribution_id)
+                WHERE index.key = pending_keys.key AND transaction_id = :id AND table_name = :table AND state = 'done'
+                RETURNING index.key, index.chunk)
+            INSERT INTO moved_keys (database, table_name, version, key, chunk)
+            SELECT :database, :table, CAST(:version AS bigint), key, chunk FROM gone WHERE CAST(:version AS bigint) IS NOT NULL"""  # noqa: S608 (quoted)
+        await connection.execute(text(forget), {"id": transaction_id, "database": database, "table": table, "version": version})
 
 
 async def forget_pending(connection: AsyncConnection, transaction_id: int) -> None:
@@ -163,14 +173,25 @@ async def move_keys(  # noqa: PLR0913, PLR0917 (which keys of which index, where
     )
 
 
-async def has_moved(connection: AsyncConnection, database: str, since: int = 0) -> bool:
-    """Whether rows of a database have moved from chunk to chunk, since after a version of the catalogue."""
-    found = select(moved_keys.c.key).where(moved_keys.c.database == database, moved_keys.c.version > since).limit(1)
+async def has_moved(connection: AsyncConnection, database: str) -> bool:
+    """Whether rows of a database have ever moved from chunk to chunk."""
+    found = select(moved_keys.c.key).where(moved_keys.c.database == database).limit(1)
     return (await connection.execute(found)).one_or_none() is not None
 
 
-async def find_chunks(connection: AsyncConnection, database: str, table: str, keys: Sequence[int] | Int64) -> tuple[Int64, Int64]:
-    """Return the keys that a director has, ascending, and the chunk of each: two arrays of shape (found,).
+async def moved_with(connection: AsyncConnection, database: str, table: str, version: int) -> tuple[Int64, Int64]:
+    """Return the keys that moved with a version of the catalogue, ascending, and the chunk of each before, shape (n,) both."""
+    of_table = (moved_keys.c.database == database, moved_keys.c.table_name == table)
+    found = select(moved_keys.c.key, moved_keys.c.chunk).where(*of_table, moved_keys.c.version == version)
+    rows = np.array([tuple(row) for row in await connection.execute(found.order_by(moved_keys.c.key))], dtype=np.int64)
+    keys, chunks = rows.reshape(-1, 2).T.copy()
+    return keys, chunks
+
+
+async def find_chunks(
+    connection: AsyncConnection, database: str, table: str, keys: Sequence[int] | Int64, version: int = NOW
+) -> tuple[Int64, Int64]:
+    """Return the keys that a director has, ascending, and the chunk of each as of a version: two arrays of shape (found,).
 
     Parameters
     ----------
@@ -182,7 +203,7 @@ async def find_chunks(connection: AsyncConnection, database: str, table: str, ke
     ValueError
         There are more keys than that.
     """
-    return await look_up(await asyncpg_connection(connection), database, table, keys)
+    return await look_up(await asyncpg_connection(connection), database, table, keys, version)
 
 
 async def look_up(
@@ -195,12 +216,13 @@ async def look_up(
     wanted = np.unique(np.asarray(keys, dtype=np.int64))
     found = await driver.fetchrow(
         f"""
-        SELECT coalesce(array_agg(key ORDER BY key), '{{}}'),
-            coalesce(array_agg(coalesce(former.chunk, index.chunk) ORDER BY key), '{{}}')
-        FROM {index_relation(database, table)} AS index LEFT JOIN (
-            SELECT DISTINCT ON (key) key, chunk FROM moved_keys
-            WHERE database = $2 AND table_name = $3 AND version > $4 ORDER BY key, version) AS former USING (key)
-        WHERE key = ANY($1::bigint[])""",  # noqa: S608 (quoted)
+        SELECT coalesce(array_agg(key ORDER BY key), '{{}}'), coalesce(array_agg(chunk ORDER BY key), '{{}}')
+        FROM (
+            SELECT DISTINCT ON (key) key, chunk FROM (
+                SELECT key, chunk, version FROM moved_keys
+                WHERE database = $2 AND table_name = $3 AND version > $4 AND key = ANY($1::bigint[])
+                UNION ALL SELECT key, chunk, {NOW} FROM {index_relation(database, table)} WHERE key = ANY($1::bigint[])) AS known
+            ORDER BY key, version) AS found""",  # noqa: S608 (quoted)
         wanted.tolist(),
         database,
         table,

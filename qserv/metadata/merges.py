@@ -147,12 +147,12 @@ _REPLACE = text("""
     UPDATE segments SET replaced = -1
     WHERE table_id = CAST(:id AS integer) AND chunk = CAST(:chunk AS bigint) AND segment = ANY(CAST(:old AS bigint[]))
         AND replaced IS NULL""")
-# What began before a segment was replaced may read it: queries, and loads that measure. What begins later does not.
+# What began before a segment was replaced may read it: queries, loads that measure, and withdrawals. What begins later does not.
 _UNUSED = text("""
     SELECT table_id, database, tables.name, segment, array_agg(chunk ORDER BY chunk)
     FROM segments JOIN tables USING (table_id) JOIN databases USING (database)
     WHERE replaced <= coalesce((SELECT min(coalesce(oldest, 0)) FROM czars), replaced)
         AND NOT EXISTS (
             SELECT FROM transactions WHERE transactions.family = databases.family AND state = 'open'
-                AND (kind = 'load' OR coalesce(wish, 'cancel') <> 'cancel'))
+                AND (kind IN ('load', 'withdrawal') OR coalesce(wish, 'cancel') <> 'cancel'))
     GROUP BY table_id, database, tables.name, segment ORDER BY table_id, segment""")

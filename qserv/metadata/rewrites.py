@@ -93,13 +93,12 @@ async def appended(connection: AsyncConnection, transaction_id: int) -> list[App
 
 @dataclass(frozen=True)
 class Found:
-    """A transaction: whether it has rows in tables beside those of others, and whether it moved rows of others."""
+    """A transaction: whether it has rows in tables beside those of others."""
 
     transaction_id: int
     state: TransactionState
     withdrawn: datetime | None
     appended: bool
-    moved: bool
     version: int | None
     """Of the catalogue, that shows its rows."""
 
@@ -138,7 +137,7 @@ async def find(connection: AsyncConnection, name: str) -> Found:
     if row is None:
         msg = f"there is no transaction {name}; `qserv loads` lists them"
         raise NoSuchLoadError(msg)
-    return Found(row.transaction_id, TransactionState(row.state), row.withdrawn, row.appended, row.moved, row.version)
+    return Found(row.transaction_id, TransactionState(row.state), row.withdrawn, row.appended, row.version)
 
 
 async def appended_since(connection: AsyncConnection, table_id: int, version: int) -> bool:
@@ -154,10 +153,7 @@ async def withdraw(connection: AsyncConnection, transaction_id: int) -> None:
 
 _FIND = text("""
     SELECT transaction_id, state, version, withdrawn AT TIME ZONE 'UTC' AS withdrawn,
-        EXISTS (SELECT FROM appended_chunks WHERE appended_chunks.transaction_id = transactions.transaction_id) AS appended,
-        EXISTS (
-            SELECT FROM moved_keys
-            WHERE moved_keys.database = transactions.database AND moved_keys.version = transactions.version) AS moved
+        EXISTS (SELECT FROM appended_chunks WHERE appended_chunks.transaction_id = transactions.transaction_id) AS appended
     FROM transactions WHERE name = CAST(:name AS text)""")
 _APPENDED = text("""
     SELECT table_id, chunk, row_count, overlap_row_count FROM appended_chunks
@@ -167,9 +163,7 @@ _SHIFTED = """
     FROM unnest(CAST(:contributions AS bigint[]), CAST(:chunks AS bigint[]), CAST(:rows AS bigint[]), CAST(:near AS bigint[]))
         AS moved (contribution_id, chunk, rows, near)
     JOIN contributions USING (contribution_id)
-    WHERE EXISTS (
-        SELECT FROM appended_chunks
-        WHERE appended_chunks.transaction_id = contributions.transaction_id AND table_id = CAST(:id AS integer))
+    WHERE EXISTS (SELECT FROM appended_chunks WHERE appended_chunks.transaction_id = contributions.transaction_id)
     GROUP BY transaction_id, moved.chunk"""
 _SHIFT = text(f"""
     INSERT INTO appended_chunks AS known (transaction_id, table_id, chunk, row_count, overlap_row_count)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
@@ -28,7 +28,7 @@ class StoredRows:
     segments
         Numbers of those that have rows.
     without
-        Integers, by columns: no row has those that stand together in these lists, unless its segment is ``fresh``.
+        Integers, by columns: no row has those that stand together in the lists of one of these, unless its segment is ``fresh``.
     """
 
     database: str
@@ -37,7 +37,7 @@ class StoredRows:
     segments: Sequence[int]
     overlap: bool
     reads: Reads
-    without: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    without: Sequence[Mapping[str, Sequence[int]]] = ()
     fresh: Sequence[int] = ()
 
     @property
@@ -68,9 +68,7 @@ class StoredRows:
         """Return what stands in a FROM for the rows of a segment that are not left out."""
         if not self.without:
             return name
-        gone = is_among(list(self.without), list(self.without.values()), "rows")
-        # A NULL is not among them; of several columns, NOT is an anti-join.
-        stays = f"({gone}) IS NOT TRUE" if len(self.without) == 1 else f"NOT {gone}"
+        stays = " AND ".join(map(_is_none_of, self.without))
         return f"(SELECT * FROM {name} AS rows WHERE {stays})"  # noqa: S608 (as above)
 
     @property
@@ -118,6 +116,13 @@ class EndedRows:
             f"JOIN {names[-1]} AS newer ON newer.{key} = rows.{key} ORDER BY rows.{quote(HEALPIX_COLUMN)} NULLS FIRST, rows.{key}"
         )
         yield from _answer(self.reads, sql, names)
+
+
+def _is_none_of(listed: Mapping[str, Sequence[int]]) -> str:
+    """Return the condition that a row has, in some columns, no integers that stand together in their lists."""
+    among = is_among(list(listed), list(listed.values()), "rows")
+    # A NULL is not among them; of several columns, NOT is an anti-join.
+    return f"({among}) IS NOT TRUE" if len(listed) == 1 else f"NOT {among}"
 
 
 def _answer(reads: Reads, sql: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from qserv.errors import MetadataError
-from qserv.metadata.director_index import add_keys, begin_index, complete_index, find_chunks, move_keys
+from qserv.metadata.director_index import add_keys, begin_index, complete_index, find_chunks, move_keys, moved_with
 from qserv.metadata.engine import connect
 from qserv.metadata.lookups import Lookups
 from qserv.metadata.registration import publish
@@ -42,6 +42,11 @@ async def test_a_key_that_moved_is_found_where_it_was(engine):
     await lookups.close()
     async with connect(engine) as connection, connection.begin():
         assert (await find_chunks(connection, "stars", "object", [7, -3]))[1].tolist() == [5, 10]
+        assert [each.tolist() for each in await moved_with(connection, "stars", "object", 4)] == [[-3, 7], [6, 5]]
+        assert [len(each) for each in await moved_with(connection, "stars", "object", 5)] == [0, 0]
+        await connection.exec_driver_sql('DELETE FROM director_index."stars.object" WHERE key = 7')  # withdrawn
+        found = [(await find_chunks(connection, "stars", "object", [7, -3], version))[0].tolist() for version in (5, 6)]
+        assert found == [[-3, 7], [-3]]
         await begin_index(connection, "stars", "object")
         assert (await connection.exec_driver_sql("SELECT count(*) FROM moved_keys")).scalar_one() == 0
 

@@ -121,6 +121,8 @@ async def test_a_segment_that_others_stand_for_goes_when_no_query_reads_it(engin
             for czar in czars:
                 await remove_czar(connection, czar.czar_id)
         assert len(await unused(connection)) == 3
+        await begin(connection, NewTransaction("no", "stars", "sky", "me", "here", "1", "withdrawal"))
+        assert await unused(connection) == []  # it may read them
 
 
 async def test_changes_are_known_for_some_time(engine, table_id):
