@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ingest.building import BuiltTable, NewSegment
 from ingest.family import Family
 from ingest.making import Making
-from ingest.moving import Ending, Moves, Moving, find_moves
+from ingest.moving import Ending, Moves, Moving, check_shown, find_moves
 from ingest.nodes import Nodes
 from ingest.places import places_of
 from ingest.references import SEPARATION_FACT, Measurement
@@ -142,6 +142,8 @@ async def _followed(
     if table.role is TableRole.DEPENDENT or versions is None or history is None or change is None or change.sent is None:
         return None
     moves = await find_moves(making, family, table, change.new)
+    if moves:
+        await check_shown(making.engine, family.database, table)
     ending = await Ending.read(making, family, moves, change, versions) if moves else None
     ended = changes.setdefault(history.name, Change(known[history.name], history))
     await Superseding(making, family, change, change.sent, ended).run(versions, ending)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ingest.building import NewSegment
 from ingest.chunking import ChunkedRows
@@ -20,9 +21,12 @@ from ingest.places import BASE, Place, places_of
 from ingest.regrouping import Regrouping
 from ingest.table_change import Change, Leaving, begin_segment, placed
 from partitioner.healpix import Pixels
+from qserv.errors import IngestError
 from qserv.ids import ChunkId
-from qserv.metadata.engine import changing
-from schema.model import ENDED_COLUMN, Table, Versions
+from qserv.metadata.catalogue import load_catalogue
+from qserv.metadata.engine import changing, connect
+from qserv.metadata.registration import table_state
+from schema.model import ENDED_COLUMN, Database, Table, Versions
 from schema.physical import quote
 from schema.types import row_schema
 
@@ -88,6 +92,28 @@ async def find_moves(making: Making, family: Family, table: Table, new: Mapping[
         raise occurs_twice(table, keys_from(listed[counts > 1])[0])
     order = np.flatnonzero(away)[np.argsort(keys[away])]
     return Moves(keys[order], homes[order], chunks[order])
+
+
+async def check_shown(engine: AsyncEngine, database: Database, director: Table) -> None:
+    """Refuse to move objects while rows of theirs are withheld from users, and so not among what moves.
+
+    Raises
+    ------
+    IngestError
+        A dependent is withheld.
+    """
+    async with connect(engine) as connection:
+        catalogue = await load_catalogue(connection, unpublished=True, beside=database.name)
+    async with connect(engine) as connection:
+        whole = {name for name, is_whole in (await table_state(connection, database.name)).items() if is_whole}
+    hidden = whole - database.by_name.keys()
+    for row in catalogue.tables:
+        if row.database == database.name and row.name in hidden and row.declaration.get("director") == director.name:
+            msg = (
+                f"rows of table {director.name} lie in other chunks than those before, and table {row.name}, whose rows have to "
+                f"move with them, is withheld; cancel this transaction, show the table (`qserv publish`), and send the rows again"
+            )
+            raise IngestError(msg)
 
 
 @dataclass(frozen=True)

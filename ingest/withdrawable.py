@@ -92,8 +92,9 @@ async def _check_withdrawn(rows: WithdrawnRows, table: Table) -> None:
         "SELECT 1 AS one FROM {source} AS source LIMIT 1", {"source": (history, BASE)}, partial(take_first, found)
     )
     async with connect(rows.engine) as connection:
-        later = await rewrites.appended_since(connection, rows.rows[table.name].table_id, rows.found.version or 0)
-    if found and later:
+        since = partial(rewrites.appended_since, connection, version=rows.found.version or 0)
+        later = [await since(rows.rows[each.name].table_id) for each in (table, history)]  # withdrawn rows are in the history alone
+    if found and any(later):
         msg = f"rows of table {table.name} that it withdrew may have come again with later transactions; withdraw these first"
         raise IngestError(msg)
 

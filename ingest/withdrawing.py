@@ -34,7 +34,7 @@ from ingest.table_change import Change, Leaving, begin_segment
 from ingest.withdrawable import check_last, check_placed, withdrawable
 from ingest.withdrawn_rows import WithdrawnRows, gone_by
 from partitioner.chunkmap import ChunkMap
-from qserv.errors import IngestError, QservError
+from qserv.errors import IngestError, LoadCancelledError, QservError
 from qserv.ids import ChunkId
 from qserv.metadata import contributions, merges, rewrites, transactions
 from qserv.metadata.catalogue import Json, catalogue_version, load_catalogue
@@ -131,7 +131,9 @@ class _Withdrawal(WithdrawnRows):
                     await change.count(connection, self.load.transaction_id)
                 await write_facts(connection, facts)
                 await rewrites.withdraw(connection, self.found.transaction_id)
-                await transactions.end(connection, self.load.transaction_id)
+                if not await transactions.end(connection, self.load.transaction_id):
+                    msg = "it was aborted meanwhile"
+                    raise LoadCancelledError(msg)
                 changed: dict[int, list[ChunkId]] = {table_id: [] for table_id in facts}
                 changed |= {change.row.table_id: change.changed for change in changes.values()}
                 version = await raise_version_of(connection, changed)

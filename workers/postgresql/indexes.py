@@ -1,5 +1,6 @@
 """Indexes and the planner's statistics of a physical table, made in the transaction that fills it."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Final
 
@@ -37,7 +38,8 @@ def reindex(session: psycopg.Connection, database: str, table: Table) -> Iterato
         found.setdefault(physical, set()).add(index_name)
     for done, physical in enumerate(names, 1):
         wanted, there = index_statements(database, table, physical), found.get(physical, set())
-        with durable("worker.indexing.table"):
+        # A segment goes when it was merged with others, which have the indexes.
+        with durable("worker.indexing.table"), contextlib.suppress(psycopg.errors.UndefinedTable):
             for index_name in sorted(wanted.keys() - there):
                 run(session, wanted[index_name])
             for index_name in sorted(there - wanted.keys()):

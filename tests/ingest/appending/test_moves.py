@@ -151,6 +151,31 @@ def test_a_row_that_would_move_to_one_of_its_key_is_refused(night):
     night.has_nothing_else(database)
 
 
+def test_objects_do_not_leave_rows_that_are_withheld(night):
+    database = night.load({"object": objects([1, 3], 0), "source": sources([1], 0)}, night.schema(VERSIONED, NARROW))
+    before = night.ask(database, OF_OBJECTS)
+    night.ingest.withhold(database, "source")
+    name = f"{database}-moved"
+    night.ingest.begin(name, TransactionRequest(append_to=database))
+    night.send(name, "there", "object", far([1], 1))
+    night.ingest.commit(name)
+    found = night.ingest.finished(name, 60)
+    assert (found.state, "table source, whose rows have to move with them, is withheld" in found.error.message) == (
+        TransactionState.OPEN,
+        True,
+    )
+    night.ingest.cancel(name)
+    night.ingest.finished(name)
+    assert night.ask(database, OF_OBJECTS) == before
+    night.ingest.publish(database)
+    night.append(database, {"object": far([1], 1)})
+    assert night.ask(database, OF_OBJECTS) != before
+    assert len(night.ask(database, "SELECT flux FROM {db}.object o JOIN {db}.source s ON s.object_id = o.id")) == 1
+    night.has_nothing_else(database)
+
+
+OF_OBJECTS = "SELECT * FROM {db}.object"
+
 OF_SOME = """
     SELECT o.id, o.begins, COUNT(s.source_id) AS found FROM {db}.object o JOIN {db}.source s ON s.object_id = o.id
     WHERE o.id IN (9007199254740992, 9007199254740995, 9007199254740998) GROUP BY o.id, o.begins"""

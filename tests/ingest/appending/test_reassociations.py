@@ -155,6 +155,17 @@ def test_rows_that_may_have_come_again_stay_where_they_are(night):
     assert [night.ask(database, query) for query in ASKED] == before
 
 
+def test_rows_that_were_withdrawn_again_do_not_go_back(night):
+    database = appended(night, EPOCHS[:1], night.schema(FELIS, PLAIN))
+    night.append(database, {"source": sources([5], [5], 1, gone=[5])}, f"{database}-gone")
+    night.append(database, {"source": sources([5], [5], 2, gone=[5])}, f"{database}-again")
+    before = [night.ask(database, query) for query in ASKED]
+    night.ingest.withdraw(f"{database}-no", f"{database}-gone")
+    found = night.ingest.finished(f"{database}-no", 60)
+    assert (found.state, "may have come again with later transactions" in found.error.message) == (TransactionState.ABORTED, True)
+    assert [night.ask(database, query) for query in ASKED] == before
+
+
 @pytest.mark.parametrize(
     "order", [("changed", "seen", "moved"), ("changed", "moved", "seen"), ("moved", "changed", "seen")], ids="-".join
 )
