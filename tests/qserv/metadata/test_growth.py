@@ -13,13 +13,13 @@ FILL = (
     "INSERT INTO databases (database, family) VALUES ('night', 'night')",
     "INSERT INTO tables (database, name, position, declaration, published) VALUES ('night', 'source', 0, '{}', true)",
     """INSERT INTO chunks (table_id, chunk, row_count, overlap_row_count)
-       SELECT table_id, generate_series(1, 5000), 9, 0 FROM tables""",
+       SELECT table_id, generate_series(1, 1000), 9, 0 FROM tables""",
     "INSERT INTO segments (table_id, chunk, segment, row_count, overlap_row_count) SELECT table_id, chunk, 1, 9, 0 FROM chunks",
     """INSERT INTO transactions (name, database, family, user_name, host, software, kind, state, ended, cleared, version)
        SELECT 'visit-' || number, 'night', 'night', 'me', 'here', '1', 'transaction', 'committed', now(), true, number
-       FROM generate_series(1, 20000) AS number""",
+       FROM generate_series(1, 4000) AS number""",
     """INSERT INTO appended_chunks (transaction_id, table_id, chunk, row_count, overlap_row_count)
-       SELECT transaction_id, table_id, transaction_id % 5000 + 1, 9, 0 FROM transactions, tables""",
+       SELECT transaction_id, table_id, transaction_id % 1000 + 1, 9, 0 FROM transactions, tables""",
     "ANALYZE",
 )
 
@@ -30,11 +30,12 @@ READ = text("""
 
 @pytest.fixture
 async def connection(engine):
-    """A connection to a database in which 20,000 visits have ended."""
+    """A connection to a database in which 4,000 visits have ended."""
+    async with connect(engine) as connection, connection.begin():
+        for statement in FILL:
+            await connection.execute(text(statement))
+    await engine.dispose()  # a server process goes on counting for a second
     async with connect(engine) as connection:
-        async with connection.begin():
-            for statement in FILL:
-                await connection.execute(text(statement))
         yield connection
 
 
