@@ -8,11 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
-from partitioner.nearest import REACH_DEG, Positions, chord
+from partitioner.nearest import REACH_DEG, Positions, chord, tree_of
 from partitioner.sphere import Floats
 
 SAMPLED = 2_000
@@ -66,8 +63,11 @@ def _linked(points: Floats) -> tuple[Groups, float]:
     linking_deg = REACH_DEG
     if not len(points):
         return np.empty(0, dtype=np.int32), linking_deg
+    from scipy.sparse import coo_array  # noqa: PLC0415 (as for trees)
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
     every = math.ceil(len(points) / SAMPLED)
-    tree, sample = (cKDTree(some, balanced_tree=False, compact_nodes=False) for some in (points, points[::every]))
+    tree, sample = tree_of(points), tree_of(points[::every])
     most = PAIRS_A_PLACE * len(points) + FEW_PAIRS
     while True:
         # The linked pairs are among those of a group: where they are too many, they need not be listed.

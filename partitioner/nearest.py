@@ -5,13 +5,15 @@ row of the overlap against the chunk alone: one in the overlap never meets anoth
 """
 
 import math
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from partitioner.sphere import Floats, unit_vectors
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 Value = TypeVar("Value", bound=np.generic)
 
@@ -59,11 +61,11 @@ def nearest_deg(base: Positions, overlap: Positions) -> tuple[Floats, Floats]:
     """
     of_base, of_overlap = (np.full(len(part.points), np.inf) for part in (base, overlap))
     if len(base.points):
-        tree = _tree(base.points)
+        tree = tree_of(base.points)
         of_base = tree.query(base.points, k=[2], distance_upper_bound=chord(REACH_DEG))[0][:, 0]
         of_base[base.shared] = 0.0
         if len(overlap.points):
-            across = _tree(overlap.points).sparse_distance_matrix(tree, chord(REACH_DEG), output_type="ndarray")
+            across = tree_of(overlap.points).sparse_distance_matrix(tree, chord(REACH_DEG), output_type="ndarray")
             np.minimum.at(of_overlap, across["i"], across["v"])
             np.minimum.at(of_base, across["j"], across["v"])
     return base.of_rows(_kept(of_base), np.nan), overlap.of_rows(_kept(of_overlap), np.nan)
@@ -82,6 +84,8 @@ def _kept(chords: Floats) -> Floats:
     return kept
 
 
-def _tree(points: Floats) -> cKDTree:
+def tree_of(points: Floats) -> "cKDTree":
     """Return a tree that is made in half the time of a balanced one, and is looked through as fast."""
+    from scipy.spatial import cKDTree  # noqa: PLC0415 (a worker starts in two thirds of the time without it)
+
     return cKDTree(points, balanced_tree=False, compact_nodes=False)
