@@ -36,8 +36,8 @@ from schema.model import Database, Table, TableRole
 from schema.physical import table_name
 from schema.serialise import column_to_json
 from workers.client import WorkerClient
-from workers.protocol import DropSegment
 from workers.runs.neighbours import NEAREST_FACT
+from workers.table_actions import DropSegment
 
 LARGE_CHUNK, LARGE_SEGMENT = ChunkId(16 * 4**12 - 1), 10**9 - 1
 """Of which names must not be too long; ours are shorter."""

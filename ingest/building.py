@@ -17,8 +17,8 @@ from qserv.metadata.catalogue import Json, TableRow
 from qserv.metadata.registration import ChunkRecord, StatisticsRecord
 from schema.model import Table, TableRole
 from workers.client import WorkerClient
-from workers.protocol import BuildTable, BuiltChunk
 from workers.runs.neighbours import NEAREST_FACT
+from workers.table_actions import BuildTable, BuiltChunk
 
 Built = Mapping[NodeId, Mapping[ChunkId, BuiltChunk]]
 """What each node made."""

@@ -9,7 +9,7 @@ from ingest.nodes import Nodes, all_or_first_error
 from ingest.report import Progress, ProgressCallback, Stage
 from qserv.ids import NodeId
 from workers.client import WorkerClient
-from workers.protocol import TablesDone
+from workers.table_actions import TablesDone
 
 Change = Callable[[WorkerClient], Iterator[TablesDone]]
 """Lets a node change its tables."""

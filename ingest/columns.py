@@ -36,8 +36,8 @@ from schema.model import Column, Database, Table
 from schema.serialise import column_from_json, column_to_json, table_from_json, table_to_json
 from schema.types import arrow_type
 from workers.client import WorkerClient
-from workers.protocol import AlterTable, TablesDone
 from workers.runs.statistics import Ranges, text_of
+from workers.table_actions import AlterTable, TablesDone
 
 DROP_S = 5.0
 """How long columns that were left are dropped at a time: what queries hold meanwhile is dropped the next time."""

@@ -19,7 +19,7 @@ from qserv.metadata.registration import declare_indexes, family_lock
 from schema.ddl import indexes
 from schema.model import Table
 from schema.serialise import table_to_json
-from workers.protocol import IndexTable
+from workers.table_actions import IndexTable
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from qserv.metadata.engine import changing, connect
 from qserv.metadata.registration import delete_table, delete_unused, table_state, unpublish
 from schema.model import Database
 from workers.client import WorkerClient
-from workers.protocol import DropRuns, DropTable
+from workers.table_actions import DropRuns, DropTable
 
 
 async def make_room(

@@ -17,7 +17,7 @@ from qserv.metadata.registration import record_chunks
 from schema.model import Table
 from schema.serialise import table_to_json
 from workers.client import WorkerClient
-from workers.protocol import BuildTable, DropTable, PrepareTable
+from workers.table_actions import BuildTable, DropTable, PrepareTable
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from qserv.metadata.registration import family_lock, raise_version_of, read_decl
 from qserv.metadata.segments import BuildKind
 from schema.model import Table
 from schema.serialise import column_from_json, table_from_json
-from workers.protocol import DropSegment
+from workers.table_actions import DropSegment
 
 MERGES = "~merges"
 """What a process holds that merges: no family has such a name."""

@@ -103,7 +103,7 @@ async def check_shown(engine: AsyncEngine, database: Database, director: Table) 
         A dependent is withheld.
     """
     async with connect(engine) as connection:
-        catalogue = await load_catalogue(connection, unpublished=True, beside=database.name)
+        catalogue = await load_catalogue(connection, unpublished=True, beside=database.name, only=())
     async with connect(engine) as connection:
         whole = {name for name, is_whole in (await table_state(connection, database.name)).items() if is_whole}
     hidden = whole - database.by_name.keys()

@@ -31,8 +31,9 @@ from schema.model import Database, Table
 from schema.serialise import column_from_json, column_to_json, table_from_json, table_to_json
 from schema.tap_schema import NAME, TAP_SCHEMA, tap_schema_rows
 from workers.client import WorkerClient
-from workers.protocol import ChunkLoad, PrepareTable
+from workers.protocol import ChunkLoad
 from workers.runs.statistics import Ranges
+from workers.table_actions import PrepareTable
 
 
 async def register(engine: AsyncEngine, family: Family, inputs: Sequence[Input], staging: Staging) -> dict[str, int]:

@@ -12,7 +12,7 @@ from qserv.metadata.rewrites import Rewritten
 from schema.model import Table
 from schema.serialise import table_to_json
 from workers.client import WorkerClient
-from workers.protocol import BuiltChunk, MergeSegments
+from workers.table_actions import BuiltChunk, MergeSegments
 
 AT_A_TIME = 64
 """Chunks that are written together."""

@@ -14,7 +14,8 @@ from qserv.errors import IngestError
 from qserv.ids import REPLICATED_CHUNK, ChunkId, NodeId
 from qserv.placement import place_chunk
 from workers.client import WorkerClient
-from workers.protocol import DropRuns, RunLoad
+from workers.protocol import RunLoad
+from workers.table_actions import DropRuns
 
 
 class Placement(dict[ChunkId, tuple[NodeId, ...]]):

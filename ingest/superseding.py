@@ -30,7 +30,7 @@ from qserv.metadata.registration import ChunkRecord, StatisticsRecord
 from schema.model import Versions
 from schema.serialise import table_to_json
 from workers.client import WorkerClient
-from workers.protocol import BuiltChunk, EndVersions
+from workers.table_actions import BuiltChunk, EndVersions
 
 
 @dataclass(frozen=True)

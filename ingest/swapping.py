@@ -13,7 +13,7 @@ from qserv.metadata.engine import changing, connect
 from qserv.metadata.registration import unpublish
 from qserv.metadata.replacement import take_place
 from workers.client import WorkerClient
-from workers.protocol import MoveTable
+from workers.table_actions import MoveTable
 
 
 async def swap(engine: AsyncEngine, nodes: Nodes, family: Family, staging: Staging) -> None:

@@ -22,6 +22,7 @@ from qserv.metadata.rewrites import Shift
 from qserv.metadata.segments import Appended, BuildKind
 from schema.model import CONTRIBUTION_COLUMN, ENDED_COLUMN, Table, TableRole
 from schema.serialise import column_to_json
+from workers.runs.taking import taken
 
 
 @dataclass
@@ -76,8 +77,9 @@ class Change:
         """Write down that rows are in chunks now (1), or no more (-1): those of a history are of who ended them."""
         numbers = np.asarray(rows.column(ENDED_COLUMN if self.table.is_history else CONTRIBUTION_COLUMN).fill_null(0))
         for part, at, there in ((False, slice(None), chunks), (True, *copies_of(self.table, rows, chunks, family))):
-            for number, chunk in zip(numbers[at].tolist(), there.tolist(), strict=True):
-                self.shifted[number, ChunkId(chunk), part] += by
+            places, counts = np.unique(np.stack((numbers[at], there)), axis=1, return_counts=True)
+            for (number, chunk), count in zip(places.T.tolist(), counts.tolist(), strict=True):
+                self.shifted[number, ChunkId(chunk), part] += by * count
 
     def place(self, chunk: ChunkId) -> Place:
         """Return where the rows of a chunk are."""
@@ -185,4 +187,4 @@ def copies_of(table: Table, rows: pa.RecordBatch, homes: Pixels, family: Family)
 def placed(table: Table, rows: pa.RecordBatch, homes: Pixels, family: Family) -> ChunkedRows:
     """Return rows with their chunks, shape (n,), and copies for the overlap of others."""
     copied, there = copies_of(table, rows, homes, family)
-    return ChunkedRows(rows, homes, rows.take(pa.array(copied)), there)
+    return ChunkedRows(rows, homes, taken(rows, copied), there)

@@ -12,31 +12,22 @@ from pyarrow import flight
 from qserv.errors import NodeUnavailableError, QservError
 from workers.failures import from_flight
 from workers.heartbeat import Heartbeat
-from workers.protocol import (
-    AUTHORIZATION,
-    Action,
+from workers.protocol import AUTHORIZATION, Action, BatchMark, Beat, Cancel, ChunkLoad, ChunkQuery, Health, LoadReceipt, RunLoad
+from workers.row_streams import RowSender
+from workers.table_actions import (
     AlterTable,
-    BatchMark,
-    Beat,
     BuildTable,
     BuiltChunk,
-    Cancel,
-    ChunkLoad,
-    ChunkQuery,
     DropRuns,
     DropSegment,
     DropTable,
     EndVersions,
-    Health,
     IndexTable,
-    LoadReceipt,
     MergeSegments,
     MoveTable,
     PrepareTable,
-    RunLoad,
     TablesDone,
 )
-from workers.row_streams import RowSender
 
 QUERY_GRACE_S: Final = 15.0
 """How much longer than its query's limit a call may take: the worker's own time-out comes first, and says more."""

@@ -10,12 +10,7 @@ from qserv.errors import QueryEvaluationError
 from workers.grouping import Grouping
 from workers.postgresql.buffered import buffered, tables_of
 from workers.postgresql.reads import SILENCE_S, ChunkRows, Reads, first_to_come
-from workers.protocol import (
-    BatchMark,
-    ChunkQuery,
-    ChunkTask,
-    Lane,
-)
+from workers.protocol import BatchMark, ChunkQuery, ChunkTask, Lane
 from workers.questions import KEY_CHARACTERS, question
 from workers.scheduler import Turn
 from workers.turns import Place

@@ -14,12 +14,14 @@ from workers.postgresql.loads import Batches, Sessions
 from workers.postgresql.loads import load as load_rows
 from workers.postgresql.reads import Reads
 from workers.postgresql.target import Target
-from workers.protocol import (
-    PARTS,
+from workers.protocol import PARTS, ChunkLoad, RunLoad
+from workers.runs.building import Build, build_chunk
+from workers.runs.files import RunFiles
+from workers.runs.stored import EndedRows, StoredRows
+from workers.table_actions import (
     AlterTable,
     BuildTable,
     BuiltChunk,
-    ChunkLoad,
     DropRuns,
     DropSegment,
     DropTable,
@@ -28,12 +30,8 @@ from workers.protocol import (
     MergeSegments,
     MoveTable,
     PrepareTable,
-    RunLoad,
     TablesDone,
 )
-from workers.runs.building import Build, build_chunk
-from workers.runs.files import RunFiles
-from workers.runs.stored import EndedRows, StoredRows
 
 MAX_LOADS: Final = 4
 """Loads, and other changes of tables, at a time: COPY is bound by the disk, and more of them only take memory."""

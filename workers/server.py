@@ -1,4 +1,4 @@
-"""The worker's Arrow Flight server: calls of ``workers.protocol`` become work of ``workers.execute``, errors become Failures."""
+"""The worker's Arrow Flight server: calls of ``workers.protocol`` become work of ``execute`` and ``loading``, errors Failures."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ import structlog
 from pyarrow import flight
 
 from qserv.errors import PortInUseError, QservError, QueryCancelledError
-from workers import protocol
+from workers import protocol, table_actions
 from workers.authorization import Authorization
 from workers.execute import Answer, Executor
 from workers.failures import to_flight
@@ -129,16 +129,16 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
         """Answer one of the `Action` classes."""
         with _FlightErrors(action.type):
             body = action.body.to_pybytes()
-            if action.type == protocol.BuildTable.kind:
-                return _each(action.type, self._loader.build(protocol.BuildTable.decode(body)))
-            if action.type == protocol.IndexTable.kind:
-                return _each(action.type, self._loader.index(protocol.IndexTable.decode(body)))
-            if action.type == protocol.AlterTable.kind:
-                return _each(action.type, self._loader.alter(protocol.AlterTable.decode(body)))
-            if action.type == protocol.MergeSegments.kind:
-                return [self._loader.merge(protocol.MergeSegments.decode(body)).encode()]
-            if action.type == protocol.EndVersions.kind:
-                return [self._loader.end_versions(protocol.EndVersions.decode(body)).encode()]
+            if action.type == table_actions.BuildTable.kind:
+                return _each(action.type, self._loader.build(table_actions.BuildTable.decode(body)))
+            if action.type == table_actions.IndexTable.kind:
+                return _each(action.type, self._loader.index(table_actions.IndexTable.decode(body)))
+            if action.type == table_actions.AlterTable.kind:
+                return _each(action.type, self._loader.alter(table_actions.AlterTable.decode(body)))
+            if action.type == table_actions.MergeSegments.kind:
+                return [self._loader.merge(table_actions.MergeSegments.decode(body)).encode()]
+            if action.type == table_actions.EndVersions.kind:
+                return [self._loader.end_versions(table_actions.EndVersions.decode(body)).encode()]
             answer = self._act(action.type, body)
             return [json.dumps(answer).encode()]
 
@@ -156,18 +156,18 @@ class WorkerServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
     def _change(self, kind: str, body: bytes) -> dict[str, Any]:
         """Change tables, or what waits to become some."""
         match kind:
-            case protocol.PrepareTable.kind:
-                self._loader.prepare(protocol.PrepareTable.decode(body))
+            case table_actions.PrepareTable.kind:
+                self._loader.prepare(table_actions.PrepareTable.decode(body))
                 return {}
-            case protocol.DropRuns.kind:
-                self._loader.drop_runs(protocol.DropRuns.decode(body))
+            case table_actions.DropRuns.kind:
+                self._loader.drop_runs(table_actions.DropRuns.decode(body))
                 return {}
-            case protocol.MoveTable.kind:
-                return {"moved": self._loader.move(protocol.MoveTable.decode(body))}
-            case protocol.DropSegment.kind:
-                return {"dropped": self._loader.drop_segment(protocol.DropSegment.decode(body))}
-            case protocol.DropTable.kind:
-                return {"dropped": self._loader.drop(protocol.DropTable.decode(body))}
+            case table_actions.MoveTable.kind:
+                return {"moved": self._loader.move(table_actions.MoveTable.decode(body))}
+            case table_actions.DropSegment.kind:
+                return {"dropped": self._loader.drop_segment(table_actions.DropSegment.decode(body))}
+            case table_actions.DropTable.kind:
+                return {"dropped": self._loader.drop(table_actions.DropTable.decode(body))}
             case _:
                 msg = f"unknown action {kind!r}"
                 raise ValueError(msg)

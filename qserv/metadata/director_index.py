@@ -7,6 +7,7 @@ import asyncpg
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import ARRAY, BigInteger, any_, cast, delete, func, select, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from qserv.errors import IngestError
@@ -181,10 +182,10 @@ async def has_moved(connection: AsyncConnection, database: str) -> bool:
 
 async def moved_with(connection: AsyncConnection, database: str, table: str, version: int) -> tuple[Int64, Int64]:
     """Return the keys that moved with a version of the catalogue, ascending, and the chunk of each before, shape (n,) both."""
+    key, chunk = (func.array_agg(aggregate_order_by(moved_keys.c[name], moved_keys.c.key)) for name in ("key", "chunk"))
     of_table = (moved_keys.c.database == database, moved_keys.c.table_name == table)
-    found = select(moved_keys.c.key, moved_keys.c.chunk).where(*of_table, moved_keys.c.version == version)
-    rows = np.array([tuple(row) for row in await connection.execute(found.order_by(moved_keys.c.key))], dtype=np.int64)
-    keys, chunks = rows.reshape(-1, 2).T.copy()
+    found = (await connection.execute(select(key, chunk).where(*of_table, moved_keys.c.version == version))).one()
+    keys, chunks = (np.array(one or (), dtype=np.int64) for one in found)
     return keys, chunks
 
 

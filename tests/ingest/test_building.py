@@ -5,7 +5,7 @@ import pytest
 from ingest.building import BuiltTable
 from qserv.errors import IngestError
 from schema.model import Table, TableRole
-from workers.protocol import BuiltChunk
+from workers.table_actions import BuiltChunk
 
 TABLE = Table("source", TableRole.DEPENDENT, (), ())
 PLACEMENT = {4: ("one", "two"), 5: ("two", "one"), 6: ("two", "three")}

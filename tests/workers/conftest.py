@@ -13,7 +13,8 @@ from schema.serialise import table_to_json
 from workers.client import WorkerClient
 from workers.factory import make_server
 from workers.functions import install
-from workers.protocol import ChunkLoad, ChunkQuery, ChunkTask, DropTable, PrepareTable
+from workers.protocol import ChunkLoad, ChunkQuery, ChunkTask
+from workers.table_actions import DropTable, PrepareTable
 
 DATABASE = "worker_test"
 

@@ -11,7 +11,7 @@ from schema.model import Column, ColumnType
 from schema.serialise import table_to_json
 from tests.support.waiting import until
 from tests.workers.test_tables import DATABASE, STAR, stars
-from workers.protocol import AlterTable
+from workers.table_actions import AlterTable
 
 pytestmark = pytest.mark.usefixtures("loaded")
 

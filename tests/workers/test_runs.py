@@ -8,7 +8,8 @@ from qserv.errors import IngestError
 from schema.model import Column, ColumnType, Table, TableRole
 from schema.serialise import table_to_json
 from tests.workers.conftest import DATABASE
-from workers.protocol import BuildTable, DropRuns, RunLoad
+from workers.protocol import RunLoad
+from workers.table_actions import BuildTable, DropRuns
 
 STARS = Table(
     "star",

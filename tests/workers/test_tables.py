@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -10,9 +11,10 @@ from qserv.errors import IngestError, QueryEvaluationError, QueryLimitError, Sch
 from schema.model import Column, ColumnType, Table, TableRole
 from schema.serialise import table_to_json
 from tests.support.waiting import PATIENCE_S
-from workers.postgresql.indexes import STATISTICS_TARGETS
+from workers.postgresql.indexes import STATISTICS_TARGETS, reindex
 from workers.postgresql.reads import remaining_ms
-from workers.protocol import ChunkLoad, DropTable, MoveTable, PrepareTable
+from workers.protocol import ChunkLoad
+from workers.table_actions import DropTable, MoveTable, PrepareTable
 
 DATABASE = "worker_test"
 
@@ -82,6 +84,20 @@ def test_loaded_chunks_are_indexed_analysed_and_frozen(prepared, load, loader):
     # The planner's statistics are there, and short.
     text = "SELECT cardinality(histogram_bounds::text::bigint[]) FROM pg_stats WHERE tablename = 'star_20' AND attname = 'id'"
     assert loader.execute(text).fetchone() == (STATISTICS_TARGETS[0] + 1,)
+
+
+def test_a_table_that_goes_while_others_are_indexed_is_left_out(prepared, load, loader):
+    """As of a segment that was merged with others."""
+    prepared(STAR)
+    for chunk in (22, 23, 24):
+        load(STAR, stars(10), chunk)
+    made = reindex(loader, DATABASE, replace(STAR, indexes=(("dec",),)))
+    next(made)
+    left = [name for name in tables(loader) if (["dec"], False) not in indexes(loader, name)]
+    loader.execute(f"DROP TABLE {DATABASE}.{left[-1]}")
+    *_, (done, total) = made
+    assert done == total == 3
+    assert {name for name in tables(loader) if (["dec"], False) not in indexes(loader, name)} <= {"star"}
 
 
 def test_replicated_tables_are_replaced_as_a_whole_and_keep_their_indexes(prepared, load, loader, ask):

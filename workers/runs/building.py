@@ -10,11 +10,12 @@ import pyarrow as pa
 from qserv.ids import REPLICATED_CHUNK, ChunkId
 from schema.model import Table, TableRole
 from schema.types import arrow_schema, row_schema
-from workers.protocol import PARTS, BuildTable, BuiltChunk
+from workers.protocol import PARTS
 from workers.runs.files import RunFiles
 from workers.runs.merging import SortedRows
 from workers.runs.neighbours import Neighbours, neighbours_of, with_columns
 from workers.runs.statistics import Ranges
+from workers.table_actions import BuildTable, BuiltChunk
 
 BUILDS: Final = 2
 """Chunks of a table that are made at a time: while one waits for its commit the other fills PostgreSQL; more only take memory."""

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from schema.model import CONTRIBUTION_COLUMN, ENDED_COLUMN, HEALPIX_COLUMN
-from workers.protocol import MeasuredColumn
+from workers.table_actions import MeasuredColumn
 
 MAX_TEXT_CHARACTERS = 64
 """Longest text kept as the end of a range: a longer one makes the range unknown, which is safe and keeps the metadata small."""

@@ -1,3 +1,5 @@
+import contextlib
+import http.client
 import io
 import os
 import socket
@@ -120,6 +122,18 @@ def test_who_does_not_know_the_token_learns_nothing(archive):
         for ask in (stranger.tables, stranger.queries, stranger.jobs, lambda: stranger.query("SELECT 1 FROM stars.hipparcos")):
             with pytest.raises(AccessError, match="token is missing or wrong"):
                 ask()
+
+
+def test_a_connection_outlives_a_pause(archive):
+    """Clients give theirs up after some seconds, rather than ask on one that the service gives up at that moment."""
+    url = httpx.URL(archive.cluster.czar_url)
+    with contextlib.closing(http.client.HTTPConnection(url.host, url.port, timeout=PATIENCE_S)) as connection:
+        for pause_s in (0, 7):
+            time.sleep(pause_s)
+            connection.request("GET", "/openapi.json")
+            first = connection.sock
+            assert connection.getresponse().read()
+        assert connection.sock is first
 
 
 def test_the_documentation_names_all_there_is(asked):

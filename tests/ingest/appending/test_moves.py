@@ -1,6 +1,8 @@
 """Objects whose new versions lie in other chunks: all that hangs on them moves there, and nobody sees it half done."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
@@ -181,8 +183,9 @@ OF_SOME = """
     WHERE o.id IN (9007199254740992, 9007199254740995, 9007199254740998) GROUP BY o.id, o.begins"""
 
 
-def test_objects_are_found_by_their_keys_while_they_move(night):
-    database = night.load({"object": objects(range(9), 0), "source": sources(range(9), 0)}, night.schema(VERSIONED, NARROW))
+@contextmanager
+def asked_by_key(night, database):
+    """Ask for some objects all the time; yield the list of what each answer tells: visits that are seen, their sources, objects."""
     over, seen = threading.Event(), []
 
     def ask():
@@ -191,16 +194,23 @@ def test_objects_are_found_by_their_keys_while_they_move(night):
                 rows = czar.query(OF_SOME.format(db=database)).to_pylist()
                 seen.append({(row["begins"] - 60_000 + 1, row["found"], len(rows)) for row in rows})
 
-    asking = [threading.Thread(target=ask) for _ in range(2)]
-    for thread in asking:
-        thread.start()
-    for epoch in range(1, 6):
-        placed = far if epoch % 2 else objects
-        night.append(database, {"object": placed(range(9), epoch), "source": sources(range(9), epoch)})
-    until(lambda: {(6, 6, 3)} in seen)
-    over.set()
-    for thread in asking:
-        thread.join()
+    with ThreadPoolExecutor(2) as threads:
+        asking = [threads.submit(ask) for _ in range(2)]
+        try:
+            yield seen
+        finally:
+            over.set()
+        for one in asking:
+            one.result()
+
+
+def test_objects_are_found_by_their_keys_while_they_move(night):
+    database = night.load({"object": objects(range(9), 0), "source": sources(range(9), 0)}, night.schema(VERSIONED, NARROW))
+    with asked_by_key(night, database) as seen:
+        for epoch in range(1, 6):
+            placed = far if epoch % 2 else objects
+            night.append(database, {"object": placed(range(9), epoch), "source": sources(range(9), epoch)})
+        until(lambda: {(6, 6, 3)} in seen)
     assert {number for answer in seen for number, *_ in answer} == {1, 2, 3, 4, 5, 6}
     assert [answer for answer in seen if len(answer) != 1 or answer != {(number, number, 3) for number, *_ in answer}] == []
 

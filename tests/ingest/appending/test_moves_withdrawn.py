@@ -1,16 +1,13 @@
 """A transaction that moved objects is withdrawn: these are where they were before, with all that came to them since."""
 
-import threading
-
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from czar.service.client import Czar
 from partitioner.healpix import pixel_of
 from qserv.metadata.transactions import TransactionState
 from tests.ingest.appending.stored import stored
-from tests.ingest.appending.test_moves import NARROW, OF_SOME, far
+from tests.ingest.appending.test_moves import NARROW, asked_by_key, far
 from tests.ingest.appending.test_reassociations import ASKED, COPIED, FELIS, PLAIN, sources
 from tests.ingest.appending.test_versions import DEC, QUERIES, RA, VERSIONED, objects
 from tests.ingest.appending.test_versions import sources as plain_sources
@@ -178,25 +175,12 @@ def test_what_cannot_go_back_stays_where_it_is(night):
 def test_objects_are_found_by_their_keys_while_they_go_back(night):
     rows = {"object": objects(range(9), 0), "source": sources(range(9), range(9), 0)}
     database = night.load(rows, night.schema(FELIS, PLAIN))
-    over, seen = threading.Event(), []
-
-    def ask():
-        with Czar.of_home(night.running.cluster.home, user="reader") as czar:
-            while not over.is_set():
-                rows = czar.query(OF_SOME.format(db=database)).to_pylist()
-                seen.append({(row["begins"] - 60_000 + 1, row["found"], len(rows)) for row in rows})
-
-    asking = [threading.Thread(target=ask) for _ in range(2)]
-    for thread in asking:
-        thread.start()
-    for turn in range(4):
-        visit = {"object": far(range(9), 1), "source": sources(range(100, 109), range(9), 1)}
-        night.append(database, visit, f"{database}-{turn}")
-        taken_back(night, f"{database}-{turn}")
-    until(lambda: {(1, 1, 3)} in seen[-1:])
-    over.set()
-    for thread in asking:
-        thread.join()
+    with asked_by_key(night, database) as seen:
+        for turn in range(4):
+            visit = {"object": far(range(9), 1), "source": sources(range(100, 109), range(9), 1)}
+            night.append(database, visit, f"{database}-{turn}")
+            taken_back(night, f"{database}-{turn}")
+        until(lambda: {(1, 1, 3)} in seen[-1:])
     assert {(2, 2, 3)} in seen
     assert [answer for answer in seen if answer not in ({(1, 1, 3)}, {(2, 2, 3)})] == []
 

@@ -103,6 +103,21 @@ def test_what_cannot_be_withdrawn(night):
     night.ingest.finished(name)
 
 
+def test_a_withdrawal_that_is_aborted_meanwhile_changes_nothing(night):
+    database = night.load(visit(0))
+    night.append(database, visit(1), f"{database}-bad")
+    night.running.hold()
+    name = f"no-{database}-bad"
+    night.ingest.withdraw(name, f"{database}-bad")
+    night.running.held()
+    with night.running.metadata() as session:  # as another service does that takes over
+        session.execute("UPDATE transactions SET state = 'aborted', ended = now() WHERE name = %s", [name])
+    night.running.release()
+    assert night.ingest.finished(name, 60).state is TransactionState.ABORTED
+    night.is_exactly(database, [0, 1])
+    assert night.ingest.load(f"{database}-bad").withdrawn is None
+
+
 @pytest.mark.nightly(share=0)
 @pytest.mark.parametrize("point", POINTS)
 def test_a_process_killed_at_any_point_of_a_withdrawal(point, night):

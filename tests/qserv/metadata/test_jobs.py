@@ -71,6 +71,14 @@ async def test_a_job_goes_its_way(connection):
     assert job.expires - job.ended == timedelta(days=1)
 
 
+async def test_a_czar_that_was_taken_for_dead_gets_no_job_before_it_gives_a_sign_of_life(connection):
+    await submitted(connection)
+    await remove_czar(connection, A.czar_id)
+    assert await claimed(connection) is None
+    await give_sign_of_life(connection, A)
+    assert (await claimed(connection)).attempt == 1
+
+
 async def test_the_oldest_job_of_a_dialect_is_first(connection):
     await submitted(connection, dialect="adql")
     first, second = await submitted(connection), await submitted(connection)
