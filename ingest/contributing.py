@@ -14,10 +14,11 @@ from ingest.inputs import LOAD_ORDER, open_input
 from ingest.locations import located
 from ingest.making import Making
 from ingest.matching import Matching
+from ingest.readers.pool import Files, Readers, take_files
 from ingest.rejects import Rejects
 from ingest.report import Progress
 from ingest.sending import Sender
-from ingest.taking import Taking, Where
+from ingest.taking import Part, Where
 from qserv.api.errors import INTERNAL
 from qserv.errors import IngestError, InternalError, LoadCancelledError, QservError
 from qserv.metadata import contributions
@@ -53,6 +54,8 @@ class Contributing:
         Directory of the files that name rows which were set aside.
     max_bad_rows
         Rows of a file that may be set aside.
+    readers
+        Processes that read files, where there is much to read.
     """
 
     database: Database
@@ -61,6 +64,7 @@ class Contributing:
     table_ids: Mapping[str, int]
     rejects: Path
     max_bad_rows: int
+    readers: Readers
     _alone: set[int] = field(default_factory=set)
     """Files that are taken by themselves, because one of those taken with them was wrong."""
     _not_before_s: dict[int, float] = field(default_factory=dict)
@@ -110,13 +114,13 @@ class Contributing:
         def told(progress: Progress) -> None:
             making.progress(replace(progress, done=done + progress.done))
 
+        def rejects(part: Part) -> Rejects:
+            return Rejects(rejects_of(self.rejects, part.contribution_id or 0), self.max_bad_rows)
+
         try:
-            async with Taking(table, sender, self.where, told) as taking:
-                for file in files:
-                    if (opened := await self._opened(table, file, alone=len(files) == 1)) is not None:
-                        rejects = Rejects(rejects_of(self.rejects, file.contribution_id), self.max_bad_rows)
-                        await taking.file(*opened, rejects, file.contribution_id)
-                await taking.flush()
+            opened = [await self._opened(table, file, alone=len(files) == 1) for file in files]
+            parts = [part for part in opened if part is not None]
+            await take_files(Files(table, parts, rejects, self.readers), sender, self.where, told)
         except QservError as error:
             await self._failed(files, error)
         except Exception:  # a mistake of ours: its contribution has failed, others go on
@@ -125,10 +129,10 @@ class Contributing:
         else:
             self._alone.difference_update(file.contribution_id for file in files)
 
-    async def _opened(self, table: Table, file: SentFile, *, alone: bool) -> tuple[SourceFile, Matching] | None:
+    async def _opened(self, table: Table, file: SentFile, *, alone: bool) -> Part | None:
         """Open a file; one that cannot be opened fails by itself, and others go on, unless it may be opened later."""
         try:
-            return await asyncio.to_thread(_open, table, file)
+            return Part(*await asyncio.to_thread(_open, table, file), file.contribution_id, sent=True)
         except QservError as error:
             if alone or error.retryable:
                 raise

@@ -68,6 +68,11 @@ class KeptOrphans:
             self.keys[:] = dict.fromkeys([*self.keys, *keys.unique().to_pylist()[:SHOWN_KEYS]])
             del self.keys[SHOWN_KEYS:]
 
+    def join(self, other: "KeptOrphans") -> None:
+        """Count those that somebody else kept."""
+        self.chunks.update(other.chunks)
+        self.keys[:] = list(dict.fromkeys([*self.keys, *other.keys]))[:SHOWN_KEYS]
+
     @property
     def fact(self) -> Json:
         """What is known of the table by it."""

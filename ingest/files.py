@@ -1,7 +1,7 @@
 """Files of rows: their format is found out by their first bytes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pyarrow as pa
@@ -82,6 +82,15 @@ class UnchangedFile:
     def row_count(self) -> int | None:
         """Number of its rows; None where only reading it to its end can tell."""
         return self.file.row_count
+
+    @property
+    def first_row(self) -> int:
+        """Number of its first row: 1, but of a part of a file."""
+        return self.file.first_row
+
+    def parts(self, rows: int) -> list["UnchangedFile"]:
+        """Return parts that can be read each by itself; see `ingest.formats.source.SourceFile.parts`."""
+        return [replace(self, file=part) for part in self.file.parts(rows)]
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows; see `ingest.formats.source.SourceFile.batches`.

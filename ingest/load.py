@@ -24,12 +24,13 @@ from ingest.making import Making
 from ingest.nodes import connected_nodes
 from ingest.provenance import Load
 from ingest.publication import describe_published, publish, register
+from ingest.readers.pool import ALONE, Files, Readers, take_files
 from ingest.references import StrayRowsError, measure
 from ingest.rejects import Rejects
 from ingest.report import LoadReport, Progress, ProgressCallback, Stage, TableReport
 from ingest.sending import Placement, Sender
 from ingest.swapping import swap
-from ingest.taking import Taking, Where, name_stray
+from ingest.taking import Part, Where, name_stray
 from qserv.errors import QservError
 from qserv.ids import NULL_CHUNK
 from qserv.metadata.catalogue import Json
@@ -65,6 +66,8 @@ class LoadOptions:
         Rows of all tables that may be set aside, in the file ``rejects``, because they cannot be stored.
     queued
         The load of the ingest service that this is; default: one of its own.
+    readers
+        Processes that read files, where there is much to read; default: this one.
     """
 
     chunk_target_rows: int
@@ -73,6 +76,7 @@ class LoadOptions:
     replace: bool = False
     max_bad_rows: int = 0
     queued: Queued | None = None
+    readers: Readers = ALONE
     rejects: Path = Path("rejects.jsonl")
     run_bytes: int = RUN_BYTES
 
@@ -128,7 +132,7 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
             table_ids = await register(engine, family, inputs, staging)
             placement = Placement(family.name, nodes, options.replicas)
             making = Making(engine, nodes, staging, load, placement, progress)
-            tables = _Tables(making, Where(engine, family, staging, load, options.run_bytes), rejects)
+            tables = _Tables(making, Where(engine, family, staging, load, options.run_bytes), rejects, options.readers)
             for source in inputs:
                 await tables.take(source, table_ids[source.table.name])
             reports = [await tables.build(source) for source in inputs]
@@ -157,6 +161,7 @@ class _Tables:
     making: Making
     where: Where
     rejects: Rejects
+    readers: Readers
     _facts: dict[str, Json] = field(default_factory=dict)
     """What was found of the rows of each table, by its name."""
     _senders: dict[str, Sender] = field(default_factory=dict)
@@ -173,15 +178,15 @@ class _Tables:
         if table.role is TableRole.DIRECTOR:
             async with changing(making.engine, "ingest.index.begin") as connection:
                 await begin_index(connection, *index)
-        async with Taking(table, sender, self.where, making.progress, source.row_count, trusting=self._trusts(table)) as taking:
-            for file, matching in source.files:
-                await taking.file(file, matching, self.rejects)
-            await taking.flush()
+        parts = [Part(file, matching) for file, matching in source.files]
+        readers = ALONE if self.rejects.allowed else self.readers
+        files = Files(table, parts, lambda _: self.rejects, readers, source.row_count, self._trusts(table))
+        taken = await take_files(files, sender, self.where, making.progress)
         if table.role is TableRole.DIRECTOR:
             async with changing(making.engine, "ingest.index.complete") as connection:
                 await complete_index(connection, *index)
-        self._rows[table.name] = taking.rows
-        self._orphans[table.name] = taking.orphans
+        self._rows[table.name] = taken.rows
+        self._orphans[table.name] = taken.orphans
         self._senders[table.name] = sender
         self._seconds[table.name] += time.monotonic() - started
 

@@ -21,7 +21,10 @@ T = TypeVar("T")
 class Nodes:
     """The workers of a cluster, called in threads. Make it with `connected_nodes`."""
 
-    def __init__(self, nodes: Sequence[Node], clients: dict[NodeId, WorkerClient], pools: dict[NodeId, ThreadPoolExecutor]) -> None:
+    def __init__(
+        self, nodes: Sequence[Node], secret: str, clients: dict[NodeId, WorkerClient], pools: dict[NodeId, ThreadPoolExecutor]
+    ) -> None:
+        self.listed, self.secret = tuple(nodes), secret
         self.weights = {node.node_id: node.weight for node in nodes}
         self._clients = clients
         self._pools = pools
@@ -72,7 +75,7 @@ async def connected_nodes(nodes: Sequence[Node], secret: str) -> AsyncIterator[N
     clients = {node.node_id: WorkerClient(node.host, node.worker_port, secret) for node in nodes}
     pools = {node.node_id: ThreadPoolExecutor(STREAMS_PER_NODE, f"load-{node.node_id}") for node in nodes}
     try:
-        yield Nodes(nodes, clients, pools)
+        yield Nodes(nodes, secret, clients, pools)
     finally:
         for pool in pools.values():
             await asyncio.to_thread(pool.shutdown, cancel_futures=True)

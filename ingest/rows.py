@@ -168,7 +168,7 @@ def _good(
     file: SourceFile, columns: Sequence[str], made: Callable[[pa.RecordBatch, Origin], Made], set_aside: SetAside
 ) -> Iterator[Made]:
     """Yield what is made of the batches of a file, each as the pieces between the rows that are set aside."""
-    first_row = 1
+    first_row = file.first_row
     for batch in _read_ahead(file.batches(columns)):
         pieces = [(batch, first_row)]
         while pieces:

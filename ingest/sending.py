@@ -25,10 +25,10 @@ class Placement(dict[ChunkId, tuple[NodeId, ...]]):
         self, family: str, nodes: Nodes, replicas: int, known: Mapping[ChunkId, tuple[NodeId, ...]] = MappingProxyType({})
     ) -> None:
         super().__init__({**known, REPLICATED_CHUNK: nodes.names})
-        self.family, self._nodes, self._replicas = family, nodes, replicas
+        self.family, self.replicas, self._nodes = family, replicas, nodes
 
     def __missing__(self, chunk: ChunkId) -> tuple[NodeId, ...]:
-        self[chunk] = place_chunk(self.family, chunk, self._nodes.weights, self._replicas)
+        self[chunk] = place_chunk(self.family, chunk, self._nodes.weights, self.replicas)
         return self[chunk]
 
 

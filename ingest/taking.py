@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -49,6 +49,27 @@ class Where:
         return Directors(self.engine, self.staging)
 
 
+@dataclass(frozen=True)
+class Part:
+    """A file to be taken, or a part of one.
+
+    Attributes
+    ----------
+    contribution_id
+        Its number, if it has one yet.
+    sent
+        Whether it was sent by itself into an open transaction.
+    whole
+        Whether it is all of its file. Who has all parts of a file taken writes down that it is.
+    """
+
+    file: SourceFile
+    matching: Matching
+    contribution_id: int | None = None
+    sent: bool = False
+    whole: bool = True
+
+
 class Taking:
     """Takes the rows of a table, file after file, within an ``async with`` block; `flush` sends what is left.
 
@@ -85,13 +106,8 @@ class Taking:
     async def __aexit__(self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
         await self._behind.end(error)
 
-    async def file(self, file: SourceFile, matching: Matching, rejects: Rejects, contribution_id: int | None = None) -> None:
-        """Take a file; its rows are sent with those of the files after it, or when there are many.
-
-        Parameters
-        ----------
-        contribution_id
-            Of a file that was sent by itself into an open transaction.
+    async def take(self, part: Part, rejects: Rejects) -> None:
+        """Take a file; its rows are sent with those of the files after it, or when there are many; those of a part are sent now.
 
         Raises
         ------
@@ -102,10 +118,20 @@ class Taking:
         StorageFullError, NodeUnavailableError
             From a node.
         """
-        name = self._table.name
-        before, set_aside, take_aside = self.rows, rejects.counts[name], rejects.of(name)
-        number = contribution_id or await self._where.load.new_contribution()
-        rows_read = read_rows(self._table, file, matching, take_aside, number)
+        table, before = self._table, self.rows
+        set_aside = rejects.counts[table.name]
+        number = part.contribution_id or await self._where.load.new_contribution()
+        piece_of = number if part.sent else None
+        await self._read(read_rows(table, part.file, part.matching, rejects.of(table.name), number), rejects, piece_of)
+        if part.whole:
+            numbered = replace(part, contribution_id=number)
+            self._gathered.end(await contribution(table, numbered, self.rows - before, rejects.counts[table.name] - set_aside))
+            return
+        while not self._gathered.empty:
+            await self._send(piece_of)
+
+    async def _read(self, rows_read: Iterator[Rows], rejects: Rejects, piece_of: int | None) -> None:
+        name, take_aside = self._table.name, rejects.of(self._table.name)
         async with contextlib.aclosing(_read_ahead(rows_read)) as batches:
             async for rows in batches:
                 chunked = await self._assign(rows, take_aside)
@@ -113,12 +139,7 @@ class Taking:
                 self.rows += chunked.batch.num_rows
                 self._progress(Progress(name, Stage.READING, self.rows, self._total))
                 if self._gathered.full:
-                    await self._send(contribution_id)
-        size_bytes, sha256 = await digest(file.path)
-        rejected = rejects.counts[name] - set_aside
-        facts = (name, str(file.path), size_bytes, sha256, self.rows - before, rejected)
-        taken = Contribution(*facts, number, sent=contribution_id is not None)
-        self._gathered.end(taken)
+                    await self._send(piece_of)
 
     async def flush(self) -> None:
         """Send what is left; when this returns, all rows wait on the nodes."""
@@ -140,11 +161,11 @@ class Taking:
             case TableRole.REPLICATED:
                 return whole_rows(rows, np.full(rows.batch.num_rows, REPLICATED_CHUNK, dtype=np.int64))
 
-    async def _send(self, contribution_id: int | None) -> None:
+    async def _send(self, piece_of: int | None) -> None:
         """Begin to send a run, when the one before it is sent."""
         run = await asyncio.to_thread(self._gathered.take)
         # A run of whole contributions counts by itself; one without any is a piece of the one that is read.
-        await self._behind.do(self._sent(run, None if run.ended else contribution_id))
+        await self._behind.do(self._sent(run, None if run.ended else piece_of))
 
     async def _sent(self, run: Run, piece_of: int | None) -> None:
         """Send a run and write down that it counts."""
@@ -158,8 +179,18 @@ class Taking:
             if table.versions is not None and load.appends:
                 _, known = await self._where.directors.find(table.name, column)
                 new = ~known
-            keys = (self._where.staging.home(table.name), table.name, column.to_numpy()[new], run.base.chunks[new])
+            found, chunks = column.to_numpy()[new], run.base.chunks[new]
+            # Ascending, so that two who bring the same keys do not wait for each other.
+            order = np.argsort(found, kind="stable")
+            keys = (self._where.staging.home(table.name), table.name, found[order], chunks[order])
         await load.take(number, run.ended, keys, piece_of)
+
+
+async def contribution(table: Table, part: Part, rows: int, rejected: int) -> Contribution:
+    """Return what is written down of a file, all rows of which are taken."""
+    size_bytes, sha256 = await digest(part.file.path)
+    facts = (table.name, str(part.file.path), size_bytes, sha256, rows, rejected)
+    return Contribution(*facts, part.contribution_id or 0, sent=part.sent)
 
 
 async def name_stray(where: Where, source: Input) -> None:

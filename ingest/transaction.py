@@ -25,6 +25,7 @@ from ingest.making import Making
 from ingest.nodes import Nodes, connected_nodes
 from ingest.provenance import Load
 from ingest.publication import describe_published, publish, published_tables, register
+from ingest.readers.pool import ALONE, Readers
 from ingest.references import measure
 from ingest.report import LoadReport, Progress, ProgressCallback, Stage, TableReport
 from ingest.sending import Placement
@@ -83,6 +84,8 @@ class TransactionOptions:
         Size of a run in memory.
     appends
         Whether rows are added to published tables.
+    readers
+        Processes that read files, where there is much to read; rows that are added are read by this one.
     """
 
     database: Database
@@ -96,6 +99,7 @@ class TransactionOptions:
     rejects: Path
     run_bytes: int
     appends: bool = False
+    readers: Readers = ALONE
 
 
 @dataclass(frozen=True)
@@ -189,7 +193,9 @@ async def _opened(
     for source in inputs:
         await making.prepare(source.table)
     where = Where(engine, family, staging, load, options.run_bytes)
-    taking = Contributing(database, making, where, ids, options.rejects, options.max_bad_rows)
+    taking = Contributing(
+        database, making, where, ids, options.rejects, options.max_bad_rows, ALONE if options.max_bad_rows else options.readers
+    )
     return _Transaction(making, family, taking, ids, inputs)
 
 
@@ -218,7 +224,7 @@ async def _opened_to_append(
         await making.prepare(table)
     chunk_map = Family(database, ChunkMap.from_nuniq(family.chunks if family else ()))
     where = Where(engine, chunk_map, staging, load, options.run_bytes)
-    taking = Contributing(database, making, where, ids, options.rejects, options.max_bad_rows)
+    taking = Contributing(database, making, where, ids, options.rejects, options.max_bad_rows, ALONE)
     inputs = tuple(Input(database.by_name[name], ()) for name in options.tables)
     return _Transaction(making, chunk_map, taking, ids, inputs, appends=True)
 

@@ -63,7 +63,7 @@ class CzarLostError(ClusterError):
 
 
 class IngestLostError(ClusterError):
-    """The ingest service does not answer. What it was asked to load goes on, or begins anew with it."""
+    """The ingest service, or a process that reads for it, does not answer. What was asked goes on, or begins anew."""
 
     code = "cluster.ingest_lost"
     retryable = True

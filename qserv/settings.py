@@ -194,6 +194,13 @@ class Settings(BaseSettings):
         ge=1,
         description="Rows that a chunk should have at most when an adaptive chunk map is made.",
     )
+    ingest_readers: int | None = Field(
+        default=None,
+        ge=1,
+        le=32,
+        description="Processes that read files at a time, where there is much to read; each takes up to a gigabyte of memory."
+        " Default: half as many as the machine has cores, at most 16.",
+    )
     failpoints: str = Field(
         default="",
         description="For tests of failures: points at which processes die, fail or wait, as `qserv/failpoints.py` says.",

@@ -45,11 +45,8 @@ def schema_statement(database: str) -> str:
 
 
 def prototype_statements(database: str, table: Table) -> list[str]:
-    """Return the statements that make a replicated table, or the empty prototype of a partitioned one.
-
-    The hidden columns of a partitioned table are its last ones.
-    """
-    body = ",\n    ".join(_column(column) for column in (*table.columns, *table.hidden))
+    """Return the statements that make a replicated table, or the empty prototype of a partitioned one."""
+    body = ",\n    ".join(map(_column, table.physical_columns))
     return [f"CREATE TABLE IF NOT EXISTS {relation(database, table.name, None)} (\n    {body}\n)"]
 
 

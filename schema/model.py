@@ -217,8 +217,17 @@ class Table:
 
     @property
     def hidden(self) -> tuple[Column, ...]:
-        """Columns that its physical tables have behind the declared ones; their order leaves no gaps between values."""
+        """Columns that its physical tables have besides the declared ones."""
         return (*self.carried, FRIENDS, NEAREST) if self.role is TableRole.DIRECTOR else self.carried
+
+    @property
+    def physical_columns(self) -> tuple[Column, ...]:
+        """Columns of its physical tables, in their order: PostgreSQL reads rows from their begin; an index asks for the pixel.
+
+        One that is NULL, as without a position, would make it slow to find those behind it.
+        """
+        first = () if self.ra is None else (HEALPIX,)
+        return (*first, *self.columns, *(column for column in self.hidden if column not in first))
 
     @property
     def directors(self) -> tuple[tuple[str, str], ...]:

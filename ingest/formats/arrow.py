@@ -9,7 +9,7 @@ from pyarrow import ipc
 
 from ingest.formats.compression import open_bytes, seekable
 from ingest.formats.parquet import told_of
-from ingest.formats.source import CELL_BYTES, check_names, explained, rows_a_batch
+from ingest.formats.source import CELL_BYTES, Undivided, check_names, explained, rows_a_batch
 from ingest.locations import Location
 from qserv.errors import BadFileError
 
@@ -25,7 +25,7 @@ MOST_IDLE_SHARE: Final = 0.5
 
 
 @dataclass(frozen=True)
-class ArrowFile:
+class ArrowFile(Undivided):
     """A file of record batches."""
 
     path: Location

@@ -45,6 +45,12 @@ def open_bytes(path: Location) -> IO[bytes]:
     return file if opener is None else cast("IO[bytes]", _Bounded(opener(file, "rb"), file, path, size_bytes))
 
 
+def is_copied(path: Location) -> bool:
+    """Whether `seekable` copies a file."""
+    with path.open("rb") as file:
+        return not file.seekable() or _opener(path)[0] is not None
+
+
 @contextmanager
 def seekable(path: Location) -> Iterator[pa.NativeFile]:
     """Lend a file in which any place can be read: itself, or a copy on the disk for temporary files, of what is compressed or comes

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from astropy.io import fits
 
 from ingest.formats.compression import open_bytes
-from ingest.formats.source import MOST_BITS, MOST_COLUMNS, MOST_ROW_BYTES, check_names, explained, rows_a_batch
+from ingest.formats.source import MOST_BITS, MOST_COLUMNS, MOST_ROW_BYTES, Undivided, check_names, explained, rows_a_batch
 from ingest.locations import Location
 from qserv.errors import BadFileError
 
@@ -56,7 +56,7 @@ class _Element:
 
 
 @dataclass(frozen=True)
-class FitsFile:
+class FitsFile(Undivided):
     """A FITS table.
 
     Elements of an array ``a`` are columns ``a_1``, ``a_2`` or ``a_1_1``, its first axis first; bits are an integer, the highest

@@ -1,13 +1,13 @@
 """Parquet."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.formats.compression import seekable
+from ingest.formats.compression import is_copied, seekable
 from ingest.formats.source import CELL_BYTES, explained, rows_a_batch
 from ingest.locations import Location
 
@@ -21,17 +21,41 @@ class ParquetFile:
 
     path: Location
     columns: tuple[str, ...]
-    row_count: int | None
+    groups: tuple[int, ...]
+    """Rows of each of its row groups."""
     units: Mapping[str, str]
     ucds: Mapping[str, str]
     descriptions: Mapping[str, str]
+    first_group: int = 0
+    first_row: int = 1
 
     @classmethod
     def open(cls, path: Location) -> "ParquetFile":
         """Read the file's footer."""
         with explained(path), seekable(path) as source, pq.ParquetFile(source) as file:
             schema = file.schema_arrow
-            return cls(path, tuple(schema.names), file.metadata.num_rows, **told_of(schema))
+            groups = tuple(file.metadata.row_group(place).num_rows for place in range(file.metadata.num_row_groups))
+            told = told_of(schema)
+            return cls(path, tuple(schema.names), groups, told["units"], told["ucds"], told["descriptions"])
+
+    @property
+    def row_count(self) -> int:
+        """Number of its rows."""
+        return sum(self.groups)
+
+    def parts(self, rows: int) -> list["ParquetFile"]:
+        """Return parts of whole row groups; see `ingest.formats.source.SourceFile.parts`."""
+        with explained(self.path):
+            if is_copied(self.path):  # each part would be read from a copy of its own
+                return [self]
+        found, begin, count = list[ParquetFile](), 0, 0
+        for end, group in enumerate(self.groups, 1):
+            count += group
+            if count >= rows or end == len(self.groups):
+                part = replace(self, groups=self.groups[begin:end], first_group=self.first_group + begin)
+                found.append(replace(part, first_row=self.first_row + sum(self.groups[:begin])))
+                begin, count = end, 0
+        return found or [self]
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows; see `ingest.formats.source.SourceFile.batches`."""
@@ -41,7 +65,8 @@ class ParquetFile:
             seekable(self.path) as source,
             pq.ParquetFile(source, pre_buffer=False, buffer_size=READ_AHEAD_BYTES) as file,
         ):
-            yield from file.iter_batches(rows, columns=list(columns))
+            groups = range(self.first_group, self.first_group + len(self.groups))
+            yield from file.iter_batches(rows, row_groups=groups, columns=list(columns))
 
 
 def told_of(schema: pa.Schema) -> dict[str, dict[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import pyarrow as pa
 
@@ -107,6 +107,13 @@ class SourceFile(Protocol):
     def row_count(self) -> int | None:
         """Number of its rows; None where only reading it to its end can tell."""
 
+    @property
+    def first_row(self) -> int:
+        """Number of its first row: 1, but of a part of a file."""
+
+    def parts(self, rows: int) -> Sequence["SourceFile"]:
+        """Return parts that can be read each by itself, of so many rows or somewhat more: all of it, if there are none."""
+
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield its rows, with these columns only, in its order.
 
@@ -115,6 +122,19 @@ class SourceFile(Protocol):
         BadFileError
             It is damaged or cut off.
         """
+
+
+class Undivided:
+    """A file that is read from its begin to its end."""
+
+    @property
+    def first_row(self) -> int:
+        """Number of its first row."""
+        return 1
+
+    def parts(self, _rows: int) -> Sequence[Self]:
+        """Return all of it."""
+        return (self,)
 
 
 def rows_a_batch(row_bytes: int) -> int:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from ingest.formats.compression import open_bytes
-from ingest.formats.source import ReadOptions, check_names, explained
+from ingest.formats.source import ReadOptions, Undivided, check_names, explained
 from ingest.locations import Location
 from qserv.errors import BadFileError
 
@@ -19,7 +19,7 @@ BLOCK_BYTES: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class CsvFile:
+class CsvFile(Undivided):
     """A CSV file. A NULL text without quotes is NULL, one in quotes is that text."""
 
     path: Location

@@ -11,7 +11,7 @@ from typing import IO, Final, cast
 import pyarrow as pa
 
 from ingest.formats.fits import FitsFile
-from ingest.formats.source import MOST_COLUMNS, check_names, explained
+from ingest.formats.source import MOST_COLUMNS, Undivided, check_names, explained
 from ingest.formats.votable_binary import Layout, columns_of_bytes
 from ingest.formats.votable_document import Document, table_of
 from ingest.formats.votable_values import Field, columns_of_texts
@@ -30,7 +30,7 @@ class _Column:
 
 
 @dataclass(frozen=True)
-class VotableFile:
+class VotableFile(Undivided):
     """A VOTable.
 
     Elements of an array ``a`` are columns ``a_1``, ``a_2`` or ``a_1_1``, its first axis first; bits are an integer, the highest

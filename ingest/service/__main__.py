@@ -1,12 +1,14 @@
 """``python -m ingest.service --home <home>``: the ingest service of a running cluster, until SIGTERM or SIGINT."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 import structlog
 
 from ingest.merging import Merger
+from ingest.readers.pool import MOST_READERS_UNASKED, Readers
 from ingest.service.app import Parts, create_app
 from ingest.service.contributions import Contributions
 from ingest.service.databases import Databases
@@ -26,6 +28,11 @@ CONNECTIONS = 16
 """To the metadata database: each load that runs and each open transaction holds one all the time, and needs others for moments."""
 
 
+def _readers() -> int:
+    """Return how many processes read files: the nodes of an embedded cluster need cores as well."""
+    return min(max(len(os.sched_getaffinity(0)) // 2, 1), MOST_READERS_UNASKED)
+
+
 async def serve(home: Path) -> None:
     """Answer and load until told to stop.
 
@@ -40,7 +47,7 @@ async def serve(home: Path) -> None:
     listening = listen(cluster.ingest_host, cluster.ingest_port, service="the ingest service", setting="QSERV_INGEST_PORT")
     url = cluster.metadata.sqlalchemy_url(Role.METADATA, METADATA_DATABASE, secrets)
     engine, secret = make_engine(url, settings.metadata_silence_s, CONNECTIONS), secrets.cluster.get_secret_value()
-    runner = LoadRunner(engine, secret, home, settings.chunk_target_rows)
+    runner = LoadRunner(engine, secret, home, settings.chunk_target_rows, Readers(settings.ingest_readers or _readers()))
     merger = Merger(engine, secret, settings.merge_segments, settings.merge_quiet_s, min(LOOK_S, settings.merge_quiet_s))
     contributions = Contributions(engine, home / UPLOADS, settings.upload_silence_s)
     streams: StreamServer | None = None

@@ -19,6 +19,7 @@ from ingest.indexing import IndexWish, index_table
 from ingest.inputs import with_histories
 from ingest.load import RUN_BYTES, LoadOptions, load_catalogue
 from ingest.locations import Location, located
+from ingest.readers.pool import Readers
 from ingest.recovery import recover
 from ingest.report import LoadReport, Progress, Stage
 from ingest.service.models import LoadRequest, TransactionRequest
@@ -72,10 +73,12 @@ class LoadRunner:
         Directory of the cluster: of files that name rows which were set aside, and of files that came in requests.
     chunk_target_rows
         Rows a chunk should have at most, where a load does not say.
+    readers
+        Processes that read files.
     """
 
-    def __init__(self, engine: AsyncEngine, secret: str, home: Path, chunk_target_rows: int) -> None:
-        self._engine, self._secret, self._chunk_target_rows = engine, secret, chunk_target_rows
+    def __init__(self, engine: AsyncEngine, secret: str, home: Path, chunk_target_rows: int, readers: Readers) -> None:
+        self._engine, self._secret, self._chunk_target_rows, self._readers = engine, secret, chunk_target_rows, readers
         self._rejects, self._uploads = home / "rejects", home / UPLOADS
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(LOADS_AT_A_TIME)
@@ -226,6 +229,7 @@ class LoadRunner:
             replace=request.replace,
             max_bad_rows=request.max_bad_rows,
             queued=load,
+            readers=self._readers,
             rejects=self.rejects_of(load.name),
         )
         return await load_catalogue(self._engine, self._secret, database, files, options=options, progress=progress.note)
@@ -244,6 +248,7 @@ class LoadRunner:
             rejects=self._rejects,
             run_bytes=RUN_BYTES,
             appends=request.append_to is not None,
+            readers=self._readers,
         )
 
     async def _stopped(self, load: Queued, progress: "_Stages", reason: str) -> None:

@@ -134,12 +134,13 @@ async def take_run(connection: AsyncConnection, run_id: int, piece_of: int | Non
     Raises
     ------
     LoadCancelledError
-        That was cancelled meanwhile.
+        That, or all of the transaction, was cancelled meanwhile.
     """
     if piece_of is not None:
-        sent = select(contributions.c.contribution_id).where(*_reading(piece_of)).with_for_update()
+        sent = select(contributions.c.contribution_id).where(*_reading(piece_of)).with_for_update(read=True)
         _check_read(len((await connection.execute(sent)).all()))
-    await connection.execute(update(runs).where(runs.c.run_id == run_id).values(taken=True, contribution_id=piece_of))
+    taken = update(runs).where(runs.c.run_id == run_id).values(taken=True, contribution_id=piece_of)
+    _check_read((await connection.execute(taken)).rowcount)
 
 
 async def taken_runs(connection: AsyncConnection, transaction_id: int, table_id: int) -> list[int]:

@@ -17,6 +17,8 @@ from qserv.metadata.engine import connect, make_engine
 from qserv.metadata.migrate import upgrade
 from qserv.metadata.nodes import Node, register_node
 from schema.model import Column, ColumnType, Database, Table, TableRole
+from schema.physical import column_list
+from schema.serialise import column_from_json, table_from_json
 from workers.factory import make_server
 
 OBJECT = Table(
@@ -121,11 +123,14 @@ class Archive:
             return cursor.fetchall() if cursor.description else None
 
     def rows(self, row, *, overlap=False):
-        """Return the rows of a table, by chunk, each read from its first replica."""
+        """Return the rows of a table, declared columns before the hidden ones, by chunk, each read from its first replica."""
+        table = table_from_json(row.declaration, map(column_from_json, row.columns))
+        names = column_list(column.name for column in (*table.columns, *table.hidden))
         suffix = "_overlap" if overlap else ""
         counts = row.overlap_row_counts if overlap else row.row_counts
+        asked = f'SELECT {names} FROM "{self.name}"."{row.name}_{{}}{suffix}"'  # noqa: S608 (quoted names)
         return {
-            chunk: self.ask(row.replicas[chunk][0], f'TABLE "{self.name}"."{row.name}_{chunk}{suffix}"')
+            chunk: self.ask(row.replicas[chunk][0], asked.format(chunk))
             for chunk, count in zip(row.chunks, counts, strict=True)
             if count
         }

@@ -1,5 +1,6 @@
 """Columns computed from the file's columns."""
 
+import pickle
 import re
 from pathlib import Path
 
@@ -55,3 +56,7 @@ def test_keys_of_the_whole_catalogue_are_unique_and_the_same_in_any_slice():
     assert keys.max() < 2**53
     part = stars.slice(500_000, 1_000).take(pa.array(np.arange(1_000)[::-1])).combine_chunks()
     assert (tycho_key(part["tyc_id"].chunk(0), part["ccdm"].chunk(0)).to_numpy() == keys[500_000:501_000][::-1]).all()
+
+
+def test_functions_reach_other_processes():
+    assert pickle.loads(pickle.dumps(DERIVATIONS)) == DERIVATIONS  # noqa: S301 (made here)

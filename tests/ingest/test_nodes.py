@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 def nodes():
     node = Node("one", "127.0.0.1", 1, 2)
     with ThreadPoolExecutor(2) as pool:
-        yield Nodes([node], {"one": None}, {"one": pool})
+        yield Nodes([node], "secret", {"one": None}, {"one": pool})
 
 
 async def test_the_first_error_comes_when_all_that_had_begun_is_over(nodes):

@@ -35,16 +35,16 @@ DEPENDENT = Table(
 REPLICATED = Table(name="visits", role=TableRole.REPLICATED, columns=(Column("visit", ColumnType.INT),), primary_key=("visit",))
 
 
-def test_prototype_of_a_director_ends_with_the_hidden_columns():
+def test_prototype_of_a_director_has_the_pixel_first_and_other_hidden_columns_last():
     assert schema_statement("dr1") == 'CREATE SCHEMA IF NOT EXISTS "dr1"'
     (statement,) = prototype_statements("dr1", DIRECTOR)
     assert statement.splitlines() == [
         'CREATE TABLE IF NOT EXISTS "dr1"."object" (',
+        '    "_healpix_29" bigint,',
         '    "objectId" bigint NOT NULL,',
         '    "ra" double precision,',
         '    "dec" double precision,',
         '    "name" varchar(12),',
-        '    "_healpix_29" bigint,',
         '    "_contribution" integer,',
         '    "_friends" integer,',
         '    "_nearest_deg" double precision',

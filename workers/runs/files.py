@@ -131,8 +131,11 @@ class RunFiles:
         """Delete the runs of a transaction, or those of one table of it; does nothing where there are none."""
         place = self._directory / str(transaction)
         # What is there and cannot be deleted is an error: its transaction would be taken for cleared.
-        with durable("worker.runs.drop"), contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(place if table is None else place / str(table))
+        doomed = place if table is None else place / str(table)
+        with durable("worker.runs.drop"):
+            while doomed.exists():  # until a run that somebody still writes has its name
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.rmtree(doomed)
 
     def _path(self, transaction: int, table: int, run: int, part: str) -> Path:
         if part not in PARTS or not all(isinstance(number, int) for number in (transaction, table, run)):

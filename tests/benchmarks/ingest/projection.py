@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
 from ingest.load import RUN_BYTES  # noqa: E402 (the path is set above)
+from ingest.readers.pool import MOST_READERS, MOST_READERS_UNASKED  # noqa: E402
 from qserv.settings import Settings  # noqa: E402
 from workers.runs.building import BUILDS  # noqa: E402
 
@@ -22,6 +23,9 @@ COSTS = ROOT / "docs" / "costs.json"
 
 NODES = (100, 450)
 REPLICAS = (1, 2)
+
+READERS = MOST_READERS
+"""Processes that read, as many as can be asked for: each takes a core, and at times one of the metadata server."""
 
 DURATIONS = {"years": 365.25 * 86_400, "days": 86_400, "hours": 3_600, "minutes": 60, "s": 1, "ms": 1e-3, "us": 1e-6}
 SIZES = {"PB": 1e15, "TB": 1e12, "GB": 1e9, "MB": 1e6, "kB": 1e3, "B": 1}
@@ -42,9 +46,13 @@ class Catalogue:
         """Return processor time, s, of all rows."""
         return self._of_rows(sum(self.costs[f"R{replicas}"][stage]["spent"][one] for one in whose))
 
-    def reading_s(self, replicas: int) -> float:
-        """Return how long the one ingest service reads: its processor time, as one core does its work, or little more."""
-        return self.spent(replicas, "reading", "service")
+    def reading_s(self, replicas: int, readers: int = READERS) -> float:
+        """Return how long processes read which have a core each, and one of the metadata server: it answers while they wait."""
+        return self.spent(replicas, "reading", "service", "metadata") / readers
+
+    def sent_bytes_s(self, replicas: int) -> float:
+        """Return what they send to the nodes, bytes/s."""
+        return self.run_bytes(replicas) / self.reading_s(replicas)
 
     def measured_rows_per_s(self, replicas: int) -> float:
         """Return how fast rows were read where they were measured, with all that runs there."""
@@ -112,7 +120,7 @@ def _rows(both: Sequence[Catalogue]) -> str:
                 (
                     f"{one.name}, {one.costs['columns']} columns, R = {replicas}",
                     f"{one.measured_rows_per_s(replicas) / 1000:.0f} krow/s",
-                    shown(each * one.reading_s(replicas), DURATIONS),
+                    shown(each * one.spent(replicas, "reading", "service"), DURATIONS),
                     shown(each * one.spent(replicas, "reading", "metadata"), DURATIONS),
                     shown(each * (one.spent(replicas, "reading", "nodes") + one.spent(replicas, "building", "nodes")), DURATIONS),
                     shown(each * one.run_bytes(replicas), SIZES),
@@ -122,7 +130,7 @@ def _rows(both: Sequence[Catalogue]) -> str:
     heads = (
         "a row",
         "read where it was measured",
-        "the ingest service",
+        "who reads it",
         "metadata server",
         "all nodes",
         "runs",
@@ -138,11 +146,18 @@ def _alone(both: Sequence[Catalogue]) -> str:
         ("chunks", *(f"{one.chunks:,.0f}" for one in both)),
         ("rows a chunk", *(f"{one.rows / one.chunks:,.0f}" for one in both)),
         ("a chunk's tables", *(shown(one.table_bytes(1) / one.chunks, SIZES) for one in both)),
-        ("reading, one ingest service, R = 1", *(shown(one.reading_s(1), DURATIONS) for one in both)),
-        ("reading, one ingest service, R = 2", *(shown(one.reading_s(2), DURATIONS) for one in both)),
+        *(
+            (f"reading by {readers}, R = {replicas}", *(shown(one.reading_s(replicas, readers), DURATIONS) for one in both))
+            for readers in (1, MOST_READERS_UNASKED, READERS)
+            for replicas in REPLICAS
+        ),
         (
-            "meanwhile, processor time of the metadata server",
+            "of it the metadata server, processor time in all, R = 1",
             *(shown(one.spent(1, "reading", "metadata"), DURATIONS) for one in both),
+        ),
+        *(
+            (f"sent to the nodes by {READERS}, R = {replicas}", *(f"{shown(one.sent_bytes_s(replicas), SIZES)}/s" for one in both))
+            for replicas in REPLICAS
         ),
         ("commit: chunks written down by service and metadata server", *(shown(one.chunks_s, DURATIONS) for one in both)),
         ("director index, in the metadata server", *(shown(one.index_bytes, SIZES) if one.index_bytes else "" for one in both)),
