@@ -33,6 +33,9 @@ MERGES = "~merges"
 AT_A_TIME = 64
 """Chunks that are looked at together."""
 
+STREAMS = 1
+"""Chunks that a node merges at a time: commits need the processor more."""
+
 log = structlog.get_logger("ingest.merges")
 
 
@@ -86,7 +89,7 @@ class Merger:
             listed = await list_nodes(connection)
         if not wanted and not building and not unused:
             return False
-        async with connected_nodes(listed, self._secret) as nodes:
+        async with connected_nodes(listed, self._secret, STREAMS) as nodes:
             for family in building:  # left of who died: nobody else merges
                 await clear_builds(self._engine, nodes, family, BuildKind.MERGE)
             for gone in unused:
@@ -130,4 +133,4 @@ class Merger:
 
 
 def _rewrite(merge: Merge, table: Table) -> Rewrite:
-    return Rewrite(merge.database, table, merge.chunk, merge.nodes, merge.segments)
+    return Rewrite(merge.database, table, merge.chunk, merge.nodes, merge.segments, background=True)

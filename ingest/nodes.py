@@ -64,16 +64,18 @@ class Nodes:
 
 
 @asynccontextmanager
-async def connected_nodes(nodes: Sequence[Node], secret: str) -> AsyncIterator[Nodes]:
+async def connected_nodes(nodes: Sequence[Node], secret: str, streams: int = STREAMS_PER_NODE) -> AsyncIterator[Nodes]:
     """Lend the workers of these nodes. At the end, work that has begun is waited for.
 
     Parameters
     ----------
     secret
         The cluster secret.
+    streams
+        What is asked of each at a time, at the most.
     """
     clients = {node.node_id: WorkerClient(node.host, node.worker_port, secret) for node in nodes}
-    pools = {node.node_id: ThreadPoolExecutor(STREAMS_PER_NODE, f"load-{node.node_id}") for node in nodes}
+    pools = {node.node_id: ThreadPoolExecutor(streams, f"load-{node.node_id}") for node in nodes}
     try:
         yield Nodes(nodes, secret, clients, pools)
     finally:

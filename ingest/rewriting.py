@@ -29,6 +29,8 @@ class Rewrite:
         ``without``.
     fresh
         Segments of which no row is left out.
+    background
+        Whether nobody waits for it, so that all else goes before it.
     """
 
     database: str
@@ -40,6 +42,7 @@ class Rewrite:
     overlap_rows: int = 0
     without: Sequence[Mapping[str, list[int]]] = ()
     fresh: Sequence[int] = ()
+    background: bool = False
 
     @property
     def numbers(self) -> list[int]:
@@ -97,7 +100,9 @@ async def rewrite(nodes: Nodes, wanted: Rewrite, number: int) -> BuiltChunk:
     overlap = [segment.number for segment in wanted.segments if segment.overlap_row_count]
     declared = table_to_json(wanted.table)
     without = list(map(dict, wanted.without))
-    action = MergeSegments(wanted.database, declared, wanted.chunk, base, overlap, number, without, list(wanted.fresh))
+    action = MergeSegments(
+        wanted.database, declared, wanted.chunk, base, overlap, number, without, list(wanted.fresh), wanted.background
+    )
     built = await all_or_first_error(nodes.call(node, partial(_make, action=action)) for node in wanted.nodes)
     rows = (
         sum(segment.row_count for segment in wanted.segments) - wanted.rows,

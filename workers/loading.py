@@ -14,7 +14,7 @@ from workers.postgresql.loads import Batches, Sessions
 from workers.postgresql.loads import load as load_rows
 from workers.postgresql.reads import Reads
 from workers.postgresql.target import Target
-from workers.protocol import PARTS, ChunkLoad, RunLoad
+from workers.protocol import PARTS, ChunkLoad, Lane, RunLoad
 from workers.runs.building import Build, build_chunk
 from workers.runs.files import RunFiles
 from workers.runs.stored import EndedRows, StoredRows
@@ -49,7 +49,7 @@ class Loader:
     """
 
     def __init__(self, conninfo: str, runs: Path) -> None:
-        self._sessions = Sessions(conninfo, MAX_LOADS)
+        self._sessions, self._merging = Sessions(conninfo, MAX_LOADS), Sessions(conninfo, MAX_LOADS, background=True)
         self._reads = Reads(conninfo, MAX_LOADS)
         self._runs = RunFiles(runs)
 
@@ -113,13 +113,15 @@ class Loader:
         """Make one segment of several of a chunk; return it when it is committed."""
         table, chunk = table_from_json(action.declaration), ChunkId(action.chunk)
         of_chunk = None if chunk == REPLICATED_CHUNK else chunk
+        sessions, lane = (self._merging, Lane.SCAN) if action.background else (self._sessions, Lane.INTERACTIVE)
         base, overlap = (
-            StoredRows(action.database, table, of_chunk, segments, part, self._reads, action.without, action.fresh)
+            StoredRows(action.database, table, of_chunk, segments, part, self._reads, action.without, action.fresh, lane)
             for segments, part in ((action.base, False), (action.overlap, True))
         )
 
         def load(_chunk: ChunkId | None, part: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-            return self._load(Target(action.database, table, of_chunk, part == "overlap", action.segment), schema, batches)
+            target = Target(action.database, table, of_chunk, part == "overlap", action.segment)
+            return self._load(target, schema, batches, sessions)
 
         return build_chunk(table, chunk, base, overlap, load)
 
@@ -143,9 +145,9 @@ class Loader:
         with self._sessions.session(f"{action.database}.{action.table}") as session:
             return tables.drop_segment(session, action.database, action.table, action.segment, action.chunks)
 
-    def _load(self, target: Target, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    def _load(self, target: Target, schema: pa.Schema, batches: Iterable[pa.RecordBatch], sessions: Sessions | None = None) -> int:
         rows = Batches(target.table, schema, batches)
-        with self._sessions.session(f"{target.database}.{target.table.name}") as session:
+        with (sessions or self._sessions).session(f"{target.database}.{target.table.name}") as session:
             return load_rows(session, target, rows)
 
     def postgres_version(self) -> str:
@@ -163,4 +165,5 @@ class Loader:
     def close(self) -> None:
         """End the connections that are not in use."""
         self._sessions.close()
+        self._merging.close()
         self._reads.close()

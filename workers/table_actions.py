@@ -65,7 +65,7 @@ class MergeSegments(Action):
     """Make one segment of several of a chunk (-1: of a replicated table), which stay; twice makes one. Answer: a `BuiltChunk`.
 
     ``base`` and ``overlap`` name those that have rows of either. Rows that have, in some columns, integers that stand together in
-    lists of one of ``without`` are left out, but those of ``fresh`` segments.
+    lists of one of ``without`` are left out, but those of ``fresh`` segments. In the ``background`` all else goes before it.
     """
 
     kind: ClassVar[str] = "merge-segments"
@@ -77,6 +77,7 @@ class MergeSegments(Action):
     segment: int
     without: list[dict[str, list[int]]] = field(default_factory=list)
     fresh: list[int] = field(default_factory=list)
+    background: bool = False
 
 
 @dataclass(frozen=True)

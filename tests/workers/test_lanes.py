@@ -19,12 +19,16 @@ from qserv.embedded.machine import this_machine
 from qserv.errors import QueryCancelledError, TimeLimitError
 from qserv.settings import Settings
 from schema.physical import relation
+from schema.serialise import table_to_json
 from tests.support.waiting import PATIENCE_S, until
+from tests.workers.conftest import DATABASE
+from tests.workers.test_query import STAR, star_rows
 from workers.client import WorkerClient
 from workers.factory import make_server
 from workers.postgresql.priority import NICENESS, give_way
 from workers.protocol import ChunkQuery, ChunkTask, Lane
 from workers.scheduler import LaneRule, Scheduler
+from workers.table_actions import MergeSegments
 
 LONG_S = 2 * PATIENCE_S
 """What a scan takes that nobody cancels: longer than any test waits for its end."""
@@ -98,6 +102,21 @@ def test_backends_of_scans_give_way_to_those_of_look_ups(client, query_id):
     assert scan != look_up
     assert os.getpriority(os.PRIO_PROCESS, scan) == NICENESS
     assert os.getpriority(os.PRIO_PROCESS, look_up) == os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def test_backends_of_merges_give_way_to_those_of_commits(client, prepared, load, loader):
+    table = prepared(STAR)
+    load(table, star_rows([1, 2, 3]), 12)
+    niceness = {}
+    for background, name in ((False, "qserv-worker-load"), (True, "qserv-worker-merge")):
+        segment = 7 + background
+        merged = client.merge(MergeSegments(DATABASE, table_to_json(table), 12, [0], [], segment, background=background))
+        assert merged.rows == 3
+        rows = loader.execute(f"SELECT id FROM {relation(DATABASE, 'star', 12, segment=segment)} ORDER BY id")  # noqa: S608 (ours)
+        assert rows.fetchall() == [(1,), (2,), (3,)]
+        pids = loader.execute("SELECT pid FROM pg_stat_activity WHERE application_name = %s", [name]).fetchall()
+        niceness[name] = {os.getpriority(os.PRIO_PROCESS, pid) for (pid,) in pids}
+    assert niceness == {"qserv-worker-load": {os.getpriority(os.PRIO_PROCESS, 0)}, "qserv-worker-merge": {NICENESS}}
 
 
 def group_niceness(pid):

@@ -1,5 +1,7 @@
 """Chunk loads into PostgreSQL: Arrow record batches in, binary COPY out, one transaction a physical table."""
 
+import os
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -18,6 +20,7 @@ from schema.types import arrow_schema
 from workers.postgresql.connections import Pool
 from workers.postgresql.failures import load_error
 from workers.postgresql.indexes import index
+from workers.postgresql.priority import give_way, port_of
 from workers.postgresql.statements import run
 from workers.postgresql.target import Target
 
@@ -29,13 +32,21 @@ _STAGED: Final = '"qserv_staged"'
 
 
 class LoadConnection:
-    """A connection of the loading role."""
+    """A connection of the loading role.
 
-    def __init__(self, conninfo: str) -> None:
+    Parameters
+    ----------
+    background
+        Whether its backend gives way to all others, where it may.
+    """
+
+    def __init__(self, conninfo: str, *, background: bool = False) -> None:
+        name = "qserv-worker-merge" if background else "qserv-worker-load"
         # Prepared plans outlive the tables they were made for.
-        self.session = psycopg.connect(
-            conninfo, autocommit=True, prepare_threshold=None, application_name="qserv-worker-load", connect_timeout=5
-        )
+        self.session = psycopg.connect(conninfo, autocommit=True, prepare_threshold=None, application_name=name, connect_timeout=5)
+        if background:
+            with socket.socket(fileno=os.dup(self.session.fileno())) as own:
+                give_way(self.session.info.backend_pid, port_of(own))
 
     @property
     def worn(self) -> bool:
@@ -56,10 +67,12 @@ class Sessions:
         libpq URI of the loading role; it holds the password.
     connections
         Most of them at a time.
+    background
+        As of `LoadConnection`.
     """
 
-    def __init__(self, conninfo: str, connections: int) -> None:
-        self._pool = Pool(lambda: LoadConnection(conninfo), connections)
+    def __init__(self, conninfo: str, connections: int, *, background: bool = False) -> None:
+        self._pool = Pool(lambda: LoadConnection(conninfo, background=background), connections)
 
     @contextmanager
     def session(self, table: str) -> Iterator[psycopg.Connection]:

@@ -1,4 +1,4 @@
-"""Processor priority of PostgreSQL backends that serve scans: look-ups, and the services that answer them, go before them.
+"""Processor priority of PostgreSQL backends that serve scans and merges: look-ups, commits and services go before them.
 
 The system shares the processor among all that want it: beside nine backends that scan, a look-up's backend, its worker and the czar
 would have a tenth of it each.
@@ -6,6 +6,7 @@ would have a tenth of it each.
 
 import contextlib
 import os
+import socket
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,12 @@ def give_way(pid: int, port: int) -> None:
     # autogroup feature"). From others than root the kernel takes one such change in a tenth of a second; a second one is lost.
     with contextlib.suppress(OSError):
         (process / "autogroup").write_text(str(NICENESS))
+
+
+def port_of(own: socket.socket) -> int:
+    """Return the port of TCP at our end of a connection; 0 where it is another one."""
+    name = own.getsockname()
+    return int(name[1]) if isinstance(name, tuple) else 0
 
 
 def _serves(process: Path, port: int) -> bool:

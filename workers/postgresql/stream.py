@@ -21,6 +21,7 @@ import pyarrow as pa
 from workers.postgresql import wire
 from workers.postgresql.columns import SLACK_BYTES, Bytes, MalformedError
 from workers.postgresql.prepared import LookUp, Prepared
+from workers.postgresql.priority import port_of
 from workers.postgresql.rows import RowDecoder
 from workers.postgresql.wire import ServerError
 
@@ -101,8 +102,7 @@ class RowStream:
     @property
     def port(self) -> int:
         """Of TCP, at this end of the connection; 0 where it is another one."""
-        name = self._socket.getsockname()
-        return int(name[1]) if isinstance(name, tuple) else 0
+        return port_of(self._socket)
 
     @property
     def descriptor(self) -> int:

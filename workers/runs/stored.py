@@ -29,6 +29,8 @@ class StoredRows:
         Numbers of those that have rows.
     without
         Integers, by columns: no row has those that stand together in the lists of one of these, unless its segment is ``fresh``.
+    lane
+        In which they are read: that of look-ups where a commit waits for them.
     """
 
     database: str
@@ -39,6 +41,7 @@ class StoredRows:
     reads: Reads
     without: Sequence[Mapping[str, Sequence[int]]] = ()
     fresh: Sequence[int] = ()
+    lane: Lane = Lane.INTERACTIVE
 
     @property
     def schema(self) -> pa.Schema:
@@ -62,7 +65,7 @@ class StoredRows:
         read = column_list(dict.fromkeys((*wanted, *self._key)))
         order = f" ORDER BY {', '.join(self._order)}" if self._order else ""
         sql = f"SELECT {column_list(wanted)} FROM {together(parts, read)} AS rows{order}"  # noqa: S608 (quoted names)
-        yield from _answer(self.reads, sql, list(names.values()))
+        yield from _answer(self.reads, sql, list(names.values()), self.lane)
 
     def _remaining(self, name: str) -> str:
         """Return what stands in a FROM for the rows of a segment that are not left out."""
@@ -115,7 +118,7 @@ class EndedRows:
             f"SELECT {', '.join(shown)} FROM {together(names[:-1], read)} AS rows "  # noqa: S608 (quoted names)
             f"JOIN {names[-1]} AS newer ON newer.{key} = rows.{key} ORDER BY rows.{quote(HEALPIX_COLUMN)} NULLS FIRST, rows.{key}"
         )
-        yield from _answer(self.reads, sql, names)
+        yield from _answer(self.reads, sql, names, Lane.INTERACTIVE)
 
 
 def _is_none_of(listed: Mapping[str, Sequence[int]]) -> str:
@@ -125,9 +128,9 @@ def _is_none_of(listed: Mapping[str, Sequence[int]]) -> str:
     return f"({among}) IS NOT TRUE" if len(listed) == 1 else f"NOT {among}"
 
 
-def _answer(reads: Reads, sql: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _answer(reads: Reads, sql: str, names: Sequence[str], lane: Lane) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a query over some tables."""
-    answer = reads.ask(sql, list(names), time.monotonic() + READ_S, Stop(), Lane.SCAN)
+    answer = reads.ask(sql, list(names), time.monotonic() + READ_S, Stop(), lane)
     try:
         answer.begin()
         for batch, _ in answer.batches():
