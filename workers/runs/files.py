@@ -23,6 +23,12 @@ from qserv.failpoints import durable
 from qserv.ids import ChunkId
 from workers.protocol import PARTS, RunLoad
 
+BEGIN_BYTES: Final = 8
+"""Before the first message of an Arrow IPC file ("IPC File Format" of the Arrow columnar format)."""
+
+MAGIC: Final = b"ARROW1"
+"""What it ends with."""
+
 LAYOUT: Final = b"qserv.run"
 """Key of the metadata, of a file's schema, that say how its rows lie."""
 
@@ -39,12 +45,18 @@ class RunFile:
         Place of the first row of each, and behind the last one; shape (n + 1,).
     batch_rows
         Rows of each batch but the last one.
+    schema
+        Of the rows.
+    places
+        Of the batches in the file, bytes: to find them anew for each chunk takes longer than to read their rows.
     """
 
     path: Path
     chunks: Pixels
     bounds: Pixels
     batch_rows: int
+    schema: pa.Schema
+    places: Sequence[int]
 
     @classmethod
     def open(cls, path: Path) -> "RunFile":
@@ -56,12 +68,26 @@ class RunFile:
             The file is not there, or damaged.
         """
         try:
-            with pa.memory_map(str(path)) as source, ipc.open_file(source) as file:
-                layout = json.loads(file.schema.metadata[LAYOUT])
-        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            return cls._opened(path)
+        except (OSError, EOFError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             msg = f"rows that were sent to this node are lost: {path}: {error}; load them again"
             raise IngestError(msg) from error
-        return cls(path, np.array(layout["chunks"], np.int64), np.array([0, *layout["ends"]], np.int64), layout["batch_rows"])
+
+    @classmethod
+    def _opened(cls, path: Path) -> "RunFile":
+        with pa.memory_map(str(path)) as source:
+            source.seek(source.size() - len(MAGIC))
+            whole = source.read() == MAGIC
+            source.seek(BEGIN_BYTES)
+            messages = ipc.MessageReader.open_stream(source)
+            schema, places = ipc.read_schema(messages.read_next_message()), [source.tell()]
+            places.extend(source.tell() for _ in messages)
+        layout = json.loads(schema.metadata[LAYOUT])
+        chunks, bounds = np.array(layout["chunks"], np.int64), np.array([0, *layout["ends"]], np.int64)
+        if not whole or len(places) - 1 != -(-int(bounds[-1]) // layout["batch_rows"]):
+            msg = "it is cut off"
+            raise EOFError(msg)
+        return cls(path, chunks, bounds, layout["batch_rows"], schema.remove_metadata(), places[:-1])
 
     def slice(self, chunk: ChunkId) -> tuple[int, int]:
         """Return the places of the first row of a chunk and behind its last one: the same where it has none."""
@@ -73,12 +99,13 @@ class RunFile:
     def read(self, chunk: ChunkId, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a chunk in order, in batches, each of them mapped until it is forgotten: they never add up."""
         start, end = self.slice(chunk)
-        with pa.memory_map(str(self.path)) as source, ipc.open_file(source) as file:
+        with pa.memory_map(str(self.path)) as source:
             for number in range(start // self.batch_rows, -(-end // self.batch_rows)):
                 first = number * self.batch_rows
                 low, high = max(start - first, 0), min(end - first, self.batch_rows)
-                batch = file.get_batch(number).slice(low, high - low)
-                yield batch.replace_schema_metadata(None) if columns is None else batch.select(columns)
+                source.seek(self.places[number])
+                batch = ipc.read_record_batch(ipc.read_message(source), self.schema).slice(low, high - low)
+                yield batch if columns is None else batch.select(columns)
 
 
 class RunFiles:

@@ -59,7 +59,9 @@ class SortedRows:
             return
         read = None if columns is None else [*columns, *({HEALPIX_COLUMN} & set(self.schema.names) - set(columns))]
         parts = [pa.Table.from_batches(run.read(chunk, read)) for run in runs]
-        for batch in _merge([_Part(part, pixels(part)) for part in parts]):
+        # Asking all of them takes as long as reading them.
+        row_bytes = parts[0].nbytes / parts[0].num_rows if parts else 0
+        for batch in _merge([_Part(part, pixels(part)) for part in parts], PIECE_BYTES / max(row_bytes, 1)):
             yield batch if columns is None else batch.select(columns)
 
 
@@ -76,8 +78,8 @@ class _Part:
         return _Part(self.rows.slice(start, end - start), self.pixels[start:end])
 
 
-def _merge(parts: list[_Part]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of all parts in order of their pixels."""
+def _merge(parts: list[_Part], most_rows: float) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of all parts in order of their pixels, so many of them sorted together."""
     parts = [part for part in parts if len(part.pixels)]
     if not parts:
         return
@@ -85,13 +87,13 @@ def _merge(parts: list[_Part]) -> Iterator[pa.RecordBatch]:
     if len(parts) == 1 or high - low == 1:
         for part in parts:
             yield from part.rows.to_batches()
-    elif sum(part.rows.nbytes for part in parts) <= PIECE_BYTES:
+    elif sum(len(part.pixels) for part in parts) <= most_rows:
         (rows,) = pa.concat_tables([part.rows for part in parts]).combine_chunks().to_batches()
         yield taken(rows, np.argsort(np.concatenate([part.pixels for part in parts]), kind="stable"))
     else:
         middle = (low + high) // 2
-        yield from _merge([part.between(low, middle) for part in parts])
-        yield from _merge([part.between(middle, high) for part in parts])
+        yield from _merge([part.between(low, middle) for part in parts], most_rows)
+        yield from _merge([part.between(middle, high) for part in parts], most_rows)
 
 
 def pixels(rows: pa.Table) -> Pixels:
