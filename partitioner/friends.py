@@ -3,17 +3,14 @@
 A join of near neighbours then asks for rows of one group: a number that is equal, where positions are only close.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from partitioner.nearest import REACH_DEG, Positions, chord, tree_of
+from partitioner.nearest import REACH_DEG, Positions, chord
+from partitioner.pairs import close_pairs
 from partitioner.sphere import Floats
-
-SAMPLED = 2_000
-"""Places of a chunk whose links are counted, to see how many there are. To count all takes half a minute in the densest clumps."""
 
 Groups = NDArray[np.int32]
 
@@ -66,14 +63,13 @@ def _linked(points: Floats) -> tuple[Groups, float]:
     from scipy.sparse import coo_array  # noqa: PLC0415 (as for trees)
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
 
-    every = math.ceil(len(points) / SAMPLED)
-    tree, sample = tree_of(points), tree_of(points[::every])
     most = PAIRS_A_PLACE * len(points) + FEW_PAIRS
     while True:
         # The linked pairs are among those of a group: where they are too many, they need not be listed.
-        if every * tree.count_neighbors(sample, chord(linking_deg)) <= most:
-            one, other = tree.query_pairs(chord(linking_deg), output_type="ndarray").T
-            links = coo_array((np.ones(len(one), dtype=np.bool_), (one, other)), shape=(len(points), len(points)))
+        pairs = close_pairs(points, chord(linking_deg), most)
+        if pairs is not None:
+            linked = np.ones(len(pairs.chords), dtype=np.bool_)
+            links = coo_array((linked, (pairs.first, pairs.second)), shape=(len(points), len(points)))
             groups = connected_components(links, directed=False)[1]
             if np.square(np.bincount(groups)).sum() <= most:
                 return groups.astype(np.int32), linking_deg

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from partitioner.pairs import close_pairs
 from partitioner.sphere import Floats, unit_vectors
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ field have a neighbour, and knowing it leaves out few."""
 MARGIN_RAD = 1e-11
 """What a kept separation is smaller by: ten times the width of the edge of a circle (`partitioner.sphere.EDGE_RAD`), and thousands
 of times the rounding of positions and chords. It is never too large for a test that the pair itself passes."""
+
+PAIRS_A_POINT, FEW_PAIRS = 8, 100_000
+"""Pairs that are measured in strips at most, for each point and besides: where there are more, trees are faster."""
 
 
 class Positions:
@@ -59,16 +63,42 @@ def nearest_deg(base: Positions, overlap: Positions) -> tuple[Floats, Floats]:
     Of a row of the chunk it is the nearest other one of both, of a row of the overlap the nearest of the chunk; NaN beyond
     `REACH_DEG`.
     """
-    of_base, of_overlap = (np.full(len(part.points), np.inf) for part in (base, overlap))
-    if len(base.points):
-        tree = tree_of(base.points)
-        of_base = tree.query(base.points, k=[2], distance_upper_bound=chord(REACH_DEG))[0][:, 0]
-        of_base[base.shared] = 0.0
-        if len(overlap.points):
-            across = tree_of(overlap.points).sparse_distance_matrix(tree, chord(REACH_DEG), output_type="ndarray")
-            np.minimum.at(of_overlap, across["i"], across["v"])
-            np.minimum.at(of_base, across["j"], across["v"])
+    of_base, of_overlap = _in_strips(base.points, overlap.points) or _in_trees(base.points, overlap.points)
+    of_base[base.shared] = 0.0
     return base.of_rows(_kept(of_base), np.nan), overlap.of_rows(_kept(of_overlap), np.nan)
+
+
+def _in_strips(base: Floats, overlap: Floats) -> tuple[Floats, Floats] | None:
+    """Return the shortest chord of each point to another one, infinite beyond the reach; None where points are too dense."""
+    points = np.concatenate([base, overlap])
+    pairs = close_pairs(points, chord(REACH_DEG), PAIRS_A_POINT * len(points) + FEW_PAIRS)
+    if pairs is None:
+        return None
+    # Each pair is there once; those of the overlap among themselves do not count.
+    counted = np.minimum(pairs.first, pairs.second) < len(base)
+    nearest = np.full(len(points), np.inf)
+    for places in (pairs.first, pairs.second):
+        np.minimum.at(nearest, places[counted], pairs.chords[counted])
+    return nearest[: len(base)], nearest[len(base) :]
+
+
+def _in_trees(base: Floats, overlap: Floats) -> tuple[Floats, Floats]:
+    """Return the same, however dense points are."""
+    from scipy.spatial import cKDTree  # noqa: PLC0415 (a worker starts in two thirds of the time without it)
+
+    # Such trees are made in half the time of balanced ones, and are looked through as fast.
+    of_base, of_overlap = (
+        cKDTree(part, balanced_tree=False, compact_nodes=False) if len(part) else None for part in (base, overlap)
+    )
+    return np.minimum(_nearest(of_base, base, 2), _nearest(of_overlap, base, 1)), _nearest(of_base, overlap, 1)
+
+
+def _nearest(tree: "cKDTree | None", points: Floats, which: int) -> Floats:
+    """Return the chord of each point, shape (n, 3), to the nearest or second nearest of a tree; infinite beyond the reach."""
+    if tree is None or not len(points):
+        return np.full(len(points), np.inf)
+    found: Floats = tree.query(points, k=[which], distance_upper_bound=chord(REACH_DEG))[0][:, 0]
+    return found
 
 
 def chord(separation_deg: float) -> float:
@@ -82,10 +112,3 @@ def _kept(chords: Floats) -> Floats:
     kept = np.full(len(chords), np.nan)
     kept[near] = np.degrees(np.maximum(2 * np.arcsin(chords[near] / 2) - MARGIN_RAD, 0.0))
     return kept
-
-
-def tree_of(points: Floats) -> "cKDTree":
-    """Return a tree that is made in half the time of a balanced one, and is looked through as fast."""
-    from scipy.spatial import cKDTree  # noqa: PLC0415 (a worker starts in two thirds of the time without it)
-
-    return cKDTree(points, balanced_tree=False, compact_nodes=False)
