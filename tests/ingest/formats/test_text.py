@@ -1,8 +1,11 @@
 """Options of CSV."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ingest.files import open_file
+from ingest.formats import text
 from ingest.formats.source import ReadOptions
 from qserv.errors import BadFileError
 
@@ -21,9 +24,9 @@ def test_without_a_header_columns_are_in_the_order_of_the_table(tmp_path):
 def test_without_a_header_each_row_has_as_many_values_as_the_first_one(tmp_path):
     """Which may be less than the table has, where its last columns were added."""
     assert read(tmp_path, "1,2\n3,\n", ["a", "b", "c"], header=False) == [{"a": "1", "b": "2"}, {"a": "3", "b": None}]
-    for text, names, got in (("1,2\n3\n", ["a", "b", "c"], 1), ("1,2,3\n", ["a", "b"], 3)):
+    for content, names, got in (("1,2\n3\n", ["a", "b", "c"], 1), ("1,2,3\n", ["a", "b"], 3)):
         with pytest.raises(BadFileError, match=f"Expected 2 columns, got {got}"):
-            read(tmp_path, text, names, header=False)
+            read(tmp_path, content, names, header=False)
 
 
 def test_texts_of_null(tmp_path):
@@ -45,3 +48,24 @@ def test_a_wrong_encoding_is_noticed(tmp_path):
 def test_quotes(tmp_path):
     assert read(tmp_path, "a,b\n'x,y',\"\n", quote="'") == [{"a": "x,y", "b": '"'}]
     assert read(tmp_path, 'a,b\n"x,y"\n', quote=None) == [{"a": '"x', "b": 'y"'}]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from([0, 1, 5, 30, 90]), max_size=60), st.sampled_from([64, 100, 400]), st.sampled_from([1, 300, 10**6]))
+def test_rows_longer_than_a_block_come_once_and_in_order(tmp_path_factory, lengths, block, batch):
+    rows = [{"a": str(number), "b": "x" * length} for number, length in enumerate(lengths)]
+    content = "a,b\n" + "".join(f'{row["a"]},"{row["b"]}"\n' for row in rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "BLOCK_BYTES", block)
+        patch.setattr(text, "LONGEST_ROW_BYTES", 500)
+        patch.setattr(text, "BATCH_BYTES", batch)
+        assert read(tmp_path_factory.mktemp("rows"), content) == rows
+
+
+def test_the_longest_row_there_may_be(tmp_path):
+    row = {"a": "1", "b": "x" * (text.LONGEST_ROW_BYTES - 100)}
+    head, tail = "".join(f"{number},short\n" for number in range(200_000)), f"{row['a']},{row['b']}\n"
+    found = read(tmp_path, f"a,b\n{head}{tail}2,end\n")
+    assert (len(found), found[-2:]) == (200_002, [row, {"a": "2", "b": "end"}])
+    with pytest.raises(BadFileError, match="a row is longer than 8 MiB, or a quote does not end"):
+        read(tmp_path, f"a,b\n{head}{tail * 2}".replace("\n1,x", "x"))
