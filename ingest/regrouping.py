@@ -60,5 +60,5 @@ class Regrouping:
 
     async def _send(self) -> None:
         number = await self._making.load.new_run(self._table_id)
-        await self._sender.send(number, await asyncio.to_thread(self._gathered.take))
+        await self._sender.send(number, await asyncio.to_thread(self._gathered.take().sort))
         self._runs.append(number)

@@ -72,9 +72,8 @@ class Sender:
 
     def _send(self, node: NodeId, number: int, parts: Mapping[str, SortedRows], client: WorkerClient) -> None:
         for part, rows in parts.items():
-            ends = [end for _, end in rows.slices.values()]
-            message = RunLoad(self.transaction, self.table, number, part, rows.batch_rows, list(rows.slices), ends)
+            message = RunLoad(self.transaction, self.table, number, part, list(rows.slices), rows.ends)
             confirmed = client.load(message, self.schema, rows.batches()).rows
-            if confirmed != ends[-1]:
-                msg = f"node {node} confirmed {confirmed} rows of a run, {ends[-1]} were sent; load again"
+            if confirmed != message.ends[-1]:
+                msg = f"node {node} confirmed {confirmed} rows of a run, {message.ends[-1]} were sent; load again"
                 raise IngestError(msg)

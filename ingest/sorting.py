@@ -3,6 +3,7 @@
 A run holds whole contributions, or a piece of a single one: so a contribution that fails takes only runs of its own with it.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,62 +15,67 @@ from partitioner.healpix import Pixels
 from qserv.ids import ChunkId, NodeId
 from qserv.metadata.transactions import Contribution
 from workers.runs.merging import pixels
-from workers.runs.taking import taken
+from workers.runs.taking import gathered
 
-RUN_BATCH_BYTES = 8 * 1024 * 1024
-"""Size of a record batch of a run. Nodes map batches, they do not read them, so a smaller one saves nothing: taken out of a run of
-65 columns in batches of 1 MiB, a row takes twice as long. A larger one delays."""
+LARGEST_BATCH_BYTES = 8 * 1024 * 1024
+"""Size of a record batch of a run, at most: a larger one delays."""
+
+SMALLEST_BATCH_BYTES = 256 * 1024
+"""Chunks with as many rows in a run have batches of their own, so that a node finds them in one place. Smaller ones share one: of a
+few rows, what describes the columns would be longer than they are."""
 
 
 @dataclass(frozen=True)
 class SortedRows:
-    """Rows of a run, of the chunks or of their overlap: in memory in any order, and the order that sorts them.
+    """Rows of a run, of the chunks or of their overlap, by chunk and ``_healpix_29``.
 
     Attributes
     ----------
     chunks
         Of each row, shape (n,).
-    order
-        Places of the sorted rows, shape (n,).
     slices
-        Of each chunk, ascending, the places of its first row in ``order`` and behind its last.
+        Of some chunks, ascending, or of all, the places of the first row and behind the last.
     """
 
-    rows: pa.Table
+    rows: pa.RecordBatch
     chunks: Pixels
-    order: Pixels
     slices: Mapping[ChunkId, tuple[int, int]]
 
     @classmethod
     def sort(cls, batches: Sequence[pa.RecordBatch], chunks: Sequence[Pixels], schema: pa.Schema) -> "SortedRows":
         """Sort rows; those of one chunk and pixel stay in their order."""
-        rows = pa.Table.from_batches(batches, schema).combine_chunks()
+        none = pa.RecordBatch.from_pylist([], schema)
         of_rows = np.concatenate([np.empty(0, np.int64), *chunks])
-        order = np.argsort(pixels(rows), kind="stable")
+        order = np.argsort(np.concatenate([pixels(rows) for rows in (none, *batches)]), kind="stable")
         # Rows may lie in chunks of other rows' pixels, as overlap and dependents do: chunks first, pixels within.
         order = order[np.argsort(of_rows[order], kind="stable")]
         found, starts = np.unique(of_rows[order], return_index=True)
         ends = [*starts[1:].tolist(), len(order)]
         slices = dict(zip(map(ChunkId, found.tolist()), zip(starts.tolist(), ends, strict=False), strict=True))
-        return cls(rows, of_rows, order, slices)
+        return cls(gathered([none, *batches], order), of_rows[order], slices)
 
     def of(self, chunks: Sequence[ChunkId]) -> "SortedRows":
         """Return the rows of some chunks, which are ascending."""
-        taken = [self.slices[chunk] for chunk in chunks]
-        order = np.concatenate([np.empty(0, np.int64), *(self.order[start:end] for start, end in taken)])
-        ends = np.cumsum([end - start for start, end in taken]).tolist()
-        return SortedRows(self.rows, self.chunks, order, dict(zip(chunks, zip([0, *ends], ends, strict=False), strict=True)))
+        return SortedRows(self.rows, self.chunks, {chunk: self.slices[chunk] for chunk in chunks})
 
     @property
-    def batch_rows(self) -> int:
-        """Rows of a batch."""
-        return max(int(RUN_BATCH_BYTES * self.rows.num_rows / max(self.rows.nbytes, 1)), 1)
+    def ends(self) -> list[int]:
+        """Of each chunk in `slices`, how many rows there are in it and in those before it."""
+        return list(itertools.accumulate(end - start for start, end in self.slices.values()))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows in order, `batch_rows` in each batch but the last one."""
-        for whole in self.rows.to_batches():  # one, or none where there are no rows
-            for first in range(0, len(self.order), self.batch_rows):
-                yield taken(whole, self.order[first : first + self.batch_rows])
+        """Yield the rows of the chunks in order, in batches that end where a chunk does, but where chunks are large, or small."""
+        row_bytes = max(self.rows.nbytes, 1) / max(self.rows.num_rows, 1)
+        most, least = (max(int(size / row_bytes), 1) for size in (LARGEST_BATCH_BYTES, SMALLEST_BATCH_BYTES))
+        small: list[pa.RecordBatch] = []
+        for start, end in self.slices.values():
+            for first in range(start, end, most):
+                small.append(self.rows.slice(first, min(most, end - first)))
+                if sum(batch.num_rows for batch in small) >= least:
+                    yield pa.concat_batches(small) if len(small) > 1 else small[0]
+                    small = []
+        if small:
+            yield pa.concat_batches(small)
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,24 @@ class Run:
             for node, chunks in of_nodes.items():
                 parts.setdefault(node, {})[part] = rows.of(chunks)
         return parts
+
+
+@dataclass
+class Unsorted:
+    """Rows that become a run, and the contributions whose last rows are among them."""
+
+    schema: pa.Schema
+    pieces: list[ChunkedRows]
+    ended: tuple[Contribution, ...]
+
+    def sort(self) -> Run:
+        """Give up the rows, sorted."""
+        pieces, self.pieces = self.pieces, []
+        return Run(
+            SortedRows.sort([rows.batch for rows in pieces], [rows.chunks for rows in pieces], self.schema),
+            SortedRows.sort([rows.overlap for rows in pieces], [rows.overlap_chunks for rows in pieces], self.schema),
+            self.ended,
+        )
 
 
 class Gathered:
@@ -133,15 +157,11 @@ class Gathered:
         """Whether the rows are a run."""
         return self._bytes >= self._budget_bytes
 
-    def take(self) -> Run:
+    def take(self) -> Unsorted:
         """Give up the rows of whole contributions, or else all there are."""
         # A contribution without rows ends without a piece: what is there then belongs to one that has not ended.
         count = self._whole if self._ended else len(self._pieces)
         pieces, self._pieces = self._pieces[:count], self._pieces[count:]
         ended, self._ended, self._whole = tuple(self._ended), [], 0
         self._bytes = sum(rows.batch.nbytes + rows.overlap.nbytes for rows in self._pieces)
-        return Run(
-            SortedRows.sort([rows.batch for rows in pieces], [rows.chunks for rows in pieces], self._schema),
-            SortedRows.sort([rows.overlap for rows in pieces], [rows.overlap_chunks for rows in pieces], self._schema),
-            ended,
-        )
+        return Unsorted(self._schema, pieces, ended)

@@ -22,7 +22,7 @@ from ingest.rejects import Rejects
 from ingest.report import Progress, ProgressCallback, Stage
 from ingest.rows import Rows, SetAside, read_rows
 from ingest.sending import Sender
-from ingest.sorting import Gathered, Run
+from ingest.sorting import Gathered, Unsorted
 from ingest.staging import Staging
 from ingest.versions import Following
 from qserv.ids import REPLICATED_CHUNK
@@ -163,13 +163,14 @@ class Taking:
 
     async def _send(self, piece_of: int | None) -> None:
         """Begin to send a run, when the one before it is sent."""
-        run = await asyncio.to_thread(self._gathered.take)
+        rows = self._gathered.take()
         # A run of whole contributions counts by itself; one without any is a piece of the one that is read.
-        await self._behind.do(self._sent(run, None if run.ended else piece_of))
+        await self._behind.do(self._sent(rows, None if rows.ended else piece_of))
 
-    async def _sent(self, run: Run, piece_of: int | None) -> None:
-        """Send a run and write down that it counts."""
+    async def _sent(self, rows: Unsorted, piece_of: int | None) -> None:
+        """Sort a run, send it and write down that it counts."""
         load, table = self._where.load, self._table
+        run = await asyncio.to_thread(rows.sort)
         number = await load.new_run(self._sender.table)
         await self._sender.send(number, run)
         keys: Keys | None = None

@@ -13,7 +13,7 @@ from qserv.cluster import NODE_DATABASE, Cluster, NodeAddress, Role, Secrets
 from qserv.embedded.machine import this_machine
 from qserv.errors import NodeUnavailableError, QservError
 from qserv.ids import NodeId
-from qserv.serving import log_to_stderr
+from qserv.serving import log_to_stderr, rare_collections
 from qserv.settings import Settings
 from qserv.signals import setting
 from workers.factory import make_server
@@ -52,7 +52,8 @@ def main() -> int:
         log.error("worker cannot start", code=error.code, reason=str(error))  # noqa: TRY400 (the message says it all)
         return 1
     log.info("worker serves", host=node.host, port=server.port)
-    over.wait()
+    with rare_collections():
+        over.wait()
     log.info("worker stops")
     server.close()
     return 0

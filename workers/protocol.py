@@ -175,8 +175,8 @@ RUN = b"run:"
 
 @dataclass(frozen=True)
 class RunLoad(Message):
-    """Rows that follow are the part of a run for this node: sorted by chunk and ``_healpix_29``, ``batch_rows`` in each batch but
-    the last one. ``chunks`` names the chunks, ascending, ``ends`` the place behind the last row of each.
+    """Rows that follow are the part of a run for this node: sorted by chunk and ``_healpix_29``. ``chunks`` names the chunks,
+    ascending, ``ends`` the place behind the last row of each.
 
     They wait on the node's disk for `BuildTable`. A run that is sent again takes the place of itself.
     """
@@ -185,7 +185,6 @@ class RunLoad(Message):
     table: int
     run: int
     part: str
-    batch_rows: int
     chunks: list[int]
     ends: list[int]
 

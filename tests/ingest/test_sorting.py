@@ -62,9 +62,8 @@ def kept(directory, runs, schema=SCHEMA):
         files = RunFiles(directory / node)
         for number, run in enumerate(runs):
             for part, of_node in run.nodes(Sky()).get(node, {}).items():
-                ends = [end for _, end in of_node.slices.values()]
-                message = RunLoad(7, 8, number, part, of_node.batch_rows, list(of_node.slices), ends)
-                assert files.write(RunLoad.decode(message.encode()[len(b"run:") :]), schema, of_node.batches()) == ends[-1]
+                message = RunLoad(7, 8, number, part, list(of_node.slices), of_node.ends)
+                assert files.write(RunLoad.decode(message.encode()[len(b"run:") :]), schema, of_node.batches()) == of_node.ends[-1]
         found[node] = {part: SortedRows(schema, files.open(7, 8, range(len(runs)), part)) for part in PARTS}
     return found
 
@@ -77,14 +76,15 @@ places = st.tuples(st.sampled_from([0, 4, 5, 17]), st.none() | st.integers(0, 12
     st.lists(st.tuples(st.lists(places, max_size=30), st.lists(places, max_size=5), st.booleans()), max_size=8),
     st.sampled_from([1, 500, 2000, 10**9]),
     st.sampled_from([1, 200, 10**9]),
-    st.sampled_from([1, 100, 10**6]),
+    st.sampled_from([(1, 1), (100, 1), (100, 50), (100, 10**6), (10**6, 50), (10**6, 10**6)]),
 )
 def test_each_chunk_comes_back_whole_and_sorted_on_all_its_nodes(tmp_path_factory, batches, run_bytes, piece_bytes, batch_bytes):
     gathered, runs, files = Gathered(SCHEMA, run_bytes), [], 0
     expected = {part: [] for part in PARTS}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merging, "PIECE_BYTES", piece_bytes)
-        patch.setattr(sorting, "RUN_BATCH_BYTES", batch_bytes)
+        patch.setattr(sorting, "LARGEST_BATCH_BYTES", batch_bytes[0])
+        patch.setattr(sorting, "SMALLEST_BATCH_BYTES", batch_bytes[1])
         for number, (pairs, overlap, ends) in enumerate(batches):
             gathered.add(chunked(pairs, overlap, first=1000 * number))
             for part, listed, first in (("base", pairs, 0), ("overlap", overlap, 10**6)):
@@ -94,10 +94,10 @@ def test_each_chunk_comes_back_whole_and_sorted_on_all_its_nodes(tmp_path_factor
                 files += 1
                 gathered.end(contribution())
             if gathered.full:
-                runs.append(gathered.take())
-        runs.append(gathered.take())
+                runs.append(gathered.take().sort())
+        runs.append(gathered.take().sort())
         if not gathered.empty:
-            runs.append(gathered.take())
+            runs.append(gathered.take().sort())
         assert gathered.empty
         assert sum(len(run.ended) for run in runs) == files
         stored = kept(tmp_path_factory.mktemp("runs"), runs)
@@ -123,7 +123,7 @@ def test_a_run_has_whole_files_or_a_piece_of_one():
         if name:
             gathered.end(contribution(name))
     for ended, count in ((["a", "b"], 6), ([], 3)):
-        run = gathered.take()
+        run = gathered.take().sort()
         assert ([each.source for each in run.ended], run.base.rows.num_rows) == (ended, count)
         ids += run.base.rows["id"].to_pylist()
     assert ids == [0, 1, 2, 10, 11, 12, 20, 21, 22]
@@ -133,26 +133,26 @@ def test_a_run_has_whole_files_or_a_piece_of_one():
         gathered.end(contribution(name))
     gathered.add(chunked([(4, 1)], first=40))
     gathered.end(contribution("d"))
-    assert [each.source for each in gathered.take().ended] == ["c", "empty", "d"]
+    assert [each.source for each in gathered.take().sort().ended] == ["c", "empty", "d"]
     assert gathered.empty
     # One of which all rows went before ends by itself, without those of the next one, which has not ended.
     gathered.end(contribution("before"))
     gathered.add(chunked([(4, 1)], first=50))
-    run = gathered.take()
+    run = gathered.take().sort()
     assert ([each.source for each in run.ended], run.base.rows.num_rows) == (["before"], 0)
-    assert gathered.take().base.rows["id"].to_pylist() == [50]
+    assert gathered.take().sort().base.rows["id"].to_pylist() == [50]
 
 
 def test_rows_without_pixels_keep_their_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(sorting, "RUN_BATCH_BYTES", 24)
+    monkeypatch.setattr(sorting, "LARGEST_BATCH_BYTES", 24)
     gathered, runs, ids = Gathered(UNPLACED, 100), [], [5, 3, 9, 1, 7, 2] * 20
     for start in range(0, len(ids), 7):
         part = ids[start : start + 7]
         batch = pa.RecordBatch.from_arrays([pa.array(part)], schema=UNPLACED)
         gathered.add(ChunkedRows(batch, np.full(len(part), -1), batch.slice(0, 0), np.empty(0, np.int64)))
         if gathered.full:
-            runs.append(gathered.take())
-    runs.append(gathered.take())
+            runs.append(gathered.take().sort())
+    runs.append(gathered.take().sort())
     assert len(runs) > 3
     found = kept(tmp_path, runs, UNPLACED)["three"]["base"]
     assert [row["id"] for part in found.read(-1) for row in part.to_pylist()] == ids
@@ -164,7 +164,7 @@ def files(tmp_path):
 
 
 def message(count=10, **changed):
-    told = {"transaction": 1, "table": 2, "run": 3, "part": "base", "batch_rows": 4, "chunks": [4], "ends": [count]}
+    told = {"transaction": 1, "table": 2, "run": 3, "part": "base", "chunks": [4], "ends": [count]}
     return RunLoad(**(told | changed))
 
 
@@ -181,12 +181,11 @@ def batches(*counts):
     [
         (message(10), batches(4, 4), r"8 rows of run 3 came, 10 were told of"),
         (message(10), batches(4, 4, 4), "12 rows of run 3 came"),
-        (message(10), batches(4, 2, 4), "a batch of 4 rows after 6 is not one of 4"),
-        (message(10), batches(5, 5), "a batch of 5 rows after 0"),
         (message(part="../base"), batches(4, 4, 2), "is named by three numbers and one of base, overlap"),
         (message(table="../2"), batches(4, 4, 2), "is named by three numbers"),
         (message(chunks=[4, 5]), batches(4, 4, 2), "chunks"),
-        (message(batch_rows=0), batches(), "rows"),
+        (message(chunks=[]), batches(4, 4, 2), "which rows are of which chunks"),
+        (message(10), batches(), "0 rows of run 3 came"),
     ],
 )
 def test_rows_that_are_not_those_that_were_told_of_are_not_kept(files, tmp_path, told, sent, complaint):

@@ -52,7 +52,7 @@ def send(client):
             end += rows.num_rows
             ends.append(end)
         batch = pa.Table.from_batches(chunks.values()).combine_chunks().to_batches()[0]
-        message = RunLoad(TRANSACTION, TABLE, number, part, end, list(chunks), ends)
+        message = RunLoad(TRANSACTION, TABLE, number, part, list(chunks), ends)
         return client.load(message, batch.schema, [batch]).rows
 
     yield run

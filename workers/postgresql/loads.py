@@ -24,8 +24,8 @@ from workers.postgresql.priority import give_way, port_of
 from workers.postgresql.statements import run
 from workers.postgresql.target import Target
 
-ENCODE_ROWS: Final = 65_536
-"""Rows encoded at a time: bounds the memory of a load whatever size of batches the sender chose."""
+ENCODE_ROWS: Final = 4_096
+"""Rows encoded at a time, whatever size of batches the sender chose: few megabytes, which are written while they are in a cache."""
 
 _STAGED: Final = '"qserv_staged"'
 """Temporary table that takes the rows of a replicated table before they replace the old ones."""

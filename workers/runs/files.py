@@ -6,6 +6,7 @@ on the disk: what has another name is left over from a sender or a worker that d
 
 import contextlib
 import json
+import mmap
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,22 +40,24 @@ class RunFile:
 
     Attributes
     ----------
+    mapped
+        The file, as long as it is needed: to map it anew for each chunk takes longer than to read its rows.
     chunks
         Chunks that have rows in it, ascending; shape (n,).
     bounds
         Place of the first row of each, and behind the last one; shape (n + 1,).
-    batch_rows
-        Rows of each batch but the last one.
+    starts
+        Place of the first row of each batch, and behind the last one; shape (m + 1,).
     schema
         Of the rows.
     places
         Of the batches in the file, bytes: to find them anew for each chunk takes longer than to read their rows.
     """
 
-    path: Path
+    mapped: mmap.mmap
     chunks: Pixels
     bounds: Pixels
-    batch_rows: int
+    starts: Pixels
     schema: pa.Schema
     places: Sequence[int]
 
@@ -75,19 +78,23 @@ class RunFile:
 
     @classmethod
     def _opened(cls, path: Path) -> "RunFile":
-        with pa.memory_map(str(path)) as source:
-            source.seek(source.size() - len(MAGIC))
-            whole = source.read() == MAGIC
-            source.seek(BEGIN_BYTES)
-            messages = ipc.MessageReader.open_stream(source)
-            schema, places = ipc.read_schema(messages.read_next_message()), [source.tell()]
-            places.extend(source.tell() for _ in messages)
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        whole = mapped[-len(MAGIC) :] == MAGIC
+        source = pa.BufferReader(mapped)
+        source.seek(BEGIN_BYTES)
+        messages = ipc.MessageReader.open_stream(source)
+        schema = ipc.read_schema(messages.read_next_message())
+        places, ends = [source.tell()], [0]
+        for message in messages:
+            places.append(source.tell())
+            ends.append(ends[-1] + ipc.read_record_batch(message, schema).num_rows)
         layout = json.loads(schema.metadata[LAYOUT])
         chunks, bounds = np.array(layout["chunks"], np.int64), np.array([0, *layout["ends"]], np.int64)
-        if not whole or len(places) - 1 != -(-int(bounds[-1]) // layout["batch_rows"]):
+        if not whole or ends[-1] != bounds[-1]:
             msg = "it is cut off"
             raise EOFError(msg)
-        return cls(path, chunks, bounds, layout["batch_rows"], schema.remove_metadata(), places[:-1])
+        return cls(mapped, chunks, bounds, np.array(ends), schema.remove_metadata(), places[:-1])
 
     def slice(self, chunk: ChunkId) -> tuple[int, int]:
         """Return the places of the first row of a chunk and behind its last one: the same where it has none."""
@@ -97,15 +104,19 @@ class RunFile:
         return int(self.bounds[place]), int(self.bounds[place + 1])
 
     def read(self, chunk: ChunkId, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a chunk in order, in batches, each of them mapped until it is forgotten: they never add up."""
+        """Yield the rows of a chunk in order, in batches that show what is in the file: they take no memory of their own."""
         start, end = self.slice(chunk)
-        with pa.memory_map(str(self.path)) as source:
-            for number in range(start // self.batch_rows, -(-end // self.batch_rows)):
-                first = number * self.batch_rows
-                low, high = max(start - first, 0), min(end - first, self.batch_rows)
-                source.seek(self.places[number])
-                batch = ipc.read_record_batch(ipc.read_message(source), self.schema).slice(low, high - low)
-                yield batch if columns is None else batch.select(columns)
+        source = pa.BufferReader(self.mapped)
+        for number in range(np.searchsorted(self.starts, start, "right") - 1, np.searchsorted(self.starts, end)):
+            first, behind = self.starts[number : number + 2].tolist()
+            low, high = max(start - first, 0), min(end, behind) - first
+            source.seek(self.places[number])
+            batch = ipc.read_record_batch(ipc.read_message(source), self.schema)
+            yield (batch if columns is None else batch.select(columns)).slice(low, high - low)
+
+    def let_go(self) -> None:
+        """Give up the pages that were read, which the system keeps as long as it has room; batches find them again."""
+        self.mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class RunFiles:
@@ -125,16 +136,16 @@ class RunFiles:
             The disk is full.
         """
         path = self._path(run.transaction, run.table, run.run, run.part)
-        if run.batch_rows < 1 or not run.chunks or len(run.chunks) != len(run.ends):
+        if not run.chunks or len(run.chunks) != len(run.ends):
             msg = f"run {run.run} does not say which rows are of which chunks; send it again"
             raise IngestError(msg)
         new = path.with_name(path.name + ".new")
-        layout = {"chunks": run.chunks, "ends": run.ends, "batch_rows": run.batch_rows}
+        layout = {"chunks": run.chunks, "ends": run.ends}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with pa.OSFile(str(new), "wb") as sink:
-                    rows = _write(sink, schema.with_metadata({LAYOUT: json.dumps(layout)}), batches, run.batch_rows)
+                    rows = _write(sink, schema.with_metadata({LAYOUT: json.dumps(layout)}), batches)
                 if rows != run.ends[-1]:
                     msg = f"{rows} rows of run {run.run} came, {run.ends[-1]} were told of; send it again"
                     raise IngestError(msg)
@@ -171,14 +182,11 @@ class RunFiles:
         return self._directory / str(transaction) / str(table) / f"{run}-{part}.arrow"
 
 
-def _write(sink: pa.NativeFile, schema: pa.Schema, batches: Iterable[pa.RecordBatch], batch_rows: int) -> int:
+def _write(sink: pa.NativeFile, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
     """Write batches; return their number of rows."""
     rows = 0
     with ipc.new_file(sink, schema) as writer:
         for batch in batches:
-            if rows % batch_rows or not 0 < batch.num_rows <= batch_rows:
-                msg = f"a batch of {batch.num_rows} rows after {rows} is not one of {batch_rows}, which all but the last have"
-                raise IngestError(msg)
             writer.write_batch(batch.replace_schema_metadata(schema.metadata))
             rows += batch.num_rows
     return rows

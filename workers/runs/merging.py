@@ -16,7 +16,7 @@ from partitioner.healpix import Pixels
 from qserv.ids import ChunkId
 from schema.model import HEALPIX_COLUMN
 from workers.runs.files import RunFile
-from workers.runs.taking import taken
+from workers.runs.taking import gathered
 
 PIECE_BYTES = 16 * 1024 * 1024
 """Rows of one chunk that are merged at a time; several chunks are made at once, each with two or three copies."""
@@ -58,18 +58,20 @@ class SortedRows:
             yield from runs[0].read(chunk, columns)
             return
         read = None if columns is None else [*columns, *({HEALPIX_COLUMN} & set(self.schema.names) - set(columns))]
-        parts = [pa.Table.from_batches(run.read(chunk, read)) for run in runs]
+        parts = [_Part(batch, pixels(batch)) for run in runs for batch in run.read(chunk, read)]
         # Asking all of them takes as long as reading them.
-        row_bytes = parts[0].nbytes / parts[0].num_rows if parts else 0
-        for batch in _merge([_Part(part, pixels(part)) for part in parts], PIECE_BYTES / max(row_bytes, 1)):
+        row_bytes = parts[0].rows.nbytes / parts[0].rows.num_rows if parts else 0
+        for batch in _merge(parts, PIECE_BYTES / max(row_bytes, 1)):
             yield batch if columns is None else batch.select(columns)
+        for run in runs:
+            run.let_go()
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Rows of one chunk from one run, and their pixels, ascending."""
+    """Rows of one chunk from one batch of a run, and their pixels, ascending."""
 
-    rows: pa.Table
+    rows: pa.RecordBatch
     pixels: Pixels
 
     def between(self, low: int, high: int) -> "_Part":
@@ -86,17 +88,17 @@ def _merge(parts: list[_Part], most_rows: float) -> Iterator[pa.RecordBatch]:
     low, high = min(int(part.pixels[0]) for part in parts), max(int(part.pixels[-1]) for part in parts) + 1
     if len(parts) == 1 or high - low == 1:
         for part in parts:
-            yield from part.rows.to_batches()
+            yield part.rows
     elif sum(len(part.pixels) for part in parts) <= most_rows:
-        (rows,) = pa.concat_tables([part.rows for part in parts]).combine_chunks().to_batches()
-        yield taken(rows, np.argsort(np.concatenate([part.pixels for part in parts]), kind="stable"))
+        order = np.argsort(np.concatenate([part.pixels for part in parts]), kind="stable")
+        yield gathered([part.rows for part in parts], order)
     else:
         middle = (low + high) // 2
         yield from _merge([part.between(low, middle) for part in parts], most_rows)
         yield from _merge([part.between(middle, high) for part in parts], most_rows)
 
 
-def pixels(rows: pa.Table) -> Pixels:
+def pixels(rows: pa.Table | pa.RecordBatch) -> Pixels:
     """Return the pixels of rows; those of a replicated table have none, and stay in their order."""
     if HEALPIX_COLUMN not in rows.schema.names:
         return np.full(rows.num_rows, NO_PIXEL, dtype=np.int64)

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
+from partitioner.sphere import Floats
 from schema.model import CONTRIBUTION_COLUMN, ENDED_COLUMN, HEALPIX_COLUMN
 from workers.table_actions import MeasuredColumn
 
@@ -47,12 +49,22 @@ class ColumnRange:
         if types.is_binary(self._datatype):
             return
         if types.is_floating(self._datatype):
-            nan = pc.is_nan(values)
-            if pc.any(nan).as_py():
-                self._has_nan = True
-                values = pc.if_else(nan, pa.scalar(None, values.type), values)
+            self._add_numbers(values.drop_null().to_numpy())
+            return
         found = pc.min_max(values)
-        low, high = found["min"].as_py(), found["max"].as_py()
+        self._widen(found["min"].as_py(), found["max"].as_py())
+
+    def _add_numbers(self, values: Floats) -> None:
+        """Widen the range by floating-point values, shape (n,). Arrow would take ten times as long, as it looks past each NaN."""
+        low = values.min(initial=np.inf)
+        if np.isnan(low):
+            self._has_nan = True
+            values = values[~np.isnan(values)]
+            low = values.min(initial=np.inf)
+        if len(values):
+            self._widen(low.item(), values.max().item())
+
+    def _widen(self, low: Any, high: Any) -> None:  # noqa: ANN401 (as its ends)
         if low is not None:
             self._low = low if self._low is None else min(self._low, low)
             self._high = high if self._high is None else max(self._high, high)

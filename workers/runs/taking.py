@@ -1,5 +1,7 @@
 """Rows in another order. Arrow's own `take` needs seven times as long for numbers among which there are NULLs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 from pyarrow import types
@@ -12,9 +14,20 @@ BYTES = (1, 2, 4, 8)
 
 def taken(rows: pa.RecordBatch, places: Pixels) -> pa.RecordBatch:
     """Return the rows at some places, shape (n,), in the order of these."""
-    found = pa.array(places)
-    columns = [_nullable(column, places) if _is_nullable(column) else column.take(found) for column in rows.columns]
-    return pa.RecordBatch.from_arrays(columns, schema=rows.schema)
+    return gathered([rows], places)
+
+
+def gathered(batches: Sequence[pa.RecordBatch], places: Pixels) -> pa.RecordBatch:
+    """Return the rows of batches of one schema at some places, which go on from one batch to the next.
+
+    One column after the other: together it fits in a processor's cache.
+    """
+    (first, *_), found = batches, pa.array(places)
+    columns = []
+    for number in range(first.num_columns):
+        column = pa.concat_arrays([batch.column(number) for batch in batches]) if len(batches) > 1 else first.column(number)
+        columns.append(_nullable(column, places) if _is_nullable(column) else column.take(found))
+    return pa.RecordBatch.from_arrays(columns, schema=first.schema)
 
 
 def _is_nullable(column: pa.Array) -> bool:
