@@ -15,7 +15,7 @@ from partitioner.healpix import Pixels
 from qserv.ids import ChunkId, NodeId
 from qserv.metadata.transactions import Contribution
 from workers.runs.merging import pixels
-from workers.runs.taking import gathered
+from workers.runs.taking import gathered, taken
 
 LARGEST_BATCH_BYTES = 8 * 1024 * 1024
 """Size of a record batch of a run, at most: a larger one delays."""
@@ -67,15 +67,25 @@ class SortedRows:
         """Yield the rows of the chunks in order, in batches that end where a chunk does, but where chunks are large, or small."""
         row_bytes = max(self.rows.nbytes, 1) / max(self.rows.num_rows, 1)
         most, least = (max(int(size / row_bytes), 1) for size in (LARGEST_BATCH_BYTES, SMALLEST_BATCH_BYTES))
-        small: list[pa.RecordBatch] = []
+        held: list[tuple[int, int]] = []
+        count = 0
         for start, end in self.slices.values():
             for first in range(start, end, most):
-                small.append(self.rows.slice(first, min(most, end - first)))
-                if sum(batch.num_rows for batch in small) >= least:
-                    yield pa.concat_batches(small) if len(small) > 1 else small[0]
-                    small = []
-        if small:
-            yield pa.concat_batches(small)
+                last = min(first + most, end)
+                held.append((first, last))
+                count += last - first
+                if count >= least:
+                    yield self._between(held)
+                    held, count = [], 0
+        if held:
+            yield self._between(held)
+
+    def _between(self, places: Sequence[tuple[int, int]]) -> pa.RecordBatch:
+        """Return the rows in several ranges of places, ascending."""
+        (start, _), (_, end) = places[0], places[-1]
+        if sum(last - first for first, last in places) == end - start:
+            return self.rows.slice(start, end - start)
+        return taken(self.rows, np.concatenate([np.arange(first, last) for first, last in places]))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from partitioner.nearest import REACH_DEG, Positions, chord
+from partitioner.nearest import MARGIN_RAD, REACH_DEG, Positions, chord
 from partitioner.pairs import close_pairs
 from partitioner.sphere import Floats
 
@@ -22,7 +22,7 @@ PAIRS_A_PLACE, FEW_PAIRS = 8, 100_000
 of more than four neighbours each run through a whole field (continuum percolation of discs: 4.5)."""
 
 
-def friends(parts: Sequence[tuple[Positions, Floats]]) -> tuple[list[Groups], float]:
+def friends(parts: Sequence[tuple[Positions, Floats]]) -> tuple[list[Groups], float | None]:
     """Return the groups of the rows of a chunk and its overlap, and the linking length.
 
     Parameters
@@ -36,7 +36,8 @@ def friends(parts: Sequence[tuple[Positions, Floats]]) -> tuple[list[Groups], fl
         Of each part, shape (n,), `NONE` where a row has no neighbour. Two rows with a neighbour are in one group if they are not
         farther apart than the linking length.
     linking_deg
-        `REACH_DEG`, halved until the groups are small.
+        `REACH_DEG`, halved until the groups are small. None where they are not even for as many rows at nearly the same place as
+        cannot be told apart: nothing is said of the groups then.
     """
     near = []
     for positions, nearest in parts:
@@ -55,7 +56,7 @@ def friends(parts: Sequence[tuple[Positions, Floats]]) -> tuple[list[Groups], fl
     return groups, linking_deg
 
 
-def _linked(points: Floats) -> tuple[Groups, float]:
+def _linked(points: Floats) -> tuple[Groups, float | None]:
     """Return the group of each point, shape (n,), of unit vectors, shape (n, 3); and the linking length, deg."""
     linking_deg = REACH_DEG
     if not len(points):
@@ -64,7 +65,7 @@ def _linked(points: Floats) -> tuple[Groups, float]:
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
 
     most = PAIRS_A_PLACE * len(points) + FEW_PAIRS
-    while True:
+    while np.radians(linking_deg) > MARGIN_RAD:
         # The linked pairs are among those of a group: where they are too many, they need not be listed.
         pairs = close_pairs(points, chord(linking_deg), most)
         if pairs is not None:
@@ -74,3 +75,4 @@ def _linked(points: Floats) -> tuple[Groups, float]:
             if np.square(np.bincount(groups)).sum() <= most:
                 return groups.astype(np.int32), linking_deg
         linking_deg /= 2
+    return np.zeros(len(points), dtype=np.int32), None

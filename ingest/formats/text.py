@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import IO, Final
 
 import pyarrow as pa
 import pyarrow.csv
@@ -21,10 +21,13 @@ LONGEST_ROW_BYTES: Final = 8 * 1024 * 1024
 """A file with a row that is longer than a block is parsed in blocks of this size."""
 
 BATCH_BYTES: Final = 16 * 1024 * 1024
-"""Text of a batch: what is done for each batch, of whatever size, should not be done for each block."""
+"""Values of a batch: what is done for each batch, of whatever size, should not be done for each block."""
 
 STRADDLES: Final = "straddling object"
 """Words of Arrow's error about a row that is longer than a block."""
+
+NO_NAMES: Final = "Empty CSV file or block"
+"""About a line of names that is longer, and about a file without any."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +64,17 @@ class CsvFile(Undivided):
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows, every value as text; see `ingest.formats.source.SourceFile.batches`."""
-        done = 0
+        done, has_long_rows = 0, False
         with explained(self.path):
             try:
                 for batch in _together(self._blocks(columns, BLOCK_BYTES)):
                     done += batch.num_rows
                     yield batch
             except pa.ArrowInvalid as error:
-                if STRADDLES not in str(error):
+                has_long_rows = any(words in str(error) for words in (STRADDLES, NO_NAMES))
+                if not has_long_rows:
                     raise
+            if has_long_rows:
                 yield from self._in_long_blocks(columns, done)
 
     def _in_long_blocks(self, columns: Sequence[str], done: int) -> Iterator[pa.RecordBatch]:
@@ -90,7 +95,7 @@ class CsvFile(Undivided):
         with open_bytes(self.path) as file:
             names = None if self.options.header else list(self.columns)
             yield from pyarrow.csv.open_csv(
-                pa.PythonFile(file, mode="r"),
+                pa.PythonFile(_WholeLineEnds(file), mode="r"),
                 read_options=pyarrow.csv.ReadOptions(
                     block_size=block_bytes, column_names=names, encoding=self.options.encoding, use_threads=False
                 ),
@@ -109,6 +114,29 @@ class CsvFile(Undivided):
                     quoted_strings_can_be_null=False,
                 ),
             )
+
+
+class _WholeLineEnds:
+    """A file that is read in pieces none of which but the last ends between CR and LF.
+
+    Arrow leaves out an LF at the beginning of a block behind a CR, also within quotes, where it is of the value.
+    """
+
+    closed = False
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._held = file, b""
+
+    def read(self, size: int) -> bytes:
+        """Return some of the next bytes; none at the end."""
+        piece = self._held + self._file.read(size - len(self._held))
+        self._held = b""
+        if len(piece) > 1 and piece.endswith(b"\r"):
+            piece, self._held = piece[:-1], b"\r"
+        return piece
+
+    def close(self) -> None:
+        """Do nothing: whoever opened the file closes it."""
 
 
 def _together(blocks: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

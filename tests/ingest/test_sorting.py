@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -215,12 +216,26 @@ def test_a_run_that_comes_again_takes_the_place_of_itself(files):
     assert sum(batch.num_rows for batch in run.read(4)) == 4
 
 
-def test_a_damaged_file_is_named(files, tmp_path):
+@pytest.mark.parametrize("end", [0, 7, 8, 9, 400, -20, -1])
+def test_a_damaged_file_is_named(files, tmp_path, end):
     files.write(message(10), SCHEMA, batches(4, 4, 2))
     (path,) = (path for path in tmp_path.rglob("*.arrow"))
-    path.write_bytes(path.read_bytes()[:-20])
+    path.write_bytes(path.read_bytes()[:end])
     with pytest.raises(IngestError, match=r"rows that were sent to this node are lost: .*3-base\.arrow: .*; load them again"):
         files.open(1, 2, [3], "base")
+
+
+def open_files():
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_many_runs_are_read_with_few_open_files(files):
+    runs = range(300)
+    for run in runs:
+        files.write(message(4, run=run), SCHEMA, batches(4))
+    before = open_files()
+    found = SortedRows(SCHEMA, files.open(1, 2, runs, "base"))
+    assert sum(rows.num_rows for rows in found.read(4) if open_files() <= before) == 1200
 
 
 def test_runs_are_deleted_by_table_and_by_transaction(files, tmp_path):

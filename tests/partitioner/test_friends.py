@@ -89,3 +89,13 @@ def test_many_rows_at_one_place_are_one_group():
     groups, linking_deg = of_rows((np.full(count, 12.5), np.full(count, -3.0)), (np.array([12.5]), np.array([-3.0])))
     assert linking_deg == REACH_DEG
     assert not np.concatenate(groups).any()
+
+
+@pytest.mark.parametrize(("objects", "rows", "width_deg"), [(1, 600, 1e-13), (6_000, 16, 1e-12)])
+def test_rows_whose_positions_differ_by_rounding_have_no_groups(objects, rows, width_deg):
+    random = np.random.default_rng(1)
+    ra, dec = (np.repeat(random.uniform(10, 11, objects), rows) + random.normal(0, width_deg, rows * objects) for _ in "ab")
+    order = np.argsort(pixel_of(ra, dec), kind="stable")
+    (group, _), linking_deg = of_rows((ra[order], dec[order]))
+    assert linking_deg is None
+    assert (group != NONE).all()

@@ -6,7 +6,6 @@ on the disk: what has another name is left over from a sender or a worker that d
 
 import contextlib
 import json
-import mmap
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,8 +39,6 @@ class RunFile:
 
     Attributes
     ----------
-    mapped
-        The file, as long as it is needed: to map it anew for each chunk takes longer than to read its rows.
     chunks
         Chunks that have rows in it, ascending; shape (n,).
     bounds
@@ -54,7 +51,7 @@ class RunFile:
         Of the batches in the file, bytes: to find them anew for each chunk takes longer than to read their rows.
     """
 
-    mapped: mmap.mmap
+    path: Path
     chunks: Pixels
     bounds: Pixels
     starts: Pixels
@@ -72,29 +69,28 @@ class RunFile:
         """
         try:
             return cls._opened(path)
-        except (OSError, EOFError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        except (OSError, EOFError, StopIteration, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             msg = f"rows that were sent to this node are lost: {path}: {error}; load them again"
             raise IngestError(msg) from error
 
     @classmethod
     def _opened(cls, path: Path) -> "RunFile":
-        with path.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-        whole = mapped[-len(MAGIC) :] == MAGIC
-        source = pa.BufferReader(mapped)
-        source.seek(BEGIN_BYTES)
-        messages = ipc.MessageReader.open_stream(source)
-        schema = ipc.read_schema(messages.read_next_message())
-        places, ends = [source.tell()], [0]
-        for message in messages:
-            places.append(source.tell())
-            ends.append(ends[-1] + ipc.read_record_batch(message, schema).num_rows)
+        with pa.memory_map(str(path)) as source:
+            source.seek(source.size() - len(MAGIC))
+            whole = source.read() == MAGIC
+            source.seek(BEGIN_BYTES)
+            messages = ipc.MessageReader.open_stream(source)
+            schema = ipc.read_schema(messages.read_next_message())
+            places, ends = [source.tell()], [0]
+            for message in messages:
+                places.append(source.tell())
+                ends.append(ends[-1] + ipc.read_record_batch(message, schema).num_rows)
         layout = json.loads(schema.metadata[LAYOUT])
         chunks, bounds = np.array(layout["chunks"], np.int64), np.array([0, *layout["ends"]], np.int64)
         if not whole or ends[-1] != bounds[-1]:
             msg = "it is cut off"
             raise EOFError(msg)
-        return cls(mapped, chunks, bounds, np.array(ends), schema.remove_metadata(), places[:-1])
+        return cls(path, chunks, bounds, np.array(ends), schema.remove_metadata(), places[:-1])
 
     def slice(self, chunk: ChunkId) -> tuple[int, int]:
         """Return the places of the first row of a chunk and behind its last one: the same where it has none."""
@@ -104,19 +100,15 @@ class RunFile:
         return int(self.bounds[place]), int(self.bounds[place + 1])
 
     def read(self, chunk: ChunkId, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a chunk in order, in batches that show what is in the file: they take no memory of their own."""
+        """Yield the rows of a chunk in order, in batches, each of them mapped until it is forgotten: they never add up."""
         start, end = self.slice(chunk)
-        source = pa.BufferReader(self.mapped)
-        for number in range(np.searchsorted(self.starts, start, "right") - 1, np.searchsorted(self.starts, end)):
-            first, behind = self.starts[number : number + 2].tolist()
-            low, high = max(start - first, 0), min(end, behind) - first
-            source.seek(self.places[number])
-            batch = ipc.read_record_batch(ipc.read_message(source), self.schema)
-            yield (batch if columns is None else batch.select(columns)).slice(low, high - low)
-
-    def let_go(self) -> None:
-        """Give up the pages that were read, which the system keeps as long as it has room; batches find them again."""
-        self.mapped.madvise(mmap.MADV_DONTNEED)
+        with pa.memory_map(str(self.path)) as source:
+            for number in range(np.searchsorted(self.starts, start, "right") - 1, np.searchsorted(self.starts, end)):
+                first, behind = self.starts[number : number + 2].tolist()
+                low, high = max(start - first, 0), min(end, behind) - first
+                source.seek(self.places[number])
+                batch = ipc.read_record_batch(ipc.read_message(source), self.schema)
+                yield (batch if columns is None else batch.select(columns)).slice(low, high - low)
 
 
 class RunFiles:
@@ -187,8 +179,9 @@ def _write(sink: pa.NativeFile, schema: pa.Schema, batches: Iterable[pa.RecordBa
     rows = 0
     with ipc.new_file(sink, schema) as writer:
         for batch in batches:
-            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
-            rows += batch.num_rows
+            if batch.num_rows:
+                writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+                rows += batch.num_rows
     return rows
 
 

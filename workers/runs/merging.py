@@ -59,12 +59,9 @@ class SortedRows:
             return
         read = None if columns is None else [*columns, *({HEALPIX_COLUMN} & set(self.schema.names) - set(columns))]
         parts = [_Part(batch, pixels(batch)) for run in runs for batch in run.read(chunk, read)]
-        # Asking all of them takes as long as reading them.
-        row_bytes = parts[0].rows.nbytes / parts[0].rows.num_rows if parts else 0
+        row_bytes = sum(part.rows.nbytes for part in parts) / sum(part.rows.num_rows for part in parts) if parts else 0
         for batch in _merge(parts, PIECE_BYTES / max(row_bytes, 1)):
             yield batch if columns is None else batch.select(columns)
-        for run in runs:
-            run.let_go()
 
 
 @dataclass(frozen=True)

@@ -39,12 +39,12 @@ class Neighbours:
     columns
         Of both parts, in the order of their rows.
     nearest_deg, friends_deg
-        Up to which separations the columns tell how near the nearest row is, and which rows are near.
+        Up to which separations the columns tell how near the nearest row is, and which rows are near; None where they do not.
     """
 
     columns: dict[str, list[pa.Array]]
     nearest_deg: float
-    friends_deg: float
+    friends_deg: float | None
 
 
 def neighbours_of(table: Table, base: Positioned, overlap: Positioned, chunk: ChunkId) -> Neighbours:

@@ -69,3 +69,20 @@ def test_the_longest_row_there_may_be(tmp_path):
     assert (len(found), found[-2:]) == (200_002, [row, {"a": "2", "b": "end"}])
     with pytest.raises(BadFileError, match="a row is longer than 8 MiB, or a quote does not end"):
         read(tmp_path, f"a,b\n{head}{tail * 2}".replace("\n1,x", "x"))
+
+
+@pytest.mark.parametrize("place", [text.BLOCK_BYTES, text.LONGEST_ROW_BYTES])
+def test_line_ends_within_quotes_are_of_the_value_wherever_they_are(tmp_path, place):
+    row = "1,xxxxxxxxxxx\n"
+    before = "a,b\n" + row * ((place - 100) // len(row))
+    filled = before + "8," + "y" * (place - len(before) - len('8,\n9,"two\r')) + "\n"
+    found = read(tmp_path, f'{filled}9,"two\r\nlines"\n{row * 10}')
+    assert (filled + '9,"two\r\n').encode()[place - 1 : place + 1] == b"\r\n"
+    assert [row["b"] for row in found if row["a"] == "9"] == ["two\r\nlines"]
+    assert len(found) == before.count("\n") - 1 + 2 + 10
+
+
+def test_a_line_of_names_longer_than_a_block(tmp_path):
+    names = [f"{number}{'n' * 1000}" for number in range(text.BLOCK_BYTES // 1000)]
+    values = [str(number) for number in range(len(names))]
+    assert read(tmp_path, f"{','.join(names)}\n{','.join(values)}\n") == [dict(zip(names, values, strict=True))]
