@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partitioner.nearest import MARGIN_RAD, REACH_DEG, Positions, chord
-from partitioner.pairs import close_pairs
 from partitioner.sphere import Floats
+from partitioner.strips import strips
 
 Groups = NDArray[np.int32]
 
@@ -20,6 +20,11 @@ NONE = -1
 PAIRS_A_PLACE, FEW_PAIRS = 8, 100_000
 """Of places in one group there are at most so many ordered pairs, for each place and besides: what a join compares in vain. Chains
 of more than four neighbours each run through a whole field (continuum percolation of discs: 4.5)."""
+
+LOOKED_AT_A_PAIR = 32
+"""Others of points that are looked at in strips at most, for each such pair: where there are more, groups are too large. Points in
+half the width of a strip, and in six sevenths of it along the strip, are in one group. From each such cell, others are looked at in
+16 cells, and it is looked at from 16: so they are 16 times the pairs within cells at most. Twice that, because strips are flat."""
 
 
 def friends(parts: Sequence[tuple[Positions, Floats]]) -> tuple[list[Groups], float | None]:
@@ -58,21 +63,14 @@ def friends(parts: Sequence[tuple[Positions, Floats]]) -> tuple[list[Groups], fl
 
 def _linked(points: Floats) -> tuple[Groups, float | None]:
     """Return the group of each point, shape (n,), of unit vectors, shape (n, 3); and the linking length, deg."""
-    linking_deg = REACH_DEG
-    if not len(points):
-        return np.empty(0, dtype=np.int32), linking_deg
-    from scipy.sparse import coo_array  # noqa: PLC0415 (as for trees)
-    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+    from partitioner.loops import linked_groups  # noqa: PLC0415 (a worker starts without what it takes to compile)
 
+    linking_deg = REACH_DEG
     most = PAIRS_A_PLACE * len(points) + FEW_PAIRS
     while np.radians(linking_deg) > MARGIN_RAD:
-        # The linked pairs are among those of a group: where they are too many, they need not be listed.
-        pairs = close_pairs(points, chord(linking_deg), most)
-        if pairs is not None:
-            linked = np.ones(len(pairs.chords), dtype=np.bool_)
-            links = coo_array((linked, (pairs.first, pairs.second)), shape=(len(points), len(points)))
-            groups = connected_components(links, directed=False)[1]
-            if np.square(np.bincount(groups)).sum() <= most:
-                return groups.astype(np.int32), linking_deg
+        reach = chord(linking_deg)
+        groups, small = linked_groups(strips(points, reach), reach, most, LOOKED_AT_A_PAIR * most)
+        if small:
+            return groups, linking_deg
         linking_deg /= 2
     return np.zeros(len(points), dtype=np.int32), None

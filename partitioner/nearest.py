@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from partitioner.pairs import close_pairs
-from partitioner.sphere import Floats, unit_vectors
+from partitioner.sphere import Floats
+from partitioner.strips import strips
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
@@ -26,8 +26,8 @@ MARGIN_RAD = 1e-11
 """What a kept separation is smaller by: ten times the width of the edge of a circle (`partitioner.sphere.EDGE_RAD`), and thousands
 of times the rounding of positions and chords. It is never too large for a test that the pair itself passes."""
 
-PAIRS_A_POINT, FEW_PAIRS = 8, 100_000
-"""Pairs that are measured in strips at most, for each point and besides: where there are more, trees are faster."""
+LOOKED_AT_A_POINT, FEW_LOOKED_AT = 1_000, 1_000_000
+"""Others that are looked at in strips at most, for each point and besides: where there are more, trees are faster."""
 
 
 class Positions:
@@ -40,15 +40,12 @@ class Positions:
     """
 
     def __init__(self, ra: Floats, dec: Floats) -> None:
+        from partitioner.loops import places  # noqa: PLC0415 (a worker starts without what it takes to compile)
+
         self.known = ~np.isnan(ra) & ~np.isnan(dec)
-        places = np.stack((ra[self.known], dec[self.known]))
-        new = np.ones(places.shape[1], dtype=np.bool_)
-        new[1:] = (places[:, 1:] != places[:, :-1]).any(axis=0)
-        self.place: NDArray[np.int64] = np.cumsum(new) - 1
-        """Of each row that has a position."""
-        self.shared: NDArray[np.bool_] = np.bincount(self.place, minlength=int(new.sum())) > 1
-        """Which places have several rows. A tree of equal points would take time by the square of their number."""
-        self.points: Floats = unit_vectors(*places[:, new])
+        self.place, self.points, self.shared = places(ra[self.known], dec[self.known])
+        """The place of each row that has a position; of each place, its unit vector, and whether it has several rows: a tree of
+        equal points would take time by the square of their number."""
 
     def of_rows(self, values: NDArray[Value], missing: float) -> NDArray[Value]:
         """Return the value of each row, shape (n,), of values of places; ``missing`` where a row has no position."""
@@ -70,16 +67,12 @@ def nearest_deg(base: Positions, overlap: Positions) -> tuple[Floats, Floats]:
 
 def _in_strips(base: Floats, overlap: Floats) -> tuple[Floats, Floats] | None:
     """Return the shortest chord of each point to another one, infinite beyond the reach; None where points are too dense."""
-    points = np.concatenate([base, overlap])
-    pairs = close_pairs(points, chord(REACH_DEG), PAIRS_A_POINT * len(points) + FEW_PAIRS)
-    if pairs is None:
-        return None
-    # Each pair is there once; those of the overlap among themselves do not count.
-    counted = np.minimum(pairs.first, pairs.second) < len(base)
-    nearest = np.full(len(points), np.inf)
-    for places in (pairs.first, pairs.second):
-        np.minimum.at(nearest, places[counted], pairs.chords[counted])
-    return nearest[: len(base)], nearest[len(base) :]
+    from partitioner.loops import nearest_chords  # noqa: PLC0415 (as above)
+
+    points, reach = np.concatenate([base, overlap]), chord(REACH_DEG)
+    most = LOOKED_AT_A_POINT * len(points) + FEW_LOOKED_AT
+    chords, all_measured = nearest_chords(strips(points, reach), len(base), reach, most)
+    return (chords[: len(base)], chords[len(base) :]) if all_measured else None
 
 
 def _in_trees(base: Floats, overlap: Floats) -> tuple[Floats, Floats]:

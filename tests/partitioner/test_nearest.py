@@ -1,5 +1,8 @@
 """How near the nearest other row is, compared with all separations of all rows."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -45,6 +48,15 @@ def test_rows_of_a_chunk_have_neighbours_in_both_and_those_of_the_overlap_in_the
     check(of_overlap, separations_deg(overlap, base))
 
 
+def test_equal_positions_in_a_row_are_one_place():
+    ra, dec = np.array([10, np.nan, 10, 10, 200, 10, 10, 10]), np.array([5, 5, 5, np.nan, -90, -5, 5, 5.0])
+    rows = Positions(ra, dec)
+    assert rows.place.tolist() == [0, 0, 1, 2, 3, 3]
+    assert rows.shared.tolist() == [True, False, False, True]
+    np.testing.assert_allclose(rows.points, unit_vectors([10, 200, 10, 10], [5, -90, -5, 5]), rtol=0, atol=3e-16)
+    assert rows.of_rows(np.arange(4), -1).tolist() == [0, -1, 0, -1, 1, 2, 3, 3]
+
+
 @pytest.mark.parametrize("dec", [0.0, 60.0, -89.9999])
 @pytest.mark.parametrize("factor", [1e-9, 1e-4, 1 - 1e-9, 1.0])
 def test_no_pair_within_the_reach_is_farther_than_it_is_kept(factor, dec):
@@ -68,3 +80,8 @@ def test_many_rows_at_one_place_are_no_work():
     of_base, of_overlap = nearest_deg(rows, alone)
     assert not of_base.any()
     assert of_overlap.tolist() == [0.0]
+
+
+def test_who_may_look_for_neighbours_starts_without_a_compiler():
+    code = "import sys, partitioner.friends, partitioner.nearest; print({'numba', 'scipy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
