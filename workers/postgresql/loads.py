@@ -8,7 +8,6 @@ from typing import Final
 
 import psycopg
 import pyarrow as pa
-from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg import sql
 
 from qserv.errors import IngestError
@@ -18,14 +17,12 @@ from schema.model import Table
 from schema.physical import quote
 from schema.types import arrow_schema
 from workers.postgresql.connections import Pool
+from workers.postgresql.encoding import RowEncoder
 from workers.postgresql.failures import load_error
 from workers.postgresql.indexes import index
 from workers.postgresql.priority import give_way, port_of
 from workers.postgresql.statements import run
 from workers.postgresql.target import Target
-
-ENCODE_ROWS: Final = 4_096
-"""Rows encoded at a time, whatever size of batches the sender chose: few megabytes, which are written while they are in a cache."""
 
 _STAGED: Final = '"qserv_staged"'
 """Temporary table that takes the rows of a replicated table before they replace the old ones."""
@@ -172,15 +169,15 @@ class Batches:
 def _copy(session: psycopg.Connection, target: str, rows: Batches, options: str) -> int:
     """Write rows into a table by COPY; return their number."""
     columns = ", ".join(map(quote, rows.schema.names))
-    encoder = ArrowToPostgresBinaryEncoder(rows.schema)
+    encoder = RowEncoder(rows.schema)
     count = 0
     with session.cursor() as cursor:
         statement = sql.SQL(f"COPY {target} ({columns}) FROM STDIN WITH ({options})")
         with cursor.copy(statement) as copy:
-            copy.write(encoder.write_header())
+            copy.write(encoder.header())
             for batch in rows.batches:
-                for start in range(0, batch.num_rows, ENCODE_ROWS):
-                    copy.write(encoder.write_batch(batch.slice(start, ENCODE_ROWS)))
+                for written in encoder.rows(batch):
+                    copy.write(written)
                 count += batch.num_rows
-            copy.write(encoder.finish())
+            copy.write(encoder.trailer())
     return count
