@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyarrow import types
 
 from qserv.errors import IngestError
@@ -122,13 +123,23 @@ def _to_floating(values: pa.Array, column: Column, target: pa.DataType) -> pa.Ar
 
 def _without_nan(values: pa.Array) -> pa.Array:
     """Return floating values with NULL for NaN."""
+    if not _has_nan(values):
+        return values
     nan = pc.is_nan(values)
     return pc.if_else(nan, pa.scalar(None, values.type), values) if pc.any(nan).as_py() else values
 
 
+def _has_nan(values: pa.Array) -> bool:
+    """Tell whether there is NaN, be it in the place of a NULL: a quick test before the exact one."""
+    if types.is_float16(values.type) or not len(values):
+        return True
+    shown = np.frombuffer(values.buffers()[1], f"f{values.type.bit_width // 8}")[values.offset : values.offset + len(values)]
+    return bool(np.isnan(shown.min()))
+
+
 def _to_text(values: pa.Array, column: Column, target: pa.DataType) -> pa.Array:
     converted = _cast(values, column, target)
-    if column.length is not None:
+    if column.length is not None and _longest_bytes(converted) > column.length:
         row = first_true(pc.greater(pc.utf8_length(converted), column.length))
         if row is not None:
             raise ConversionError(row, f"it is longer than the {column.length} characters of the column")
@@ -139,13 +150,21 @@ def _to_text(values: pa.Array, column: Column, target: pa.DataType) -> pa.Array:
     return converted
 
 
+def _longest_bytes(values: pa.Array) -> int:
+    """Return the length of the longest text in bytes: no text has more characters than bytes."""
+    return int(np.diff(_offsets(values)).max(initial=0))
+
+
 def _has_zero_byte(values: pa.Array) -> bool:
     """Tell whether the bytes of texts hold a zero, be it in the place of a NULL: a quick test before the exact one."""
-    data = values.buffers()[2]
-    if data is None or not len(values):
-        return False
-    offsets = np.frombuffer(values.buffers()[1], dtype=np.int32)[values.offset : values.offset + len(values) + 1]
-    return not np.frombuffer(data, dtype=np.uint8)[offsets[0] : offsets[-1]].all()
+    data, offsets = values.buffers()[2], _offsets(values)
+    return data is not None and len(offsets) > 0 and not np.frombuffer(data, dtype=np.uint8)[offsets[0] : offsets[-1]].all()
+
+
+def _offsets(values: pa.Array) -> NDArray[np.int32]:
+    """Return where the first text begins, and where each ends; shape (0,) if there is none."""
+    behind = values.offset + len(values) + 1 if len(values) else values.offset
+    return np.frombuffer(values.buffers()[1] or b"", dtype=np.int32)[values.offset : behind]
 
 
 def _to_binary(values: pa.Array, column: Column, _target: pa.DataType) -> pa.Array:
@@ -159,7 +178,8 @@ def _to_binary(values: pa.Array, column: Column, _target: pa.DataType) -> pa.Arr
 def _to_timestamp(values: pa.Array, column: Column, target: pa.DataType) -> pa.Array:
     if types.is_timestamp(values.type):
         whole = values.cast(pa.int64())
-        _refuse_times(pc.is_in(whole, pa.array(INFINITE_TIMESTAMPS, pa.int64())), "the time is infinite")
+        if set(INFINITE_TIMESTAMPS) & set(pc.min_max(whole).as_py().values()):
+            _refuse_times(pc.is_in(whole, pa.array(INFINITE_TIMESTAMPS, pa.int64())), "the time is infinite")
         if values.type.tz is not None:
             # Arrow keeps such times in UTC already.
             values = values.cast(pa.timestamp(values.type.unit))

@@ -43,7 +43,7 @@ from qserv.placement import place_chunk
 from schema.model import Database, Table, TableRole
 from schema.types import row_schema
 
-RUN_BYTES = 128 * 1024 * 1024
+RUN_BYTES = 96 * 1024 * 1024
 """Rows gathered before they are sorted and sent. Some three copies of it exist for a moment, while as many are gathered: with it, a
 load stays below 1 GB."""
 

@@ -7,7 +7,9 @@ import importlib.metadata
 import os
 import secrets
 import socket
-from collections.abc import Sequence
+import threading
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +26,9 @@ from qserv.metadata.transactions import Contribution, NewTransaction
 from schema.model import Database
 
 DISTRIBUTION = "qserv-healpix"
+
+BLOCK_BYTES = 1024 * 1024
+"""Of a file, that are read at a time for its digest."""
 
 Keys = tuple[str, str, Int64, Int64]
 """Database and name of a director, keys of rows of it, and the chunk of each."""
@@ -140,15 +145,28 @@ def current_user() -> str:
         return str(os.getuid())
 
 
-async def digest(location: Location) -> tuple[int | None, str | None]:
-    """Return size in bytes and SHA-256 of a file of this machine; of others nothing is known without getting all of them."""
+Digest = tuple[int | None, str | None]
+"""Size in bytes and SHA-256 of a file of this machine; of others nothing is known without getting all of them."""
+
+
+@asynccontextmanager
+async def digesting(location: Location) -> AsyncIterator[Awaitable[Digest]]:
+    """Read a file for its digest while a block runs that reads it as well, and at its end no more."""
+    stopped = threading.Event()
+    work = asyncio.ensure_future(asyncio.to_thread(digest, location, stopped))
+    try:
+        yield work
+    finally:
+        stopped.set()
+        await asyncio.gather(work, return_exceptions=True)
+
+
+def digest(location: Location, stopped: threading.Event | None = None) -> Digest:
+    """Return the digest of a file. If it is stopped before, what it returns means nothing."""
     if not isinstance(location, Path):
         return None, None
-
-    def compute() -> tuple[int, str]:
-        with location.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-            return file.tell(), found
-
-    with explained(location):
-        return await asyncio.to_thread(compute)
+    found, block = hashlib.sha256(), memoryview(bytearray(BLOCK_BYTES))
+    with explained(location), location.open("rb", buffering=0) as file:
+        while not (stopped and stopped.is_set()) and (count := file.readinto(block)):
+            found.update(block[:count])
+        return file.tell(), found.hexdigest()

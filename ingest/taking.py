@@ -17,7 +17,7 @@ from ingest.family import Family
 from ingest.formats.source import SourceFile
 from ingest.inputs import Input
 from ingest.matching import Matching
-from ingest.provenance import Keys, Load, digest
+from ingest.provenance import Digest, Keys, Load, digesting
 from ingest.rejects import Rejects
 from ingest.report import Progress, ProgressCallback, Stage
 from ingest.rows import Rows, SetAside, read_rows
@@ -122,13 +122,16 @@ class Taking:
         set_aside = rejects.counts[table.name]
         number = part.contribution_id or await self._where.load.new_contribution()
         piece_of = number if part.sent else None
-        await self._read(read_rows(table, part.file, part.matching, rejects.of(table.name), number), rejects, piece_of)
-        if part.whole:
-            numbered = replace(part, contribution_id=number)
-            self._gathered.end(await contribution(table, numbered, self.rows - before, rejects.counts[table.name] - set_aside))
+        rows_read = read_rows(table, part.file, part.matching, rejects.of(table.name), number)
+        if not part.whole:
+            await self._read(rows_read, rejects, piece_of)
+            while not self._gathered.empty:
+                await self._send(piece_of)
             return
-        while not self._gathered.empty:
-            await self._send(piece_of)
+        async with digesting(part.file.path) as digested:
+            await self._read(rows_read, rejects, piece_of)
+            numbered, rejected = replace(part, contribution_id=number), rejects.counts[table.name] - set_aside
+            self._gathered.end(contribution(table, numbered, self.rows - before, rejected, await digested))
 
     async def _read(self, rows_read: Iterator[Rows], rejects: Rejects, piece_of: int | None) -> None:
         name, take_aside = self._table.name, rejects.of(self._table.name)
@@ -187,10 +190,9 @@ class Taking:
         await load.take(number, run.ended, keys, piece_of)
 
 
-async def contribution(table: Table, part: Part, rows: int, rejected: int) -> Contribution:
+def contribution(table: Table, part: Part, rows: int, rejected: int, found: Digest) -> Contribution:
     """Return what is written down of a file, all rows of which are taken."""
-    size_bytes, sha256 = await digest(part.file.path)
-    facts = (table.name, str(part.file.path), size_bytes, sha256, rows, rejected)
+    facts = (table.name, str(part.file.path), *found, rows, rejected)
     return Contribution(*facts, part.contribution_id or 0, sent=part.sent)
 
 

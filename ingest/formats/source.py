@@ -14,8 +14,9 @@ import pyarrow as pa
 from ingest.locations import Location, UnansweredError
 from qserv.errors import BadFileError, RemoteFileError
 
-BATCH_BYTES: Final = 16 * 1024 * 1024
-"""Aim for the size of a batch: large enough that the cost a batch does not count, small beside the memory of a load."""
+BATCH_BYTES: Final = 32 * 1024 * 1024
+"""Aim for the size of a batch: large enough that the cost a batch does not count, small beside the memory of a load. In batches of
+half the size, it takes 0.8 rather than 0.5 s to find the chunks and overlap of 1,000,000 rows of 65 columns."""
 
 CELL_BYTES: Final = 8
 """Size of a value, to turn `BATCH_BYTES` into rows before any is read; most columns are numbers."""

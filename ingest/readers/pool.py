@@ -15,6 +15,7 @@ import numpy as np
 
 from ingest.formats.source import CELL_BYTES, explained
 from ingest.nodes import all_or_first_error
+from ingest.provenance import digest
 from ingest.readers.messages import LENGTH, Job, Reading, Taken
 from ingest.rejects import Rejects
 from ingest.report import Progress, ProgressCallback, Stage
@@ -203,7 +204,7 @@ class _Together:
             return
         none = np.empty(0, np.int64)
         keys = (self.where.staging.home(table.name), table.name, none, none) if table.role is TableRole.DIRECTOR else None
-        ended = await contribution(table, part, self._taken.of_parts[number], 0)
+        ended = contribution(table, part, self._taken.of_parts[number], 0, await asyncio.to_thread(digest, part.file.path))
         await load.take(await load.new_run(self.sender.table), [ended], keys)
 
     def _reading(self) -> Reading:

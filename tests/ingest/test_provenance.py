@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from ingest.locations import RemoteFile
-from ingest.provenance import digest
+from ingest.provenance import digest, digesting
 from qserv.errors import BadRowError
 from qserv.metadata.engine import connect
 from qserv.metadata.transactions import TransactionState, list_transactions, read_transaction
@@ -72,5 +72,21 @@ async def test_who_has_no_name_is_known_by_number(archive, write, object_table, 
     assert load.user_name == str(2**31 - 5)
 
 
-async def test_of_a_file_elsewhere_nothing_is_computed():
-    assert await digest(RemoteFile("http://127.0.0.1:1/rows.csv")) == (None, None)
+async def test_a_digest_is_of_the_whole_file_however_large(tmp_path):
+    content = bytes(range(256)) * 4096 * 3 + b"end"  # three blocks and a bit
+    (path := tmp_path / "rows.csv").write_bytes(content)
+    async with digesting(path) as found:
+        assert await found == (len(content), hashlib.sha256(content).hexdigest())
+
+
+async def test_a_digest_ends_with_what_it_is_made_for(tmp_path):
+    path = tmp_path / "large.csv"
+    with path.open("wb") as file:
+        file.truncate(2**40)  # hours of zeros
+    with pytest.raises(ValueError, match="the rows end here"):
+        async with digesting(path):
+            raise ValueError("the rows end here")  # noqa: EM101, TRY003
+
+
+def test_of_a_file_elsewhere_nothing_is_computed():
+    assert digest(RemoteFile("http://127.0.0.1:1/rows.csv")) == (None, None)
