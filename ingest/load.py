@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,7 +23,7 @@ from ingest.inputs import Input, open_inputs
 from ingest.leftovers import clear_runs, make_room, withdraw
 from ingest.locations import Location
 from ingest.making import Making
-from ingest.nodes import connected_nodes
+from ingest.nodes import all_or_first_error, connected_nodes
 from ingest.provenance import Load
 from ingest.publication import describe_published, publish, register
 from ingest.readers.pool import ALONE, Files, Readers, take_files
@@ -43,7 +45,7 @@ from qserv.placement import place_chunk
 from schema.model import Database, Table, TableRole
 from schema.types import row_schema
 
-RUN_BYTES = 96 * 1024 * 1024
+RUN_BYTES = 80 * 1024 * 1024
 """Rows gathered before they are sorted and sent. Some three copies of it exist for a moment, while as many are gathered: with it, a
 load stays below 1 GB."""
 
@@ -132,10 +134,11 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
             table_ids = await register(engine, family, inputs, staging)
             placement = Placement(family.name, nodes, options.replicas)
             making = Making(engine, nodes, staging, load, placement, progress)
-            tables = _Tables(making, Where(engine, family, staging, load, options.run_bytes), rejects, options.readers)
-            for source in inputs:
-                await tables.take(source, table_ids[source.table.name])
-            reports = [await tables.build(source) for source in inputs]
+            async with _Tables(making, Where(engine, family, staging, load, options.run_bytes), rejects, options.readers) as tables:
+                for source in inputs:
+                    await tables.take(source, table_ids[source.table.name])
+                reports = [await tables.build(source) for source in inputs]
+                await tables.indexed()
             progress(Progress(database.name, Stage.PUBLISHING, 0, len(inputs)))
             facts = await tables.measured(inputs)
             if staging.replaced:
@@ -156,7 +159,7 @@ async def load_catalogue(  # noqa: PLR0913 (the cluster's two doors, what to loa
 
 @dataclass(frozen=True)
 class _Tables:
-    """Loads tables: first the rows of all are taken, then all are built."""
+    """Loads tables, within an ``async with`` block: first the rows of all are taken, then all are built."""
 
     making: Making
     where: Where
@@ -168,10 +171,23 @@ class _Tables:
     _orphans: dict[str, KeptOrphans] = field(default_factory=dict)
     _rows: dict[str, int] = field(default_factory=dict)
     _seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _indexing: "list[asyncio.Task[None]]" = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        for task in self._indexing:
+            task.cancel()
+        await asyncio.gather(*self._indexing, return_exceptions=True)
 
     async def take(self, source: Input, table_id: int) -> None:
         """Read the files of a table, and leave its rows beside the nodes."""
         started, table, making = time.monotonic(), source.table, self.making
+        if table.role is not TableRole.DIRECTOR:
+            await self.indexed()
         await making.prepare(table)
         sender = Sender(making.nodes, making.load.transaction_id, table_id, row_schema(table), making.placement)
         index = (making.staging.home(table.name), table.name)
@@ -183,17 +199,35 @@ class _Tables:
         files = Files(table, parts, lambda _: self.rejects, readers, source.row_count, self._trusts(table))
         taken = await take_files(files, sender, self.where, making.progress)
         if table.role is TableRole.DIRECTOR:
-            async with changing(making.engine, "ingest.index.complete") as connection:
-                await complete_index(connection, *index)
+            self._indexing.append(asyncio.create_task(self._complete(*index)))
         self._rows[table.name] = taken.rows
         self._orphans[table.name] = taken.orphans
         self._senders[table.name] = sender
         self._seconds[table.name] += time.monotonic() - started
 
+    async def _complete(self, home: str, table: str) -> None:
+        async with changing(self.making.engine, "ingest.index.complete") as connection:
+            await complete_index(connection, home, table)
+
+    async def indexed(self) -> None:
+        """Wait until the keys of directors, whose rows are taken, can be looked up.
+
+        Raises
+        ------
+        IngestError
+            A key occurs twice.
+        """
+        while self._indexing:
+            await asyncio.shield(self._indexing[0])
+            del self._indexing[0]
+
     async def build(self, source: Input) -> TableReport:
-        """Let the nodes make the chunk tables of a table, out of its rows."""
+        """Let the nodes make the chunk tables of a table, out of its rows, while keys of directors are indexed."""
         started, table, sender = time.monotonic(), source.table, self._senders[source.table.name]
-        built = await self.making.build(table, sender.table, self._rows[table.name], sum(map(len, sender.chunks.values())))
+        expected = sum(map(len, sender.chunks.values()))
+        building = asyncio.ensure_future(self.making.build(table, sender.table, self._rows[table.name], expected))
+        await all_or_first_error((building, self.indexed()))  # a key that occurs twice ends the building
+        built = building.result()
         orphans = self._orphans[table.name]
         self._facts[table.name] = built.facts | orphans.fact
         await sender.forget()

@@ -15,7 +15,7 @@ from ingest.sorting import Gathered
 from schema.model import Table
 from schema.types import row_schema
 
-RUN_BYTES = 96 * 1024 * 1024
+RUN_BYTES = 80 * 1024 * 1024
 """Size of a run in memory."""
 
 Placed = Callable[[pa.RecordBatch], Awaitable[ChunkedRows]]

@@ -96,7 +96,7 @@ class Taking:
         self._dependents = Dependents(table, where.family, where.directors, trusting, self.orphans)
         self._table, self._sender, self._where, self._progress, self._total = table, sender, where, progress, total
         self._gathered = Gathered(row_schema(table), where.run_bytes)
-        self._behind = _Behind()
+        self._sending, self._writing = _Behind(), _Behind()
         self.rows = 0
         """Rows that were taken."""
 
@@ -104,7 +104,10 @@ class Taking:
         return self
 
     async def __aexit__(self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
-        await self._behind.end(error)
+        try:
+            await self._sending.end(error)
+        finally:
+            await self._writing.end(error)
 
     async def take(self, part: Part, rejects: Rejects) -> None:
         """Take a file; its rows are sent with those of the files after it, or when there are many; those of a part are sent now.
@@ -148,7 +151,8 @@ class Taking:
         """Send what is left; when this returns, all rows wait on the nodes."""
         while not self._gathered.empty:
             await self._send(None)
-        await self._behind.end(None)
+        await self._sending.end(None)
+        await self._writing.end(None)
 
     async def _assign(self, rows: Rows, take_aside: SetAside) -> ChunkedRows:
         table, where = self._table, self._where
@@ -168,10 +172,10 @@ class Taking:
         """Begin to send a run, when the one before it is sent."""
         rows = self._gathered.take()
         # A run of whole contributions counts by itself; one without any is a piece of the one that is read.
-        await self._behind.do(self._sent(rows, None if rows.ended else piece_of))
+        await self._sending.do(self._sent(rows, None if rows.ended else piece_of))
 
     async def _sent(self, rows: Unsorted, piece_of: int | None) -> None:
-        """Sort a run, send it and write down that it counts."""
+        """Sort a run, send it and begin to write down that it counts, when that of the one before it is written down."""
         load, table = self._where.load, self._table
         run = await asyncio.to_thread(rows.sort)
         number = await load.new_run(self._sender.table)
@@ -187,7 +191,7 @@ class Taking:
             # Ascending, so that two who bring the same keys do not wait for each other.
             order = np.argsort(found, kind="stable")
             keys = (self._where.staging.home(table.name), table.name, found[order], chunks[order])
-        await load.take(number, run.ended, keys, piece_of)
+        await self._writing.do(load.take(number, run.ended, keys, piece_of))
 
 
 def contribution(table: Table, part: Part, rows: int, rejected: int, found: Digest) -> Contribution:
