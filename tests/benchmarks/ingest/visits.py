@@ -2,7 +2,7 @@
 
 A visit is 40,000 DiaSource, 80,000 DiaForcedSource, and the next versions of 40,000 DiaObject, in a field of 3.5 degrees, all on
 both of two nodes. Fields lie beside each other, and come again; their objects are there before. Segments are merged meanwhile, as
-ever; visits follow each other without a pause, so merges have less time than in a night.
+ever; visits follow each other without a pause, so merges have less time than in a night, where one comes each 37 s (``--every``).
 
 The last of many visits are compared with visits 5 to 24 of another cluster, which take turns with them: what disturbs the machine
 disturbs both alike.
@@ -77,15 +77,16 @@ class Visit(NamedTuple):
 
 
 class Archive:
-    """A cluster that runs until ``stack`` ends, and has the objects of all fields."""
+    """A cluster that runs until ``stack`` ends, and has the objects of all fields. Visits begin so far apart, or farther."""
 
-    def __init__(self, stack: ExitStack, night: Night) -> None:
+    def __init__(self, stack: ExitStack, night: Night, every_s: float) -> None:
         services = lambda found: worker_services(found) + czar_services(found) + ingest_services(found)  # noqa: E731 (an argument)
         settings = Settings(home=night.home / "cluster", nodes=2, tap_port=0)
         self._cluster = stack.enter_context(embedded_cluster(settings, services=services))
         self._ingest = stack.enter_context(Ingest.of_home(settings.home))
         self._czar = stack.enter_context(Czar.of_home(settings.home))
         self._night, self._number = night, 0
+        self._every_s, self._due = every_s, time.monotonic()
         _begin(self._ingest, night)
         self._spent_s = self._cpu_s()
 
@@ -93,7 +94,9 @@ class Archive:
         """Append the next visit."""
         self._number += 1
         name, files = f"visit-{self._number}", self._night.visit(self._number)
+        time.sleep(max(self._due - time.monotonic(), 0))
         started = time.monotonic()
+        self._due = started + self._every_s
         self._ingest.begin(name, TransactionRequest(append_to=DATABASE))
         _send(self._ingest, name, files)
         seen = self._czar.query("SELECT COUNT(*) AS n FROM night.DiaSource")["n"][0].as_py()
@@ -128,12 +131,12 @@ def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="qserv-bench-") as directory, ExitStack() as stack:
         night = Night.scaled(Path(directory) / "night", options.scale)
-        archive = Archive(stack, night)
+        archive = Archive(stack, night, options.every)
         pairs = COMPARED if options.visits >= FIRST + 2 * COMPARED else 0
         visits = [archive.visit() for _ in range(options.visits - pairs)]
         compared = []
         if pairs:
-            new = Archive(stack, Night.scaled(Path(directory) / "new", options.scale))
+            new = Archive(stack, Night.scaled(Path(directory) / "new", options.scale), options.every)
             for _ in range(FIRST):
                 new.visit()
             for _ in range(pairs):
@@ -143,7 +146,8 @@ def main() -> int:
     results = [_visit([visit.seconds for visit in visits], full_size=options.scale == 1), *_parts(visits), *left]
     if compared:
         results += [_growth("time", compared, 0), _growth("processor time, with merges,", compared, 1)]
-    title = f"{options.visits} visits of {sum(night.rows.values()):,} rows, 2 nodes, R = 2"
+    pace = f"one every {options.every:g} s or later" if options.every else "without a pause"
+    title = f"{options.visits} visits of {sum(night.rows.values()):,} rows, {pace}, 2 nodes, R = 2"
     text = as_markdown(results, title, [load_of_machine(), *facts])
     sys.stdout.write(text)
     if options.write:
@@ -212,6 +216,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python tests/benchmarks/ingest/visits.py", description="Measure appended visits.")
     parser.add_argument("--visits", type=int, default=50, help="how many (default: %(default)s)")
     parser.add_argument("--scale", type=float, default=1.0, help="of the rows of a visit, such as 0.05 (default: %(default)s)")
+    parser.add_argument("--every", type=float, default=0.0, help="seconds from one to the next, at the least (default: no pause)")
     parser.add_argument("--write", type=Path, help="file for the table, in markdown")
     return parser.parse_args()
 
